@@ -1,0 +1,3 @@
+//! The program `hg`.
+
+fn main() {}

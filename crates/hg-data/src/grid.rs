@@ -1,0 +1,147 @@
+//! From rows at any time to one row per grid step, ordered by patient and step.
+
+use crate::typed::{PATIENT, TIME, Typed};
+use crate::{Aggregate, Error, Result, Schema, ShortPatients};
+use polars::prelude::*;
+use std::path::Path;
+
+/// Working name of the grid step.
+const STEP: &str = "__step";
+
+/// Rows on the regular grid.
+pub(crate) struct Gridded {
+    /// One f64 column per schema column, ordered by patient and step, nulls
+    /// where nothing was measured.
+    pub(crate) frame: DataFrame,
+    /// Steps of each patient.
+    pub(crate) lengths: Vec<usize>,
+    /// Patients that were too short and left out.
+    pub(crate) dropped: usize,
+}
+
+/// Puts a checked table on the schema's grid; `path` is for messages.
+pub(crate) fn grid(typed: &Typed, schema: &Schema, path: &Path) -> Result<Gridded> {
+    refuse_duplicates(typed, schema, path)?;
+    let stepped = typed
+        .frame
+        .clone()
+        .lazy()
+        .sort([PATIENT, TIME], SortMultipleOptions::default().with_maintain_order(true))
+        .with_column(step_of_row(schema.time.step)?.alias(STEP))
+        .filter(col(STEP).lt(lit(schema.sequence.max_length.unwrap_or(usize::MAX) as f64)));
+    let observed = stepped
+        .group_by_stable([col(PATIENT), col(STEP)])
+        .agg(
+            schema
+                .columns
+                .iter()
+                .map(|column| {
+                    let values = col(column.name.as_str()).drop_nulls();
+                    match column.aggregate {
+                        Aggregate::Last => values.last(),
+                        Aggregate::Mean => values.mean(),
+                        // The sum of nothing is 0, but an empty step was not measured.
+                        Aggregate::Sum => when(values.clone().len().gt(lit(0)))
+                            .then(values.sum())
+                            .otherwise(lit(NULL)),
+                    }
+                    .alias(column.name.as_str())
+                })
+                .collect::<Vec<_>>(),
+        )
+        .collect()?;
+    let (skeleton, lengths, dropped) = skeleton(&observed, typed, schema, path)?;
+    let keys = [col(PATIENT), col(STEP)];
+    let mut join = JoinArgs::new(JoinType::Left);
+    join.maintain_order = MaintainOrderJoin::Left;
+    let frame = skeleton.lazy().join(observed.lazy(), keys.clone(), keys, join).collect()?;
+    Ok(Gridded { frame, lengths, dropped })
+}
+
+/// The nearest grid step, counted from the patient's first row.
+fn step_of_row(step: f64) -> PolarsResult<Expr> {
+    let since_first = col(TIME) - col(TIME).min().over([col(PATIENT)])?;
+    Ok((since_first / lit(step) + lit(0.5)).floor())
+}
+
+fn refuse_duplicates(typed: &Typed, schema: &Schema, path: &Path) -> Result<()> {
+    let patients = typed.frame.column(PATIENT)?.u32()?;
+    let times = typed.frame.column(TIME)?.f64()?;
+    let mut first_row = std::collections::HashMap::new();
+    for (row, (patient, time)) in patients.iter().zip(times.iter()).enumerate() {
+        let (Some(patient), Some(time)) = (patient, time) else { continue };
+        // Adding 0 makes −0 and 0 one key.
+        if let Some(before) = first_row.insert((patient, (time + 0.).to_bits()), row) {
+            let problem = format!(
+                "patient «{}» has time {time} twice (row {} too); remove or merge one of the rows",
+                typed.patients[patient as usize],
+                before + 1
+            );
+            return Err(Error::cell(path, row + 1, &schema.time.column, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Every (patient, step) up to each patient's last observed step.
+fn skeleton(
+    observed: &DataFrame,
+    typed: &Typed,
+    schema: &Schema,
+    path: &Path,
+) -> Result<(DataFrame, Vec<usize>, usize)> {
+    let mut all_lengths = vec![0usize; typed.patients.len()];
+    let patients = observed.column(PATIENT)?.u32()?;
+    let steps = observed.column(STEP)?.f64()?;
+    for (patient, step) in patients.iter().zip(steps.iter()) {
+        if let (Some(patient), Some(step)) = (patient, step) {
+            let length = &mut all_lengths[patient as usize];
+            *length = (*length).max(step as usize + 1);
+        }
+    }
+    let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    let shortest = schema.sequence.min_length;
+    for (patient, &length) in all_lengths.iter().enumerate() {
+        if length < shortest {
+            if schema.sequence.short_patients == ShortPatients::Drop {
+                continue;
+            }
+            let problem = format!(
+                "has {length} of the {shortest} steps that sequence.min_length asks for; \
+                 lower it, or set sequence.short_patients = \"drop\""
+            );
+            let (path, patient) = (path.to_owned(), typed.patients[patient].clone());
+            return Err(Error::Patient { path, patient, problem });
+        }
+        lengths.push(length);
+        patients.extend(std::iter::repeat_n(patient as u32, length));
+        steps.extend((0..length).map(|step| step as f64));
+    }
+    if lengths.is_empty() {
+        let problem = format!(
+            "no patient has the {shortest} steps that sequence.min_length asks for; lower it"
+        );
+        return Err(Error::file(path, problem));
+    }
+    let dropped = all_lengths.len() - lengths.len();
+    let columns = vec![
+        Series::new(PATIENT.into(), patients).into_column(),
+        Series::new(STEP.into(), steps).into_column(),
+    ];
+    Ok((DataFrame::new(columns[0].len(), columns)?, lengths, dropped))
+}
+
+/// Fills gaps forwards, then backwards, within each patient.
+pub(crate) fn fill_within_patients(gridded: &Gridded, schema: &Schema) -> Result<DataFrame> {
+    let fills: Vec<Expr> = schema
+        .columns
+        .iter()
+        .map(|column| {
+            col(column.name.as_str())
+                .fill_null_with_strategy(FillNullStrategy::Forward(None))
+                .fill_null_with_strategy(FillNullStrategy::Backward(None))
+                .over([col(PATIENT)])
+        })
+        .collect::<PolarsResult<_>>()?;
+    Ok(gridded.frame.clone().lazy().with_columns(fills).collect()?)
+}

@@ -1,0 +1,163 @@
+//! Transforms of numeric columns, fitted to data.
+//!
+//! Box–Cox (Box & Cox, J. R. Stat. Soc. B 26, 1964):
+//!
+//! ```text
+//! y = (x^λ − 1)/λ  (λ ≠ 0),  log x  (λ = 0);   λ maximises (λ−1) Σ log x − n/2 · log var(y)
+//! ```
+
+use crate::Transform;
+use argmin::core::{CostFunction, Executor, State};
+use argmin::solver::brent::BrentOpt;
+use serde::{Deserialize, Serialize};
+
+/// A transform with its parameters, then min–max to [0, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FittedTransform {
+    transform: Transform,
+    /// Added before Box–Cox; 0 elsewhere.
+    shift: f64,
+    /// λ of Box–Cox; 0 elsewhere.
+    lambda: f64,
+    /// The least observed value, transformed.
+    low: f64,
+    /// The greatest observed value, transformed.
+    high: f64,
+}
+
+impl FittedTransform {
+    /// Fits to observed values (finite; at least one).
+    ///
+    /// # Errors
+    /// The offending value, when the transform is not defined there.
+    pub fn fit(transform: Transform, shift: f64, values: &[f64]) -> Result<Self, f64> {
+        let defined = |x: f64| match transform {
+            Transform::Identity => true,
+            Transform::Log1p => x > -1.,
+            Transform::BoxCox => x + shift > 0.,
+        };
+        if let Some(&x) = values.iter().find(|&&x| !defined(x)) {
+            return Err(x);
+        }
+        let lambda = match transform {
+            Transform::BoxCox => {
+                box_cox_lambda(&values.iter().map(|x| x + shift).collect::<Vec<_>>())
+            }
+            _ => 0.,
+        };
+        let mut fitted = Self { transform, shift, lambda, low: 0., high: 1. };
+        let transformed = values.iter().map(|&x| fitted.forward(x));
+        let (low, high) =
+            transformed.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
+        (fitted.low, fitted.high) = (low, high);
+        Ok(fitted)
+    }
+
+    /// λ of Box–Cox, where that is the transform.
+    pub fn lambda(&self) -> Option<f64> {
+        matches!(self.transform, Transform::BoxCox).then_some(self.lambda)
+    }
+
+    /// A value → [0, 1] (0 everywhere for a constant column).
+    pub fn encode(&self, x: f64) -> f64 {
+        if self.high > self.low {
+            (self.forward(x) - self.low) / (self.high - self.low)
+        } else {
+            0.
+        }
+    }
+
+    /// [0, 1] → a value within the observed range.
+    pub fn decode(&self, unit: f64) -> f64 {
+        let y = self.low + unit.clamp(0., 1.) * (self.high - self.low);
+        match self.transform {
+            Transform::Identity => y,
+            Transform::Log1p => y.exp_m1(),
+            Transform::BoxCox => box_cox_inverse(y, self.lambda) - self.shift,
+        }
+    }
+
+    fn forward(&self, x: f64) -> f64 {
+        match self.transform {
+            Transform::Identity => x,
+            Transform::Log1p => x.ln_1p(),
+            Transform::BoxCox => box_cox(x + self.shift, self.lambda),
+        }
+    }
+}
+
+fn box_cox(x: f64, lambda: f64) -> f64 {
+    if lambda == 0. { x.ln() } else { (lambda * x.ln()).exp_m1() / lambda }
+}
+
+fn box_cox_inverse(y: f64, lambda: f64) -> f64 {
+    if lambda == 0. { y.exp() } else { ((lambda * y).max(-1.).ln_1p() / lambda).exp() }
+}
+
+struct NegativeLogLikelihood<'a> {
+    values: &'a [f64],
+    sum_of_logs: f64,
+}
+
+impl CostFunction for NegativeLogLikelihood<'_> {
+    type Param = f64;
+    type Output = f64;
+
+    fn cost(&self, lambda: &f64) -> Result<f64, argmin::core::Error> {
+        let n = self.values.len() as f64;
+        let mean = self.values.iter().map(|&x| box_cox(x, *lambda)).sum::<f64>() / n;
+        let squares = self.values.iter().map(|&x| (box_cox(x, *lambda) - mean).powi(2));
+        Ok(0.5 * n * (squares.sum::<f64>() / n).ln() - (lambda - 1.) * self.sum_of_logs)
+    }
+}
+
+/// λ of maximum likelihood; 1 (no change of shape) for a constant column.
+fn box_cox_lambda(values: &[f64]) -> f64 {
+    if values.iter().all(|&x| x == values[0]) {
+        return 1.;
+    }
+    let sum_of_logs = values.iter().map(|x| x.ln()).sum();
+    let problem = NegativeLogLikelihood { values, sum_of_logs };
+    let solver = BrentOpt::new(-5., 5.).set_tolerance(1e-9, 1e-10);
+    let found = Executor::new(problem, solver).configure(|s| s.max_iters(200)).run();
+    found.ok().and_then(|run| run.state().get_best_param().copied()).unwrap_or(1.)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn box_cox_of_powers_of_two_is_the_logarithm() {
+        // Symmetric on the log scale, so the likelihood peaks at λ = 0.
+        let values: Vec<f64> = (-6..=6).map(|k| 2f64.powi(k)).collect();
+        let fitted = FittedTransform::fit(Transform::BoxCox, 0., &values).expect("fits");
+        assert!(fitted.lambda().expect("box-cox").abs() < 1e-6, "{fitted:?}");
+    }
+
+    #[test]
+    fn a_value_outside_the_domain_is_named() {
+        assert_eq!(FittedTransform::fit(Transform::Log1p, 0., &[1., -2.]), Err(-2.));
+        assert_eq!(FittedTransform::fit(Transform::BoxCox, 0.5, &[-0.5]), Err(-0.5));
+    }
+
+    proptest! {
+        #[test]
+        fn decode_undoes_encode(
+            values in prop::collection::vec(0f64..5000., 1..60),
+            shift in 0.001f64..2.,
+        ) {
+            let kinds = [Transform::Identity, Transform::Log1p, Transform::BoxCox];
+            for kind in kinds {
+                let fitted = FittedTransform::fit(kind, shift, &values).expect("defined on x ≥ 0");
+                for &x in &values {
+                    let unit = fitted.encode(x);
+                    prop_assert!((0. ..=1. + 1e-12).contains(&unit));
+                    let back = fitted.decode(unit);
+                    prop_assert!((back - x).abs() < 1e-6 * x.abs().max(1.), "{kind:?} {x} {back}");
+                }
+            }
+        }
+    }
+}

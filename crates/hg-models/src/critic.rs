@@ -1,0 +1,185 @@
+//! The critic and its input gradient.
+//!
+//! ```text
+//! x [B,T,D] → numeric as they are, each block [k] times its embedding [k,e] → concat
+//!           → Linear →H → LeakyReLU → Linear H→H → LeakyReLU → biLSTM
+//!           → last hidden of each direction [B,2H] → Linear 2H→1 → score
+//! ```
+//!
+//! Embedding and first linear map are both linear in x, so they fold into one
+//! map `M` `[D,H]`. Read backwards, with s₁, s₂ the rectifiers' slopes:
+//!
+//! ```text
+//! ∇ₓC = (((B(w₃) ⊙ s₂) W₂) ⊙ s₁) Mᵀ
+//! ```
+//!
+//! where B is the biLSTM's adjoint. It is written out in tracked operations, so
+//! one `backward()` through a loss of it is exact (DESIGN §2, route c).
+
+use crate::dense::{Linear, leaky_slope, rows_times};
+use crate::parameters::{Init, Parameters, Spec, bilstm_specs, linear_specs};
+use crate::{Result, RowLayout};
+use candle_core::{DType, Device, Tensor};
+use hg_lstm::{BiLstm, BiTrace, Lengths, LstmConfig};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Sizes of a [`Critic`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CriticConfig {
+    /// What a row looks like.
+    pub layout: RowLayout,
+    /// `H`: hidden features.
+    pub hidden: usize,
+}
+
+impl CriticConfig {
+    fn embedded_width(&self) -> usize {
+        let layout = &self.layout;
+        layout.numeric
+            + layout.discrete.iter().map(|&k| RowLayout::embedding_width(k)).sum::<usize>()
+    }
+
+    fn specs(&self) -> Vec<Spec> {
+        let hidden = self.hidden;
+        let embeddings = self.layout.discrete.iter().enumerate().map(|(n, &levels)| Spec {
+            name: embedding_name(n),
+            shape: vec![levels, RowLayout::embedding_width(levels)],
+            init: Init::Normal,
+        });
+        embeddings
+            .chain(linear_specs("linear1", self.embedded_width(), hidden))
+            .chain(linear_specs("linear2", hidden, hidden))
+            .chain(bilstm_specs(hidden, hidden))
+            .chain(linear_specs("linear3", 2 * hidden, 1))
+            .collect()
+    }
+}
+
+fn embedding_name(block: usize) -> String {
+    format!("embedding_layers.{block}.weight")
+}
+
+/// Scores sequences: high for real ones.
+#[derive(Clone, Debug)]
+pub struct Critic {
+    config: CriticConfig,
+    parameters: Parameters,
+    embeddings: Vec<Tensor>,
+    linear1: Linear,
+    linear2: Linear,
+    rnn: BiLstm,
+    linear3: Linear,
+}
+
+impl Critic {
+    /// A critic with PyTorch's default initial weights, drawn from `rng`.
+    ///
+    /// # Errors
+    /// Only what candle reports.
+    pub fn draw(
+        config: CriticConfig,
+        rng: &mut ChaCha8Rng,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::draw(&config.specs(), rng, dtype, device)?;
+        Self::with_parameters(config, parameters)
+    }
+
+    /// A critic with the weights of a safetensors file.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when a name or shape does not fit.
+    pub fn load(config: CriticConfig, path: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let parameters = Parameters::load(&config.specs(), path, dtype, device)?;
+        Self::with_parameters(config, parameters)
+    }
+
+    fn with_parameters(config: CriticConfig, parameters: Parameters) -> Result<Self> {
+        let vb = parameters.builder();
+        let hidden = config.hidden;
+        let embeddings = config.layout.discrete.iter().enumerate().map(|(n, &levels)| {
+            vb.get((levels, RowLayout::embedding_width(levels)), &embedding_name(n))
+        });
+        Ok(Self {
+            embeddings: embeddings.collect::<candle_core::Result<_>>()?,
+            linear1: Linear::new(config.embedded_width(), hidden, vb.pp("linear1"))?,
+            linear2: Linear::new(hidden, hidden, vb.pp("linear2"))?,
+            rnn: BiLstm::new(LstmConfig { input: hidden, hidden }, vb.clone())?,
+            linear3: Linear::new(2 * hidden, 1, vb.pp("linear3"))?,
+            config,
+            parameters,
+        })
+    }
+
+    /// Its variables.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Scores encoded sequences `x` `[batch, steps, D]`.
+    ///
+    /// # Errors
+    /// When `x` has another shape.
+    pub fn forward(&self, x: &Tensor, lengths: &Lengths) -> Result<Critique> {
+        let first_map = self.first_map()?;
+        let pre1 = rows_times(x, &first_map)?.broadcast_add(&self.linear1.bias)?;
+        let slope1 = leaky_slope(&pre1)?;
+        let pre2 = self.linear2.forward(&(&pre1 * &slope1)?)?;
+        let slope2 = leaky_slope(&pre2)?;
+        let trace = self.rnn.forward(&(&pre2 * &slope2)?, lengths)?;
+        let scores = self.linear3.forward(&trace.last_hidden()?)?.squeeze(1)?;
+        Ok(Critique { critic: self.clone(), first_map, slope1, slope2, trace, scores })
+    }
+
+    /// `M` `[D,H]`: embeddings and first linear map in one.
+    fn first_map(&self) -> Result<Tensor> {
+        let weight = self.linear1.weight.t()?;
+        let numeric = self.config.layout.numeric;
+        let mut parts = Vec::with_capacity(1 + self.embeddings.len());
+        if numeric > 0 {
+            parts.push(weight.narrow(0, 0, numeric)?);
+        }
+        let mut start = numeric;
+        for embedding in &self.embeddings {
+            let width = embedding.dim(1)?;
+            parts.push(embedding.matmul(&weight.narrow(0, start, width)?)?);
+            start += width;
+        }
+        Ok(Tensor::cat(&parts, 0)?)
+    }
+}
+
+/// The critic's opinion of a batch.
+#[derive(Clone, Debug)]
+pub struct Critique {
+    critic: Critic,
+    first_map: Tensor,
+    slope1: Tensor,
+    slope2: Tensor,
+    trace: BiTrace,
+    scores: Tensor,
+}
+
+impl Critique {
+    /// One score a sequence, `[batch]`.
+    pub fn scores(&self) -> &Tensor {
+        &self.scores
+    }
+
+    /// `∇ₓ Σ scores`, `[batch, steps, D]`, zero beyond each length; a tracked
+    /// tensor whose own `backward()` is exact.
+    ///
+    /// # Errors
+    /// Only what candle reports.
+    pub fn input_gradient(&self) -> Result<Tensor> {
+        let critic = &self.critic;
+        let batch = self.scores.dim(0)?;
+        let grad_last = critic.linear3.weight.broadcast_as((batch, 2 * critic.config.hidden))?;
+        let grad = self.trace.input_gradient_of_last(&grad_last.contiguous()?)?;
+        let grad = critic.linear2.pull_back(&(grad * &self.slope2)?)?;
+        rows_times(&(grad * &self.slope1)?, &self.first_map.t()?)
+    }
+}

@@ -1,0 +1,132 @@
+//! The generator.
+//!
+//! ```text
+//! noise [B,T,Z] → biLSTM → Linear 2H→H → LeakyReLU → Linear H→H → LeakyReLU → Linear H→D
+//!               → sigmoid on numeric features, softmax on each discrete block
+//! ```
+
+use crate::dense::{Linear, leaky_slope};
+use crate::parameters::{Parameters, Spec, bilstm_specs, linear_specs};
+use crate::{Result, RowLayout};
+use candle_core::{D, DType, Device, Tensor};
+use candle_nn::ops::{sigmoid, softmax};
+use hg_lstm::{BiLstm, Lengths, LstmConfig, ReverseAlignment};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Sizes of a [`Generator`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratorConfig {
+    /// What a row looks like.
+    pub layout: RowLayout,
+    /// `Z`: features of the noise.
+    pub latent: usize,
+    /// `H`: hidden features.
+    pub hidden: usize,
+    /// How the reverse outputs are lined up with time.
+    pub reverse_alignment: ReverseAlignment,
+}
+
+impl GeneratorConfig {
+    fn specs(&self) -> Vec<Spec> {
+        let hidden = self.hidden;
+        bilstm_specs(self.latent, hidden)
+            .chain(linear_specs("linear1", 2 * hidden, hidden))
+            .chain(linear_specs("linear2", hidden, hidden))
+            .chain(linear_specs("linear3", hidden, self.layout.width()))
+            .collect()
+    }
+}
+
+/// Turns noise into encoded rows.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    config: GeneratorConfig,
+    parameters: Parameters,
+    rnn: BiLstm,
+    linear1: Linear,
+    linear2: Linear,
+    linear3: Linear,
+}
+
+impl Generator {
+    /// A generator with PyTorch's default initial weights, drawn from `rng`.
+    ///
+    /// # Errors
+    /// Only what candle reports.
+    pub fn draw(
+        config: GeneratorConfig,
+        rng: &mut ChaCha8Rng,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::draw(&config.specs(), rng, dtype, device)?;
+        Self::with_parameters(config, parameters)
+    }
+
+    /// A generator with the weights of a safetensors file.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when a name or shape does not fit.
+    pub fn load(
+        config: GeneratorConfig,
+        path: &Path,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = Parameters::load(&config.specs(), path, dtype, device)?;
+        Self::with_parameters(config, parameters)
+    }
+
+    fn with_parameters(config: GeneratorConfig, parameters: Parameters) -> Result<Self> {
+        let vb = parameters.builder();
+        let GeneratorConfig { latent, hidden, .. } = config;
+        Ok(Self {
+            rnn: BiLstm::new(LstmConfig { input: latent, hidden }, vb.clone())?,
+            linear1: Linear::new(2 * hidden, hidden, vb.pp("linear1"))?,
+            linear2: Linear::new(hidden, hidden, vb.pp("linear2"))?,
+            linear3: Linear::new(hidden, config.layout.width(), vb.pp("linear3"))?,
+            config,
+            parameters,
+        })
+    }
+
+    /// Its variables.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &GeneratorConfig {
+        &self.config
+    }
+
+    /// `noise` `[batch, steps, latent]` → encoded rows `[batch, steps, D]`.
+    /// What lies beyond a row's length carries no meaning.
+    ///
+    /// # Errors
+    /// When `noise` has another shape.
+    pub fn forward(&self, noise: &Tensor, lengths: &Lengths) -> Result<Tensor> {
+        let x = self.rnn.forward(noise, lengths)?.hidden(self.config.reverse_alignment)?;
+        let x = self.linear1.forward(&x)?;
+        let x = (&x * leaky_slope(&x)?)?;
+        let x = self.linear2.forward(&x)?;
+        let x = (&x * leaky_slope(&x)?)?;
+        self.squash(&self.linear3.forward(&x)?)
+    }
+
+    /// Sigmoid on numeric features, softmax on each block.
+    fn squash(&self, logits: &Tensor) -> Result<Tensor> {
+        let layout = &self.config.layout;
+        let mut parts = Vec::with_capacity(1 + layout.discrete.len());
+        if layout.numeric > 0 {
+            parts.push(sigmoid(&logits.narrow(D::Minus1, 0, layout.numeric)?)?);
+        }
+        for block in layout.blocks() {
+            let block = logits.narrow(D::Minus1, block.start, block.len())?;
+            parts.push(softmax(&block, D::Minus1)?);
+        }
+        Ok(Tensor::cat(&parts, D::Minus1)?)
+    }
+}

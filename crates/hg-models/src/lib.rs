@@ -1,0 +1,33 @@
+//! The generator and the critic of Health Gym (Kuo et al., Scientific Data
+//! 9:693, 2022), with weights in the names of the original code.
+//!
+//! This crate knows a row only as its [`RowLayout`]: so many numeric features,
+//! then so many one-hot blocks. It knows nothing about files or columns.
+
+mod critic;
+mod dense;
+mod generator;
+mod layout;
+mod parameters;
+
+pub use critic::{Critic, CriticConfig, Critique};
+pub use generator::{Generator, GeneratorConfig};
+pub use layout::RowLayout;
+pub use parameters::Parameters;
+
+/// What can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An error of the recurrent layers.
+    #[error(transparent)]
+    Lstm(#[from] hg_lstm::Error),
+    /// An error of candle itself.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// Weights that do not belong to this model.
+    #[error("weights do not fit the model: {0}")]
+    Weights(String),
+}
+
+/// Shorthand for this crate's results.
+pub type Result<T> = std::result::Result<T, Error>;

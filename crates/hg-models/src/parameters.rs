@@ -1,0 +1,134 @@
+//! Named variables of a network, in a stable order.
+
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarBuilder;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// How a parameter is drawn.
+pub(crate) enum Init {
+    /// U(−1/√n, 1/√n), PyTorch's default for `nn.Linear` with `n` inputs.
+    FanIn(usize),
+    /// N(0, 1), PyTorch's default for `nn.Embedding`.
+    Normal,
+}
+
+/// Name, shape and initial law of a parameter.
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) init: Init,
+}
+
+/// `prefix.weight` `[out, in]` and `prefix.bias` `[out]`.
+pub(crate) fn linear_specs(prefix: &str, input: usize, output: usize) -> [Spec; 2] {
+    let spec = |name: &str, shape: Vec<usize>| Spec {
+        name: format!("{prefix}.{name}"),
+        shape,
+        init: Init::FanIn(input),
+    };
+    [spec("weight", vec![output, input]), spec("bias", vec![output])]
+}
+
+/// The parameters of both directions of a biLSTM.
+pub(crate) fn bilstm_specs(input: usize, hidden: usize) -> impl Iterator<Item = Spec> {
+    ["rnn_f", "rnn_r"].into_iter().flat_map(move |direction| {
+        linear_specs(&format!("{direction}.i2h"), input, 4 * hidden)
+            .into_iter()
+            .chain(linear_specs(&format!("{direction}.h2h"), hidden, 4 * hidden))
+    })
+}
+
+/// The variables of one network by name, always visited in name order.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    vars: BTreeMap<String, Var>,
+    dtype: DType,
+    device: Device,
+}
+
+impl Parameters {
+    pub(crate) fn draw(
+        specs: &[Spec],
+        rng: &mut ChaCha8Rng,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut vars = BTreeMap::new();
+        for Spec { name, shape, init } in specs {
+            let count = shape.iter().product();
+            let values: Vec<f64> = match init {
+                Init::FanIn(inputs) => {
+                    let bound = 1. / (*inputs as f64).sqrt();
+                    let law = Uniform::new_inclusive(-bound, bound)
+                        .map_err(|e| Error::Weights(format!("{name}: {e}")))?;
+                    law.sample_iter(&mut *rng).take(count).collect()
+                }
+                Init::Normal => StandardNormal.sample_iter(&mut *rng).take(count).collect(),
+            };
+            let values = Tensor::from_vec(values, shape.as_slice(), device)?.to_dtype(dtype)?;
+            vars.insert(name.clone(), Var::from_tensor(&values)?);
+        }
+        Ok(Self { vars, dtype, device: device.clone() })
+    }
+
+    /// Reads a safetensors file; every name and shape in `specs` must be there
+    /// and nothing else.
+    pub(crate) fn load(specs: &[Spec], path: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let mut tensors = candle_core::safetensors::load(path, device)?;
+        let mut vars = BTreeMap::new();
+        for Spec { name, shape, .. } in specs {
+            let tensor = tensors
+                .remove(name)
+                .ok_or_else(|| Error::Weights(format!("{} has no «{name}»", path.display())))?;
+            if tensor.dims() != shape.as_slice() {
+                return Err(Error::Weights(format!(
+                    "«{name}» in {} has shape {:?}, the model needs {shape:?}",
+                    path.display(),
+                    tensor.dims()
+                )));
+            }
+            vars.insert(name.clone(), Var::from_tensor(&tensor.to_dtype(dtype)?)?);
+        }
+        if let Some(name) = tensors.keys().min() {
+            let path = path.display();
+            return Err(Error::Weights(format!("{path} has «{name}», which the model has not")));
+        }
+        Ok(Self { vars, dtype, device: device.clone() })
+    }
+
+    /// Writes all variables to a safetensors file in the interchange names.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        Ok(candle_core::safetensors::save(&self.tensors(), path)?)
+    }
+
+    /// Name and variable, in name order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.vars.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The float type of the variables.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where the variables live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A builder whose tensors *are* these variables.
+    pub(crate) fn builder(&self) -> VarBuilder<'static> {
+        VarBuilder::from_tensors(self.tensors(), self.dtype, &self.device)
+    }
+
+    fn tensors(&self) -> HashMap<String, Tensor> {
+        self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect()
+    }
+}

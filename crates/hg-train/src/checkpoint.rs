@@ -1,0 +1,117 @@
+//! Checkpoints: everything that training needs to go on to the same bits.
+//!
+//! `checkpoints/00000100/` holds `generator.safetensors`, `critic.safetensors`
+//! and `generator-averaged.safetensors` in the interchange names, and
+//! `state.safetensors` with Adam's moments and the counters. Random streams and
+//! the order of batches follow from the iteration alone.
+
+use crate::{Error, Result, Trainer};
+use candle_core::{Device, Tensor};
+use hg_models::Parameters;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+pub(crate) const AVERAGED: &str = "generator-averaged.safetensors";
+const GENERATOR: &str = "generator.safetensors";
+const CRITIC: &str = "critic.safetensors";
+const STATE: &str = "state.safetensors";
+/// Checkpoints that are kept.
+const KEPT: usize = 3;
+
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::Run { path: path.to_owned(), problem: format!("cannot write the checkpoint: {error}") }
+}
+
+/// Writes a checkpoint under a temporary name, renames it when all of it is on
+/// disk, then removes the oldest beyond three.
+pub(crate) fn save(trainer: &Trainer, folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(format!("{:08}", trainer.iteration));
+    let temporary = path.with_extension("tmp");
+    if temporary.exists() {
+        std::fs::remove_dir_all(&temporary).map_err(|e| failed(&temporary, e))?;
+    }
+    std::fs::create_dir_all(&temporary).map_err(|e| failed(&temporary, e))?;
+    trainer.generator.parameters().save(&temporary.join(GENERATOR))?;
+    trainer.averaged.parameters().save(&temporary.join(AVERAGED))?;
+    trainer.critic.parameters().save(&temporary.join(CRITIC))?;
+    let mut state = HashMap::new();
+    trainer.generator_adam.export("generator", &mut state);
+    trainer.critic_adam.export("critic", &mut state);
+    let counters = [
+        trainer.iteration as i64,
+        trainer.generator_adam.steps() as i64,
+        trainer.critic_adam.steps() as i64,
+    ];
+    state.insert("counters".to_owned(), Tensor::new(&counters, &Device::Cpu)?);
+    candle_core::safetensors::save(&state, temporary.join(STATE))?;
+    for file in [GENERATOR, AVERAGED, CRITIC, STATE] {
+        let file = temporary.join(file);
+        let synced = std::fs::File::open(&file).and_then(|opened| opened.sync_all());
+        synced.map_err(|e| failed(&file, e))?;
+    }
+    if path.exists() {
+        std::fs::remove_dir_all(&path).map_err(|e| failed(&path, e))?;
+    }
+    std::fs::rename(&temporary, &path).map_err(|e| failed(&path, e))?;
+    let all = list(folder)?;
+    for old in &all[..all.len().saturating_sub(KEPT)] {
+        std::fs::remove_dir_all(old).map_err(|e| failed(old, e))?;
+    }
+    Ok(path)
+}
+
+/// The newest complete checkpoint.
+pub(crate) fn newest(folder: &Path) -> Result<PathBuf> {
+    list(folder)?.pop().ok_or_else(|| Error::Run {
+        path: folder.to_owned(),
+        problem: "holds no checkpoint; train the run first".into(),
+    })
+}
+
+/// Complete checkpoints, oldest first.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::Run {
+        path: folder.to_owned(),
+        problem: format!("cannot list checkpoints: {e}"),
+    })?;
+    let is_checkpoint = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.parse::<u64>().is_ok())
+    };
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_checkpoint).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Puts a trainer where the checkpoint was taken.
+pub(crate) fn restore(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
+    fill(trainer.generator.parameters(), &checkpoint.join(GENERATOR))?;
+    fill(trainer.averaged.parameters(), &checkpoint.join(AVERAGED))?;
+    fill(trainer.critic.parameters(), &checkpoint.join(CRITIC))?;
+    let path = checkpoint.join(STATE);
+    let state = candle_core::safetensors::load(&path, &Device::Cpu)?;
+    let counters = match state.get("counters") {
+        Some(counters) => counters.to_vec1::<i64>()?,
+        None => Vec::new(),
+    };
+    let &[iteration, generator_steps, critic_steps] = counters.as_slice() else {
+        return Err(Error::Run { path, problem: "has no counters; it is damaged".into() });
+    };
+    trainer.generator_adam.import("generator", generator_steps as u64, &state)?;
+    trainer.critic_adam.import("critic", critic_steps as u64, &state)?;
+    trainer.iteration = iteration as u64;
+    Ok(())
+}
+
+fn fill(parameters: &Parameters, path: &Path) -> Result<()> {
+    let tensors = candle_core::safetensors::load(path, parameters.device())?;
+    for (name, var) in parameters.iter() {
+        let tensor = tensors.get(name).ok_or_else(|| Error::Run {
+            path: path.to_owned(),
+            problem: format!("has no «{name}»; it is damaged"),
+        })?;
+        var.set(&tensor.to_dtype(parameters.dtype())?)?;
+    }
+    Ok(())
+}

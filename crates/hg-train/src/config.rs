@@ -1,0 +1,113 @@
+//! The settings of a run.
+
+use crate::{Error, Result};
+use hg_lstm::ReverseAlignment;
+use serde::{Deserialize, Serialize};
+
+/// All settings that shape a training run. Defaults are DESIGN §1's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Generator steps; each follows `critic_steps` critic steps.
+    pub iterations: u64,
+    /// Drives every random draw.
+    pub seed: u64,
+    /// Patients in a batch.
+    pub batch_size: usize,
+    /// `H`: hidden features of both networks.
+    pub hidden: usize,
+    /// `Z`: features of the noise.
+    pub latent_features: usize,
+    /// The law of the noise.
+    pub latent: Latent,
+    /// How the generator lines up its reverse outputs.
+    pub reverse_alignment: ReverseAlignment,
+    /// Critic steps before each generator step, all on one real batch.
+    pub critic_steps: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// Adam's β₁.
+    pub beta1: f64,
+    /// Adam's β₂.
+    pub beta2: f64,
+    /// λ_gp, the weight of the gradient penalty.
+    pub penalty_weight: f64,
+    /// λ_corr, the weight of the correlation alignment.
+    pub correlation_weight: f64,
+    /// Epochs in which batches are visited shortest first; afterwards their
+    /// order is random.
+    pub curriculum_epochs: u64,
+    /// Decay of the running mean of the generator's weights that sampling uses.
+    pub weight_averaging: f64,
+    /// Iterations between checkpoints.
+    pub checkpoint_every: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            iterations: 1000,
+            seed: 0,
+            batch_size: 32,
+            hidden: 128,
+            latent_features: 128,
+            latent: Latent::Gaussian,
+            reverse_alignment: ReverseAlignment::Flipped,
+            critic_steps: 5,
+            learning_rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.99,
+            penalty_weight: 10.,
+            correlation_weight: 10.,
+            curriculum_epochs: 5,
+            weight_averaging: 0.99,
+            checkpoint_every: 100,
+        }
+    }
+}
+
+/// The law of the generator's noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Latent {
+    /// N(0, 1), as the paper says.
+    #[default]
+    Gaussian,
+    /// U(0, 1), as the original code draws.
+    Uniform,
+}
+
+impl TrainConfig {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the first such setting.
+    pub fn check(&self) -> Result<()> {
+        let positive = [
+            ("batch_size", self.batch_size),
+            ("hidden", self.hidden),
+            ("latent_features", self.latent_features),
+            ("critic_steps", self.critic_steps),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Config(format!("{name} is 0, it must be at least 1")));
+        }
+        if self.iterations == 0 || self.checkpoint_every == 0 {
+            let problem = "iterations and checkpoint_every must be at least 1";
+            return Err(Error::Config(problem.into()));
+        }
+        let shares = [
+            ("beta1", self.beta1),
+            ("beta2", self.beta2),
+            ("weight_averaging", self.weight_averaging),
+        ];
+        if let Some((name, value)) = shares.iter().find(|(_, value)| !(0. ..1.).contains(value)) {
+            return Err(Error::Config(format!("{name} is {value}, it must be in [0, 1)")));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.) {
+            let problem = format!("learning_rate is {}, it must be above 0", self.learning_rate);
+            return Err(Error::Config(problem));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! Training the Health Gym WGAN-GP: losses, optimiser, batches, checkpoints
+//! and the run folder.
+
+mod adam;
+mod batches;
+mod checkpoint;
+mod config;
+mod error;
+mod losses;
+mod random;
+mod run;
+mod trainer;
+
+pub use adam::{Adam, AdamConfig};
+pub use batches::{Batch, Batches};
+pub use config::{Latent, TrainConfig};
+pub use error::{Error, Result};
+pub use losses::{
+    CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
+};
+pub use random::{Purpose, stream};
+pub use run::{Run, RunManifest, generate};
+pub use trainer::{StepMetrics, Trainer, layout_of};

@@ -1,0 +1,143 @@
+//! The losses of WGAN-GP with correlation alignment (DESIGN §1).
+//!
+//! ```text
+//! critic    = E[C(fake)] − E[C(real)] + λ_gp E[(‖∇_x̂ C(x̂)‖₂ − 1)²],   x̂ = α x + (1 − α) x̃
+//! generator = −E[C(fake)] + λ_corr · mean|R(fake) − R(real)|
+//! ```
+
+use crate::Result;
+use candle_core::{D, Tensor};
+use hg_lstm::Lengths;
+use hg_models::Critic;
+
+/// Under the root of the gradient's norm.
+const NORM_FLOOR: f64 = 1e-12;
+/// The least norm of a centred column in the correlation.
+const COLUMN_NORM_FLOOR: f64 = 1e-8;
+
+/// The parts of the critic's loss, scalars.
+#[derive(Clone, Debug)]
+pub struct CriticLoss {
+    /// What is minimised.
+    pub total: Tensor,
+    /// E[C(real)] − E[C(fake)].
+    pub wasserstein: Tensor,
+    /// E[(‖∇C‖ − 1)²], without its weight.
+    pub penalty: Tensor,
+}
+
+/// `α x + (1 − α) x̃` with one `α` `[batch]` a sequence.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn interpolate(real: &Tensor, fake: &Tensor, alpha: &Tensor) -> Result<Tensor> {
+    let alpha = alpha.reshape((alpha.elem_count(), 1, 1))?;
+    Ok((fake + (real - fake)?.broadcast_mul(&alpha)?)?)
+}
+
+/// The critic's loss on real and fake sequences `[batch, steps, D]`; `fake` is
+/// taken as a constant. `alpha` `[batch]` places the interpolates.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn critic_loss(
+    critic: &Critic,
+    real: &Tensor,
+    fake: &Tensor,
+    alpha: &Tensor,
+    lengths: &Lengths,
+    penalty_weight: f64,
+) -> Result<CriticLoss> {
+    let fake = fake.detach();
+    let batch = lengths.batch();
+    // One pass of the critic for both ends of the Wasserstein distance.
+    let both = critic.forward(&Tensor::cat(&[real, &fake], 0)?, &lengths.repeat(2))?;
+    let mean = |start| both.scores().narrow(0, start, batch)?.mean_all();
+    let wasserstein = (mean(0)? - mean(batch)?)?;
+
+    let between = critic.forward(&interpolate(real, &fake, alpha)?, lengths)?;
+    let norm = (between.input_gradient()?.sqr()?.sum((1, 2))? + NORM_FLOOR)?.sqrt()?;
+    let penalty = (norm - 1.)?.sqr()?.mean_all()?;
+    let total = (penalty.affine(penalty_weight, 0.)? - &wasserstein)?;
+    Ok(CriticLoss { total, wasserstein, penalty })
+}
+
+/// The generator's loss on its sequences; `real` is the batch whose
+/// correlations it should have.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn generator_loss(
+    critic: &Critic,
+    real: &Tensor,
+    fake: &Tensor,
+    lengths: &Lengths,
+    correlation_weight: f64,
+) -> Result<(Tensor, Tensor)> {
+    let score = critic.forward(fake, lengths)?.scores().mean_all()?;
+    let alignment = correlation_loss(real, fake, lengths)?;
+    let total = (alignment.affine(correlation_weight, 0.)? - score)?;
+    Ok((total, alignment))
+}
+
+/// mean|R(fake) − R(real)| over all entries.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn correlation_loss(real: &Tensor, fake: &Tensor, lengths: &Lengths) -> Result<Tensor> {
+    let difference = (correlation(fake, lengths)? - correlation(real, lengths)?)?;
+    Ok(difference.abs()?.mean_all()?)
+}
+
+/// `R` `[D, D]`: Pearson correlation of the features of `x` `[batch, steps, D]`
+/// over all steps that exist.
+///
+/// # Errors
+/// When `x` does not fit `lengths`.
+pub fn correlation(x: &Tensor, lengths: &Lengths) -> Result<Tensor> {
+    let rows = x.flatten(0, 1)?.index_select(&lengths.valid_rows(x.device())?, 0)?;
+    let centred = rows.broadcast_sub(&rows.mean_keepdim(0)?)?;
+    let norm = centred.sqr()?.sum_keepdim(0)?.sqrt_with_floor(COLUMN_NORM_FLOOR)?;
+    let unit = centred.broadcast_div(&norm)?;
+    Ok(unit.transpose(D::Minus2, D::Minus1)?.matmul(&unit)?)
+}
+
+trait SqrtWithFloor: Sized {
+    fn sqrt_with_floor(&self, floor: f64) -> candle_core::Result<Self>;
+}
+
+impl SqrtWithFloor for Tensor {
+    /// `max(√x, floor)` with a finite derivative at 0, where √ has none.
+    fn sqrt_with_floor(&self, floor: f64) -> candle_core::Result<Self> {
+        self.maximum(
+            &Tensor::full(floor * floor, self.shape(), self.device())?.to_dtype(self.dtype())?,
+        )?
+        .sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn correlation_ignores_padding_and_survives_constant_columns() -> anyhow::Result<()> {
+        // Rows (1, 2, 5), (2, 4, 5), (3, 7, 5); one padded step of nonsense.
+        let x = Tensor::new(
+            &[[[1f64, 2., 5.], [2., 4., 5.]], [[3., 7., 5.], [99., -99., 99.]]],
+            &Device::Cpu,
+        )?;
+        let x = Var::from_tensor(&x)?;
+        let r = correlation(&x, &Lengths::new(vec![2, 1], 2)?)?;
+        let expected = 5. / (2f64 * (114. / 9.)).sqrt();
+        let r_values = r.to_vec2::<f64>()?;
+        assert!((r_values[0][1] - expected).abs() < 1e-12, "{r_values:?} {expected}");
+        assert_eq!(r_values[2], [0., 0., 0.]);
+        let grads = r.sum_all()?.backward()?;
+        let grad = grads.get(&x).expect("x matters").flatten_all()?.to_vec1::<f64>()?;
+        assert!(grad.iter().all(|g| g.is_finite()), "{grad:?}");
+        assert_eq!(grad[9..], [0., 0., 0.]);
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! The run folder: everything about one training run.
+//!
+//! ```text
+//! run.toml        settings, seed, fingerprints of table and schema, version
+//! encoder.json    the fitted encoder: generating needs no private table
+//! metrics.jsonl   one line an iteration
+//! checkpoints/    the newest three
+//! synthetic.csv, synthetic.parquet
+//! report/
+//! ```
+
+use crate::checkpoint;
+use crate::random::{Purpose, stream};
+use crate::trainer::latent_values;
+use crate::{Error, Result, StepMetrics, TrainConfig, Trainer};
+use candle_core::{DType, Device, Tensor};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, read_table, write_atomically};
+use hg_lstm::Lengths;
+use hg_models::Generator;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+
+/// Patients generated at once. Part of what determines the output's bits.
+const GENERATED_TOGETHER: usize = 256;
+
+/// The contents of `run.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunManifest {
+    /// Version of Health Gym.
+    pub version: String,
+    /// The table.
+    pub data: PathBuf,
+    /// Its SHA-256.
+    pub data_sha256: String,
+    /// The schema.
+    pub schema: PathBuf,
+    /// Its SHA-256.
+    pub schema_sha256: String,
+    /// Every setting, resolved.
+    pub train: TrainConfig,
+}
+
+/// A run folder.
+#[derive(Clone, Debug)]
+pub struct Run {
+    folder: PathBuf,
+    /// What is in `run.toml`.
+    pub manifest: RunManifest,
+    /// What is in `encoder.json`.
+    pub encoder: Encoder,
+}
+
+impl Run {
+    /// Reads table and schema, fits the encoder and makes the folder. Nothing
+    /// is left behind when that fails.
+    ///
+    /// # Errors
+    /// When the folder exists or cannot be written, or the table does not fit
+    /// the schema.
+    pub fn create(
+        folder: &Path,
+        data: &Path,
+        schema_path: &Path,
+        train: TrainConfig,
+    ) -> Result<(Self, Encoded)> {
+        train.check()?;
+        if folder.exists() {
+            let problem = "already exists; choose another --out, or go on with --resume";
+            return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
+        }
+        let schema = Schema::load(schema_path)?;
+        let (encoder, encoded) = Encoder::fit(&schema, &read_table(data)?, data)?;
+        let manifest = RunManifest {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data: absolute(data)?,
+            data_sha256: hg_data::fingerprint(data)?,
+            schema: absolute(schema_path)?,
+            schema_sha256: hg_data::fingerprint(schema_path)?,
+            train,
+        };
+        let run = Self { folder: folder.to_owned(), manifest, encoder };
+        for part in [run.checkpoints(), run.report()] {
+            std::fs::create_dir_all(&part).map_err(|e| Error::Run {
+                path: part.clone(),
+                problem: format!("cannot make the run folder: {e}; choose another --out"),
+            })?;
+        }
+        let toml = toml::to_string(&run.manifest)
+            .map_err(|e| Error::Config(format!("cannot write run.toml: {e}")))?;
+        run.write("run.toml", &toml)?;
+        let json = serde_json::to_string_pretty(&run.encoder)
+            .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
+        run.write("encoder.json", &json)?;
+        Ok((run, encoded))
+    }
+
+    /// Opens a run folder.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path)
+                .map_err(|e| Error::Run { path, problem: format!("is this a run folder? {e}") })
+        };
+        let broken = |name: &str, problem: String| Error::Run { path: folder.join(name), problem };
+        let manifest =
+            toml::from_str(&read("run.toml")?).map_err(|e| broken("run.toml", e.to_string()))?;
+        let encoder = serde_json::from_str(&read("encoder.json")?)
+            .map_err(|e| broken("encoder.json", e.to_string()))?;
+        Ok(Self { folder: folder.to_owned(), manifest, encoder })
+    }
+
+    /// The real table that the run was trained on, encoded again.
+    ///
+    /// # Errors
+    /// When it is gone, or no longer the table of the run's fingerprint.
+    pub fn real(&self) -> Result<Encoded> {
+        let RunManifest { data, data_sha256, .. } = &self.manifest;
+        if hg_data::fingerprint(data)? != *data_sha256 {
+            let problem = "is not the table of the run any more (its SHA-256 differs)";
+            return Err(Error::Run { path: data.clone(), problem: problem.into() });
+        }
+        Ok(Encoder::fit(&self.encoder.schema, &read_table(data)?, data)?.1)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of the report.
+    pub fn report(&self) -> PathBuf {
+        self.folder.join("report")
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+
+    /// A trainer at the newest checkpoint, or at the beginning if there is none.
+    ///
+    /// # Errors
+    /// When the checkpoint is damaged.
+    pub fn trainer(&self, encoded: &Encoded) -> Result<Trainer> {
+        let mut trainer = Trainer::new(&self.manifest.train, &self.encoder, encoded)?;
+        if let Ok(newest) = checkpoint::newest(&self.checkpoints()) {
+            checkpoint::restore(&mut trainer, &newest)?;
+        }
+        Ok(trainer)
+    }
+
+    /// Trains up to the manifest's iterations with a checkpoint now and then;
+    /// `observe` sees every iteration and may stop by returning `false`.
+    ///
+    /// # Errors
+    /// When training diverges or a file cannot be written.
+    pub fn train(
+        &self,
+        trainer: &mut Trainer,
+        mut observe: impl FnMut(&StepMetrics) -> bool,
+    ) -> Result<bool> {
+        let TrainConfig { iterations, checkpoint_every, .. } = self.manifest.train;
+        let mut metrics = self.metrics_up_to(trainer.iteration())?;
+        let mut goes_on = true;
+        while goes_on && trainer.iteration() < iterations {
+            let step = trainer.step()?;
+            let line = serde_json::to_string(&step)
+                .map_err(|e| Error::Config(format!("cannot write metrics: {e}")))?;
+            writeln!(metrics, "{line}").map_err(|e| self.failed("metrics.jsonl", e))?;
+            goes_on = observe(&step);
+            let last = !goes_on || step.iteration == iterations;
+            if last || step.iteration.is_multiple_of(checkpoint_every) {
+                metrics.flush().map_err(|e| self.failed("metrics.jsonl", e))?;
+                checkpoint::save(trainer, &self.checkpoints())?;
+            }
+        }
+        Ok(trainer.iteration() == iterations)
+    }
+
+    /// `metrics.jsonl`, cut after an iteration and open for more.
+    fn metrics_up_to(&self, iteration: u64) -> Result<std::io::BufWriter<std::fs::File>> {
+        let name = "metrics.jsonl";
+        let path = self.folder.join(name);
+        let kept: Vec<String> = match std::fs::File::open(&path) {
+            Ok(file) => std::io::BufReader::new(file)
+                .lines()
+                .map_while(std::result::Result::ok)
+                .take(iteration as usize)
+                .collect(),
+            Err(_) => Vec::new(),
+        };
+        let file = std::fs::File::create(&path).map_err(|e| self.failed(name, e))?;
+        let mut file = std::io::BufWriter::new(file);
+        for line in kept {
+            writeln!(file, "{line}").map_err(|e| self.failed(name, e))?;
+        }
+        Ok(file)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        write_atomically(&self.folder.join(name), |file| {
+            file.write_all(text.as_bytes()).map_err(|e| self.failed(name, e))
+        })
+    }
+
+    fn failed(&self, name: &str, error: std::io::Error) -> Error {
+        Error::Run { path: self.folder.join(name), problem: format!("cannot write: {error}") }
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|e| Error::Run { path: path.to_owned(), problem: e.to_string() })
+}
+
+/// Generates a cohort with a run's averaged generator; it needs the run folder
+/// alone. Lengths are drawn with the real cohort's frequencies.
+///
+/// # Errors
+/// When the run holds no checkpoint, or `patients` is 0.
+pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
+    if patients == 0 {
+        return Err(Error::Config("patients is 0, it must be at least 1".into()));
+    }
+    let TrainConfig { latent, latent_features, .. } = run.manifest.train;
+    let encoder = &run.encoder;
+    let weights = checkpoint::newest(&run.checkpoints())?.join(checkpoint::AVERAGED);
+    let config = run.manifest.train.generator(encoder);
+    let generator = Generator::load(config, &weights, DType::F32, &Device::Cpu)?;
+
+    let mut rng = stream(seed, Purpose::Lengths, 0);
+    let all: usize = encoder.lengths.iter().sum();
+    let mut draw_length = || {
+        let mut position = rng.random_range(0..all.max(1));
+        let found = encoder.lengths.iter().position(|&count| {
+            let here = position < count;
+            position = position.saturating_sub(count);
+            here
+        });
+        found.unwrap_or(1)
+    };
+    let lengths: Vec<usize> = (0..patients).map(|_| draw_length()).collect();
+    let steps = lengths.iter().copied().max().unwrap_or(1);
+    let mut values = Vec::with_capacity(patients * steps * encoder.features());
+    for (batch, lengths) in lengths.chunks(GENERATED_TOGETHER).enumerate() {
+        let mut rng = stream(seed, Purpose::Generation, batch as u64);
+        let shape = (lengths.len(), steps, latent_features);
+        let noise = latent_values(latent, &mut rng, shape.0 * shape.1 * shape.2);
+        let noise = Tensor::from_vec(noise, shape, &Device::Cpu)?;
+        let rows = generator.forward(&noise, &Lengths::new(lengths.to_vec(), steps)?)?;
+        values.extend(rows.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+    }
+    Ok(encoder.decode(&values, &lengths, steps)?)
+}

@@ -1,0 +1,52 @@
+//! Developer commands: `cargo xtask <command>`.
+
+mod tasks;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Developer commands of Health Gym.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Train on the shipped cohort; the last line on stdout is the run folder.
+    Train {
+        /// Name of the run: it goes into runs/NAME.
+        #[arg(long, default_value = "pbc")]
+        name: String,
+        /// Further arguments for `hg train`, as `-- --iterations 100`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Check format, lints and docs, then run every test.
+    Test,
+    /// The same as `test`: what CI runs.
+    Ci,
+    /// Time an iteration of training.
+    Bench {
+        /// Further arguments for the bench.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Make the golden values again with PyTorch, in a venv of its own.
+    Fixtures {
+        /// Folder of the venv.
+        #[arg(long, default_value = "target/fixtures-venv")]
+        venv: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Train { name, arguments } => tasks::train(&name, &arguments),
+        Task::Test | Task::Ci => tasks::test(),
+        Task::Bench { arguments } => tasks::bench(&arguments),
+        Task::Fixtures { venv } => tasks::fixtures(&venv),
+    }
+}
