@@ -189,8 +189,7 @@ impl Schema {
     /// [`Error::Schema`] with the line where it is known.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let schema: Self = toml::from_str(text).map_err(|e| {
-            let line =
-                e.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
             Error::Schema { path: path.to_owned(), line, problem: e.message().to_owned() }
         })?;
         let problems = schema.problems();
