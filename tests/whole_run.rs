@@ -1,1 +1,105 @@
-//! Whole runs.
+//! The main job, on the shipped cohorts, with the real program.
+
+#[path = "support.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use support::{hg, repository};
+
+fn train(cohort: [&str; 2], out: &Path, seed: &str) {
+    let (data, schema) = (repository(cohort[0]), repository(cohort[1]));
+    let arguments: [&std::ffi::OsStr; 13] = [
+        "train".as_ref(),
+        "--data".as_ref(),
+        data.as_ref(),
+        "--schema".as_ref(),
+        schema.as_ref(),
+        "--out".as_ref(),
+        out.as_ref(),
+        "--iterations".as_ref(),
+        "2".as_ref(),
+        "--batch-size".as_ref(),
+        "8".as_ref(),
+        "--seed".as_ref(),
+        seed.as_ref(),
+    ];
+    let output = hg(&arguments);
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(stdout.lines().last(), out.to_str(), "the last line is the run folder");
+}
+
+const PBC: [&str; 2] = ["data/pbc/pbcseq.csv", "data-schemas/pbc.toml"];
+const EICU: [&str; 2] = ["data/eicu-demo/labs.csv", "data-schemas/eicu-demo.toml"];
+
+/// Every file below a folder that a seed must repeat, by relative name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(next).expect("lists") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).expect("below").display().to_string();
+                found.insert(name, std::fs::read(path).expect("reads"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |name: &str, seed| {
+        let out = folder.path().join(name);
+        train(PBC, &out, seed);
+        files(&out)
+    };
+    let (first, again, other) = (run("a", "7"), run("b", "7"), run("c", "8"));
+    assert_eq!(first.keys().collect::<Vec<_>>(), again.keys().collect::<Vec<_>>());
+    for name in ["synthetic.csv", "synthetic.parquet", "metrics.jsonl", "report/marginals.svg"] {
+        assert!(first.contains_key(name), "no {name} in {:?}", first.keys());
+    }
+    for (name, bytes) in &first {
+        assert!(again[name] == *bytes, "{name} differs");
+    }
+    assert!(first["synthetic.csv"] != other["synthetic.csv"]);
+    let header = |table: &[u8]| String::from_utf8_lossy(table).lines().next().map(str::to_owned);
+    let synthetic = header(&first["synthetic.csv"]).expect("a header");
+    let real = std::fs::read(repository(PBC[0])).expect("reads");
+    let sorted = |line: &str| {
+        let mut names: Vec<String> = line.split(',').map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(&synthetic), sorted(&header(&real).expect("a header")));
+}
+
+#[test]
+fn eicu_trains_and_generates_any_number_of_patients_from_the_run_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("eicu");
+    train(EICU, &out, "1");
+    let cohort = folder.path().join("cohort.csv");
+    let arguments: [&std::ffi::OsStr; 6] = [
+        "generate".as_ref(),
+        out.as_ref(),
+        "--patients".as_ref(),
+        "300".as_ref(),
+        "--out".as_ref(),
+        cohort.as_ref(),
+    ];
+    let output = hg(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&cohort).expect("reads");
+    let mut patients: Vec<&str> =
+        text.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    patients.dedup();
+    assert_eq!(patients.len(), 300);
+    assert!(!text.contains("NaN") && !text.contains("inf"));
+}

@@ -4,15 +4,20 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// PyTorch and NumPy that made the committed golden values.
-const FIXTURE_PACKAGES: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"];
+/// xtask lies directly in the workspace's folder.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
-    let run = PathBuf::from("runs").join(name);
-    let mut hg = cargo();
-    hg.args(["run", "--quiet", "--release", "--package", "hg-cli", "--", "train"])
-        .args(["--data", "data/pbc/pbcseq.csv", "--schema", "data-schemas/pbc.toml", "--out"])
-        .arg(&run)
+    // The whole workspace selects the features, so that this build and the
+    // tests' share every dependency.
+    let mut build = cargo();
+    build.args(["build", "--release", "--workspace", "--bin", "hg"]);
+    execute(build)?;
+    let mut hg = Command::new(target().join("release/hg"));
+    hg.current_dir(WORKSPACE)
+        .args(["train", "--data", "data/pbc/pbcseq.csv", "--schema", "data-schemas/pbc.toml"])
+        .arg("--out")
+        .arg(PathBuf::from("runs").join(name))
         .args(arguments);
     execute(hg)
 }
@@ -36,32 +41,18 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    let mut command = cargo();
-    command.args(["bench", "--package", "hg-train", "--bench", "iteration", "--"]).args(arguments);
-    execute(command)
-}
-
-pub(crate) fn fixtures(venv: &Path) -> Result<()> {
-    let python = venv.join("bin/python");
-    if !python.exists() {
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(venv);
-        execute(make)?;
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => folder.into(),
+        None => Path::new(WORKSPACE).join("target"),
     }
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet"]).args(FIXTURE_PACKAGES);
-    execute(install)?;
-    let mut script = Command::new(&python);
-    script.args(["tests/golden/make_goldens.py", "tests/golden"]);
-    execute(script)
 }
 
 /// The cargo that runs this program, in the workspace's folder.
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // xtask lies directly in the workspace's folder.
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    command.current_dir(WORKSPACE);
     command
 }
 

@@ -1,3 +1,41 @@
-//! The program `hg`.
+//! The program `hg`: train, generate, evaluate, check schemas.
 
-fn main() {}
+mod arguments;
+mod error;
+mod evaluate;
+mod generate;
+mod schema;
+mod train;
+
+use arguments::{Arguments, Command, SchemaCommand};
+use clap::Parser;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("HG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .without_time()
+        .init();
+    let json = arguments.json;
+    let done = match arguments.command {
+        Command::Train(arguments) => train::run(&arguments, json),
+        Command::Generate(arguments) => generate::run(&arguments, json),
+        Command::Evaluate { run } => evaluate::run(&run, json),
+        Command::Schema(SchemaCommand::Check { schema, table }) => {
+            schema::check(&schema, table.as_deref(), json)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod error;
 mod grid;
+mod observe;
 mod schema;
 mod table;
 mod transform;
@@ -20,6 +21,7 @@ mod typed;
 
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind};
 pub use error::{Error, Result};
+pub use observe::Observed;
 pub use schema::{
     Aggregate, Censored, Column, Kind, Patient, Schema, Sequence, ShortPatients, Time, Transform,
 };

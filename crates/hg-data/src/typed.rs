@@ -44,10 +44,6 @@ pub(crate) fn check(table: &DataFrame, schema: &Schema, path: &Path) -> Result<T
             Kind::Numeric => checker.numbers(&column.name, Some(column))?,
             Kind::Categorical | Kind::Binary => (checker.levels(column)?, false),
         };
-        if values.null_count() == values.len() {
-            let problem = "every cell is missing; remove the column from the schema";
-            return Err(Error::column(path, &column.name, problem));
-        }
         integers.push(integer);
         columns.push(values.into_column());
     }

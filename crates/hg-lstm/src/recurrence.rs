@@ -38,13 +38,13 @@ pub(crate) fn forward(pre: &Tensor, u: &Tensor) -> Result<States> {
     let mut states: Vec<CellState> = Vec::with_capacity(steps);
     for t in 0..steps {
         let pre_t = pre.narrow(2, t, 1)?.squeeze(2)?;
-        let state = match states.last() {
-            Some(before) => {
-                let pre_t = (pre_t + before.hidden.matmul(&u_transposed)?)?;
-                lstm_cell(&pre_t, &before.cell_state)?
-            }
-            None => lstm_cell(&pre_t, &zero)?,
+        // The zero state takes part, so that even a single step depends on U.
+        let (hidden, cell_state) = match states.last() {
+            Some(before) => (&before.hidden, &before.cell_state),
+            None => (&zero, &zero),
         };
+        let pre_t = (pre_t + hidden.matmul(&u_transposed)?)?;
+        let state = lstm_cell(&pre_t, cell_state)?;
         states.push(state);
     }
     let hidden = Tensor::stack(&states.iter().map(|s| &s.hidden).collect::<Vec<_>>(), 2)?;

@@ -115,17 +115,32 @@ impl Run {
         Ok(Self { folder: folder.to_owned(), manifest, encoder })
     }
 
-    /// The real table that the run was trained on, encoded again.
+    /// Refuses a real table that is not the run's any more.
     ///
     /// # Errors
-    /// When it is gone, or no longer the table of the run's fingerprint.
-    pub fn real(&self) -> Result<Encoded> {
+    /// When it is gone or its SHA-256 differs.
+    pub fn check_data(&self) -> Result<()> {
         let RunManifest { data, data_sha256, .. } = &self.manifest;
         if hg_data::fingerprint(data)? != *data_sha256 {
             let problem = "is not the table of the run any more (its SHA-256 differs)";
             return Err(Error::Run { path: data.clone(), problem: problem.into() });
         }
+        Ok(())
+    }
+
+    /// The real table that the run was trained on, encoded again.
+    ///
+    /// # Errors
+    /// When it is gone, or no longer the table of the run's fingerprint.
+    pub fn real(&self) -> Result<Encoded> {
+        self.check_data()?;
+        let data = &self.manifest.data;
         Ok(Encoder::fit(&self.encoder.schema, &read_table(data)?, data)?.1)
+    }
+
+    /// The synthetic cohort as CSV.
+    pub fn synthetic_csv(&self) -> PathBuf {
+        self.folder.join("synthetic.csv")
     }
 
     /// The folder.

@@ -1,0 +1,93 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Turn a private clinical cohort into a synthetic one that can be shared.
+///
+/// Start with `hg schema check SCHEMA TABLE`, then `hg train`. Results go to
+/// stdout, messages and progress to stderr. Exit codes: 0 done, 1 failed,
+/// 2 bad input, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "hg", version)]
+pub(crate) struct Arguments {
+    /// Print one JSON object instead of tables for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train on a table, then write a synthetic cohort and the report.
+    ///
+    /// Ctrl-C writes a checkpoint and stops; `hg train --resume RUN` goes on as
+    /// if nothing had happened. The last line on stdout is the run folder.
+    #[command(after_help = "Example:\n  hg train --data data/pbc/pbcseq.csv \
+        --schema data-schemas/pbc.toml --out runs/pbc")]
+    Train(TrainArguments),
+    /// Generate a cohort from a trained run; the private table is not needed.
+    #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv")]
+    Generate(GenerateArguments),
+    /// Compare a run's synthetic cohort with the real one.
+    Evaluate {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// Work with schemas.
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// The table, .csv or .parquet: one row per patient and time.
+    #[arg(long, required_unless_present = "resume")]
+    pub(crate) data: Option<PathBuf>,
+    /// The TOML that describes the table's columns.
+    #[arg(long, required_unless_present = "resume")]
+    pub(crate) schema: Option<PathBuf>,
+    /// The run folder to make; it must not exist.
+    #[arg(long, required_unless_present = "resume")]
+    pub(crate) out: Option<PathBuf>,
+    /// Generator steps (each after five critic steps).
+    #[arg(long)]
+    pub(crate) iterations: Option<u64>,
+    /// Drives every random draw: the same seed gives the same bytes.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Patients in a batch.
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
+    /// Go on with an interrupted run from its newest checkpoint.
+    #[arg(long, value_name = "RUN",
+        conflicts_with_all = ["data", "schema", "out", "iterations", "seed", "batch_size"])]
+    pub(crate) resume: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    /// How many patients.
+    #[arg(long)]
+    pub(crate) patients: usize,
+    /// The file to write, .csv or .parquet.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Drives every random draw.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// Say whether a schema is sound, and whether a table fits it.
+    Check {
+        /// The TOML file.
+        schema: PathBuf,
+        /// The table, .csv or .parquet.
+        table: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,91 @@
+//! `hg evaluate`: the comparison, its pictures and its table.
+
+use crate::error::{Error, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use hg_data::{Observed, read_table, write_atomically};
+use hg_eval::{Comparison, draw_correlations, draw_marginals};
+use hg_train::Run;
+use std::io::Write;
+use std::path::Path;
+
+pub(crate) fn run(folder: &Path, json: bool) -> Result<()> {
+    let run = Run::open(folder)?;
+    let comparison = evaluate(&run)?;
+    if json {
+        println!("{}", to_json(&comparison)?);
+    } else {
+        print_table(&comparison);
+        println!("{}", run.report().display());
+    }
+    Ok(())
+}
+
+/// Compares the run's cohorts and writes the report's files.
+pub(crate) fn evaluate(run: &Run) -> Result<Comparison> {
+    let schema = &run.encoder.schema;
+    let observe = |path: &Path| Observed::new(schema, &read_table(path)?, path);
+    run.check_data()?;
+    let real = observe(&run.manifest.data)?;
+    let synthetic = observe(&run.synthetic_csv())?;
+    let comparison = Comparison::new(schema, &real, &synthetic);
+    draw_marginals(&comparison, &run.report().join("marginals.svg"))?;
+    draw_correlations(&comparison, &run.report().join("correlations.svg"))?;
+    let json = to_json(&comparison)?;
+    let path = run.report().join("comparison.json");
+    write_atomically(&path, |file| {
+        let failed = |e| Error::Other(format!("{}: cannot write: {e}", path.display()));
+        file.write_all(json.as_bytes()).map_err(failed)
+    })?;
+    Ok(comparison)
+}
+
+fn to_json(comparison: &Comparison) -> Result<String> {
+    serde_json::to_string(comparison)
+        .map_err(|e| Error::Other(format!("cannot write the comparison as JSON: {e}")))
+}
+
+pub(crate) fn print_table(comparison: &Comparison) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
+        "column",
+        "real",
+        "synthetic",
+        "missing real",
+        "missing synth.",
+        "distance",
+    ]);
+    for column in &comparison.columns {
+        let spread = |mean: f64, deviation: f64| {
+            if column.levels.is_empty() {
+                format!("{mean:.2} ± {deviation:.2}")
+            } else {
+                "".into()
+            }
+        };
+        let shares = |values: &[f64]| {
+            let share = |level: usize| {
+                let there = values.iter().filter(|&&value| value as usize == level).count();
+                format!("{:.0}", 100. * there as f64 / values.len().max(1) as f64)
+            };
+            let all: Vec<String> = (0..column.levels.len()).map(share).collect();
+            if all.is_empty() { String::new() } else { format!("{} %", all.join(" / ")) }
+        };
+        table.add_row([
+            column.name.clone(),
+            spread(column.real_mean, column.real_deviation) + &shares(&column.real),
+            spread(column.synthetic_mean, column.synthetic_deviation) + &shares(&column.synthetic),
+            format!("{:.0} %", 100. * column.real_missing),
+            format!("{:.0} %", 100. * column.synthetic_missing),
+            format!("{:.3}", column.distance),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+    println!(
+        "distance: Kolmogorov–Smirnov for numbers (mean {:.3}), total variation for levels \
+         (mean {:.3}); 0 is equal, 1 disjoint.\nmean difference of correlations: {:.3}",
+        comparison.mean_ks, comparison.mean_total_variation, comparison.correlation_difference
+    );
+}

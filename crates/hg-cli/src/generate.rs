@@ -1,0 +1,19 @@
+//! `hg generate`.
+
+use crate::arguments::GenerateArguments;
+use crate::error::Result;
+use hg_data::write_table;
+use hg_train::{Run, generate};
+
+pub(crate) fn run(arguments: &GenerateArguments, json: bool) -> Result<()> {
+    let GenerateArguments { run, patients, out, seed } = arguments;
+    let mut table = generate(&Run::open(run)?, *patients, *seed)?;
+    write_table(&mut table, out)?;
+    if json {
+        let rows = table.height();
+        println!("{}", serde_json::json!({"out": out, "patients": patients, "rows": rows}));
+    } else {
+        println!("{}", out.display());
+    }
+    Ok(())
+}

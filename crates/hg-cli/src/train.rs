@@ -1,0 +1,103 @@
+//! `hg train`.
+
+use crate::arguments::TrainArguments;
+use crate::error::{Error, Result};
+use crate::evaluate;
+use hg_data::{Encoded, write_table};
+use hg_train::{Run, StepMetrics, TrainConfig, generate};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
+    let (run, encoded) = open(arguments)?;
+    let patients = encoded.lengths.len();
+    tracing::info!(
+        patients,
+        longest = encoded.steps,
+        features = encoded.features,
+        left_out = encoded.dropped_patients,
+        "read the cohort"
+    );
+    train(&run, &encoded)?;
+    let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
+    write_table(&mut cohort, &run.synthetic_csv())?;
+    write_table(&mut cohort, &run.synthetic_csv().with_extension("parquet"))?;
+    let comparison = evaluate::evaluate(&run)?;
+    if json {
+        let summary = serde_json::json!({
+            "run": run.folder(),
+            "iterations": run.manifest.train.iterations,
+            "mean_ks": comparison.mean_ks,
+            "mean_total_variation": comparison.mean_total_variation,
+            "correlation_difference": comparison.correlation_difference,
+        });
+        println!("{summary}");
+    } else {
+        evaluate::print_table(&comparison);
+        println!("picture: {}", run.report().join("marginals.svg").display());
+        println!("{}", run.folder().display());
+    }
+    Ok(())
+}
+
+fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
+    if let Some(folder) = &arguments.resume {
+        let run = Run::open(folder)?;
+        let encoded = run.real()?;
+        return Ok((run, encoded));
+    }
+    let (Some(data), Some(schema), Some(out)) =
+        (&arguments.data, &arguments.schema, &arguments.out)
+    else {
+        return Err(Error::Other("--data, --schema and --out belong together".into()));
+    };
+    let mut train = TrainConfig::default();
+    train.iterations = arguments.iterations.unwrap_or(train.iterations);
+    train.seed = arguments.seed.unwrap_or(train.seed);
+    train.batch_size = arguments.batch_size.unwrap_or(train.batch_size);
+    Ok(Run::create(out, data, schema, train)?)
+}
+
+fn train(run: &Run, encoded: &Encoded) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stop);
+    let handler = move || {
+        // The second signal does not wait for the iteration's end.
+        if seen.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler)
+        .map_err(|e| Error::Other(format!("cannot catch Ctrl-C: {e}; is it caught already?")))?;
+    let mut trainer = run.trainer(encoded)?;
+    let bar = progress_bar(trainer.iteration(), run.manifest.train.iterations);
+    let finished = run.train(&mut trainer, |step| {
+        bar.set_position(step.iteration);
+        bar.set_message(losses(step));
+        !stop.load(Ordering::SeqCst)
+    });
+    bar.finish_and_clear();
+    if finished? {
+        return Ok(());
+    }
+    Err(Error::Interrupted { run: run.folder().to_owned(), iteration: trainer.iteration() })
+}
+
+/// On stderr, and only where that is a terminal.
+fn progress_bar(done: u64, iterations: u64) -> ProgressBar {
+    let template = "{bar:24} {pos}/{len} · {per_sec} · ETA {eta} · {msg}";
+    let style = ProgressStyle::with_template(template);
+    let bar = ProgressBar::new(iterations)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_position(done);
+    bar.reset_eta();
+    bar
+}
+
+fn losses(step: &StepMetrics) -> String {
+    format!(
+        "Wasserstein {:.3}, penalty {:.4}, generator {:.3}, correlation {:.3}",
+        step.wasserstein, step.gradient_penalty, step.generator_loss, step.correlation_loss
+    )
+}

@@ -1,0 +1,31 @@
+//! A table on the schema's grid, as numbers: what measures compare.
+
+use crate::grid::grid;
+use crate::typed::check;
+use crate::{Result, Schema};
+use polars::prelude::DataFrame;
+use std::path::Path;
+
+/// The observed cells of a cohort, patient after patient and step after step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// One entry per schema column, in schema order: values, or positions of
+    /// levels; `None` where nothing was measured.
+    pub columns: Vec<Vec<Option<f64>>>,
+    /// Steps of each patient.
+    pub lengths: Vec<usize>,
+}
+
+impl Observed {
+    /// Checks `table` against `schema` and puts it on the grid; `path` is for
+    /// messages.
+    ///
+    /// # Errors
+    /// The first thing in the table that does not fit the schema.
+    pub fn new(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Self> {
+        let gridded = grid(&check(table, schema, path)?, schema, path)?;
+        let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
+        let columns = schema.columns.iter().map(|column| cells(&column.name));
+        Ok(Self { columns: columns.collect::<Result<_>>()?, lengths: gridded.lengths.clone() })
+    }
+}

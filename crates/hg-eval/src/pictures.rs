@@ -1,0 +1,190 @@
+//! Pictures of a comparison, as SVG.
+
+use crate::comparison::shares;
+use crate::{ColumnComparison, Comparison, Error, Result};
+use hg_data::write_atomically;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use std::io::Write;
+use std::path::Path;
+
+const REAL: RGBColor = RGBColor(64, 104, 150);
+const SYNTHETIC: RGBColor = RGBColor(230, 126, 34);
+const FONT: &str = "sans-serif";
+const PANELS_ACROSS: usize = 4;
+const PANEL: (u32, u32) = (300, 210);
+const HEADER: u32 = 44;
+const BINS: usize = 24;
+
+/// Writes one panel a column: histograms of numeric columns, level shares of
+/// discrete ones, real beside synthetic.
+///
+/// # Errors
+/// When the picture cannot be drawn or written.
+pub fn draw_marginals(comparison: &Comparison, path: &Path) -> Result<()> {
+    let columns = &comparison.columns;
+    let down = columns.len().div_ceil(PANELS_ACROSS);
+    let size = (PANEL.0 * PANELS_ACROSS as u32, PANEL.1 * down as u32 + HEADER);
+    write_svg(path, size, |root| {
+        let (header, body) = root.split_vertically(HEADER);
+        for (x, colour, text) in [(12, REAL, "real"), (100, SYNTHETIC, "synthetic")] {
+            header.draw(&Rectangle::new([(x, 14), (x + 16, 30)], colour.filled()))?;
+            header.draw(&Text::new(text, (x + 22, 14), (FONT, 16)))?;
+        }
+        for (panel, column) in body.split_evenly((down, PANELS_ACROSS)).iter().zip(columns) {
+            draw_column(panel, column)?;
+        }
+        Ok(())
+    })
+}
+
+fn draw_column<B: DrawingBackend>(panel: &DrawingArea<B, Shift>, column: &ColumnComparison) -> Drawn
+where
+    B::ErrorType: 'static,
+{
+    let title = match column.unit.as_str() {
+        "" => column.name.clone(),
+        unit => format!("{} ({unit})", column.name),
+    };
+    let discrete = !column.levels.is_empty();
+    let (low, high, bins) = if discrete {
+        (-0.5, column.levels.len() as f64 - 0.5, column.levels.len())
+    } else {
+        let (low, high) = plotted_range(&column.real);
+        (low, high, BINS)
+    };
+    let heights = |values: &[f64]| {
+        if discrete { shares(values, bins) } else { histogram(values, low, high) }
+    };
+    let (real, synthetic) = (heights(&column.real), heights(&column.synthetic));
+    let top = real.iter().chain(&synthetic).copied().fold(0., f64::max).max(1e-3) * 1.08;
+    let mut chart = ChartBuilder::on(panel)
+        .caption(title, (FONT, 14))
+        .margin(8)
+        .x_label_area_size(24)
+        .y_label_area_size(40)
+        .build_cartesian_2d(low..high, 0f64..top)?;
+    let level = |x: &f64| {
+        let nearest = x.round();
+        let name = column.levels.get(nearest as usize).filter(|_| (x - nearest).abs() < 1e-6);
+        name.map(|name| name.chars().take(12).collect()).unwrap_or_default()
+    };
+    let number = |x: &f64| number(*x, high - low);
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_x_mesh().light_line_style(WHITE).y_labels(4).label_style((FONT, 11));
+    mesh.y_label_formatter(&|share| format!("{:.0} %", share * 100.));
+    if discrete {
+        mesh.x_labels(bins).x_label_formatter(&level).draw()?;
+    } else {
+        mesh.x_labels(5).x_label_formatter(&number).draw()?;
+    }
+    let width = (high - low) / bins as f64;
+    let half = 0.42 * width;
+    let bar = |bin: usize, share: f64, left: bool, colour: RGBColor| {
+        let middle = low + (bin as f64 + 0.5) * width;
+        let (from, to) = if left { (middle - half, middle) } else { (middle, middle + half) };
+        Rectangle::new([(from, 0.), (to, share)], colour.filled())
+    };
+    chart.draw_series(real.iter().enumerate().map(|(n, &share)| bar(n, share, true, REAL)))?;
+    let bars = synthetic.iter().enumerate().map(|(n, &share)| bar(n, share, false, SYNTHETIC));
+    chart.draw_series(bars)?;
+    Ok(())
+}
+
+/// From the least real value to the 99th percentile, so that a long tail does
+/// not flatten the rest. What lies outside counts in the outermost bins.
+fn plotted_range(real: &[f64]) -> (f64, f64) {
+    let mut sorted = real.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let low = sorted.first().copied().unwrap_or(0.);
+    let high = sorted.get((sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1)));
+    let high = high.copied().unwrap_or(1.);
+    if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
+}
+
+fn histogram(values: &[f64], low: f64, high: f64) -> Vec<f64> {
+    let bin = |value: &f64| ((value - low) / (high - low) * BINS as f64).floor();
+    let bins: Vec<f64> =
+        values.iter().map(|value| bin(value).clamp(0., (BINS - 1) as f64)).collect();
+    shares(&bins, BINS)
+}
+
+fn number(x: f64, range: f64) -> String {
+    let decimals = if range >= 10. { 0 } else { 1 + usize::from(range < 1.) };
+    format!("{x:.decimals$}")
+}
+
+/// Writes the correlation matrices of both cohorts and their difference.
+///
+/// # Errors
+/// When the picture cannot be drawn or written.
+pub fn draw_correlations(comparison: &Comparison, path: &Path) -> Result<()> {
+    let (real, synthetic) = (&comparison.real_correlation, &comparison.synthetic_correlation);
+    let difference: Vec<Vec<f64>> = real
+        .iter()
+        .zip(synthetic)
+        .map(|(r, s)| r.iter().zip(s).map(|(r, s)| s - r).collect())
+        .collect();
+    let cell = 16;
+    let count = comparison.columns.len() as i32;
+    let (left, top, gap) = (130, 120, 24);
+    let side = cell * count;
+    let size = ((left + 3 * (side + gap)) as u32, (top + side + 40) as u32);
+    write_svg(path, size, |root| {
+        let maps = [("real", real), ("synthetic", synthetic), ("difference", &difference)];
+        for (n, (title, matrix)) in maps.into_iter().enumerate() {
+            let x0 = left + n as i32 * (side + gap);
+            root.draw(&Text::new(title, (x0, 8), (FONT, 17)))?;
+            for (i, row) in matrix.iter().enumerate() {
+                let y = top + cell * i as i32;
+                for (j, &value) in row.iter().enumerate() {
+                    let x = x0 + cell * j as i32;
+                    let corners = [(x, y), (x + cell - 1, y + cell - 1)];
+                    root.draw(&Rectangle::new(corners, diverging(value).filled()))?;
+                }
+            }
+            for (i, column) in comparison.columns.iter().enumerate() {
+                let name: String = column.name.chars().take(17).collect();
+                let at = cell * i as i32;
+                let style = TextStyle::from((FONT, 12).into_font());
+                let up = style.transform(FontTransform::Rotate270);
+                root.draw(&Text::new(name.clone(), (x0 + at, top - 6), up))?;
+                if n == 0 {
+                    root.draw(&Text::new(name, (6, top + at + 1), (FONT, 12)))?;
+                }
+            }
+        }
+        let note = "Pearson's correlation: blue −1, white 0, red 1";
+        root.draw(&Text::new(note, (left, top + side + 14), (FONT, 13)))?;
+        Ok(())
+    })
+}
+
+/// −1 blue, 0 white, 1 red.
+fn diverging(value: f64) -> RGBColor {
+    let end = if value < 0. { REAL } else { RGBColor(192, 57, 43) };
+    let strength = value.abs().min(1.);
+    let mix = |channel: u8| (255. + strength * (f64::from(channel) - 255.)).round() as u8;
+    RGBColor(mix(end.0), mix(end.1), mix(end.2))
+}
+
+type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn write_svg(
+    path: &Path,
+    size: (u32, u32),
+    draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> Drawn,
+) -> Result<()> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let failed = |e: Box<dyn std::error::Error>| Error::Picture(e.to_string());
+        root.fill(&WHITE).map_err(|e| failed(e.into()))?;
+        draw(&root).map_err(failed)?;
+        root.present().map_err(|e| failed(e.into()))?;
+    }
+    write_atomically(path, |file| {
+        let cannot = |e: std::io::Error| Error::Picture(format!("{}: {e}", path.display()));
+        file.write_all(svg.as_bytes()).map_err(cannot)
+    })
+}

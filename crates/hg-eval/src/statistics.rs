@@ -1,0 +1,80 @@
+//! The statistics that comparisons rest on.
+
+/// The two-sample Kolmogorov–Smirnov statistic `sup |F₁ − F₂|` in [0, 1]
+/// (Smirnov, 1948); `None` when a sample is empty.
+///
+/// ```
+/// assert_eq!(hg_eval::kolmogorov_smirnov(&[1., 2.], &[1., 2.]), Some(0.));
+/// assert_eq!(hg_eval::kolmogorov_smirnov(&[1., 2.], &[3.]), Some(1.));
+/// ```
+pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<f64> {
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
+    let sorted = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let (first, second) = (sorted(first), sorted(second));
+    let (mut i, mut j, mut greatest) = (0, 0, 0f64);
+    while i < first.len() && j < second.len() {
+        let x = first[i].min(second[j]);
+        i += first[i..].iter().take_while(|&&value| value <= x).count();
+        j += second[j..].iter().take_while(|&&value| value <= x).count();
+        let gap = i as f64 / first.len() as f64 - j as f64 / second.len() as f64;
+        greatest = greatest.max(gap.abs());
+    }
+    Some(greatest)
+}
+
+/// Total variation `½ Σ |p − q|` in [0, 1] of two lists of shares.
+pub fn total_variation(first: &[f64], second: &[f64]) -> f64 {
+    0.5 * first.iter().zip(second).map(|(p, q)| (p - q).abs()).sum::<f64>()
+}
+
+/// Pearson's correlation over the rows where both are observed; 0 when either
+/// is constant there.
+pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> f64 {
+    let both: Vec<(f64, f64)> =
+        first.iter().zip(second).filter_map(|(x, y)| Some(((*x)?, (*y)?))).collect();
+    let n = both.len() as f64;
+    let mean_x = both.iter().map(|(x, _)| x).sum::<f64>() / n;
+    let mean_y = both.iter().map(|(_, y)| y).sum::<f64>() / n;
+    let (mut xx, mut yy, mut xy) = (0., 0., 0.);
+    for (x, y) in both {
+        let (dx, dy) = (x - mean_x, y - mean_y);
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    let scale = (xx * yy).sqrt();
+    if scale > 0. { xy / scale } else { 0. }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ks_counts_ties_once_and_knows_a_value() {
+        // F₁ jumps to ½ at 1, F₂ to ¼: scipy.stats.ks_2samp gives 0.25.
+        let ks = kolmogorov_smirnov(&[1., 1., 2., 3.], &[1., 2., 2., 3.]);
+        assert_eq!(ks, Some(0.25));
+        assert_eq!(kolmogorov_smirnov(&[], &[1.]), None);
+    }
+
+    #[test]
+    fn pearson_skips_missing_pairs_and_is_zero_for_constants() {
+        let x = [Some(1.), Some(2.), None, Some(3.)];
+        let y = [Some(-2.), Some(-4.), Some(9.), Some(-6.)];
+        assert!((pearson(&x, &y) + 1.).abs() < 1e-15);
+        assert_eq!(pearson(&x, &[Some(5.); 4]), 0.);
+        assert_eq!(pearson(&[None], &[Some(5.)]), 0.);
+    }
+
+    #[test]
+    fn total_variation_of_disjoint_shares_is_one() {
+        assert_eq!(total_variation(&[1., 0.], &[0., 1.]), 1.);
+    }
+}
