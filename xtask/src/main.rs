@@ -3,6 +3,7 @@
 mod tasks;
 
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
 /// Developer commands of Health Gym.
 #[derive(Parser)]
@@ -27,11 +28,18 @@ enum Task {
     Test,
     /// The same as `test`: what CI runs.
     Ci,
+    /// Make the golden values again with PyTorch, in a venv of its own.
+    Fixtures {
+        /// Folder of the venv.
+        #[arg(long, default_value = "target/fixtures-venv")]
+        venv: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Train { name, arguments } => tasks::train(&name, &arguments),
         Task::Test | Task::Ci => tasks::test(),
+        Task::Fixtures { venv } => tasks::fixtures(&venv),
     }
 }

@@ -7,6 +7,9 @@ use std::process::Command;
 /// xtask lies directly in the workspace's folder.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+/// What makes the committed golden values.
+const FIXTURE_PACKAGES: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"];
+
 pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
     // The whole workspace selects the features, so that this build and the
     // tests' share every dependency.
@@ -39,6 +42,32 @@ pub(crate) fn test() -> Result<()> {
         execute(command)?;
     }
     Ok(())
+}
+
+pub(crate) fn fixtures(venv: &Path) -> Result<()> {
+    let venv = Path::new(WORKSPACE).join(venv);
+    let python = venv.join("bin/python");
+    if !python.exists() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(&venv);
+        execute(make)?;
+    }
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet"]).args(FIXTURE_PACKAGES);
+    execute(install)?;
+    // PyTorch's values first, then the weights that Rust saves from them, then
+    // PyTorch's verdict on those.
+    let script = || {
+        let mut script = Command::new(&python);
+        script.current_dir(WORKSPACE).args(["tests/golden/make_goldens.py", "tests/golden"]);
+        script
+    };
+    execute(script())?;
+    let mut save =
+        cargo(&["test", "--release", "--workspace", "--test", "goldens", "saved_weights"]);
+    save.env("HG_WRITE_GOLDENS", "1");
+    execute(save)?;
+    execute(script())
 }
 
 /// Where cargo puts what it builds.
