@@ -63,8 +63,8 @@ pub(crate) fn fixtures(venv: &Path) -> Result<()> {
         script
     };
     execute(script())?;
-    let mut save =
-        cargo(&["test", "--release", "--workspace", "--test", "goldens", "saved_weights"]);
+    let mut save = cargo();
+    save.args(["test", "--release", "--workspace", "--test", "goldens", "saved_weights"]);
     save.env("HG_WRITE_GOLDENS", "1");
     execute(save)?;
     execute(script())

@@ -1,7 +1,7 @@
 //! Two LSTMs over the same sequences, one of them backwards in time.
 
 use crate::lstm::mask;
-use crate::recurrence::{self, States};
+use crate::recurrence::{Recurrence, States, adjoint};
 use crate::{Lengths, Lstm, LstmConfig, Result};
 use candle_core::{D, Tensor};
 use candle_nn::VarBuilder;
@@ -25,6 +25,7 @@ pub enum ReverseAlignment {
 pub struct BiLstm {
     forwards: Lstm,
     backwards: Lstm,
+    recurrence: Recurrence,
 }
 
 impl BiLstm {
@@ -36,7 +37,14 @@ impl BiLstm {
         Ok(Self {
             forwards: Lstm::new(config, vb.pp("rnn_f"))?,
             backwards: Lstm::new(config, vb.pp("rnn_r"))?,
+            recurrence: Recurrence::default(),
         })
+    }
+
+    /// The same layer with its recurrence computed in another way.
+    pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
+        self.recurrence = recurrence;
+        self
     }
 
     /// Runs both directions over `x` `[batch, steps, input]`.
@@ -53,7 +61,7 @@ impl BiLstm {
         )?;
         let recurrent = [&self.forwards.h2h_weight, &self.backwards.h2h_weight];
         let recurrent_weights = Tensor::stack(&recurrent, 0)?;
-        let states = recurrence::forward(&pre, &recurrent_weights)?;
+        let states = self.recurrence.forward(&pre, &recurrent_weights, lengths)?;
         Ok(BiTrace { layer: self.clone(), lengths: lengths.clone(), recurrent_weights, states })
     }
 }
@@ -106,7 +114,7 @@ impl BiTrace {
             self.lengths.place_last(&half)
         };
         let grad_hidden = Tensor::stack(&[place(0)?, place(1)?], 0)?;
-        let grad_pre = recurrence::adjoint(&self.states, &self.recurrent_weights, &grad_hidden)?;
+        let grad_pre = adjoint(&self.states, &self.recurrent_weights, &grad_hidden)?;
         let forwards = self.layer.forwards.pull_back(&grad_pre.get(0)?)?;
         let backwards =
             self.layer.backwards.pull_back(&self.lengths.reverse(&grad_pre.get(1)?)?)?;

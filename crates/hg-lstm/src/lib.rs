@@ -35,14 +35,18 @@
 
 mod bidirectional;
 mod cell;
+mod fused;
+pub mod kernel;
 mod lengths;
 mod lstm;
 mod recurrence;
+mod reference;
 
 pub use bidirectional::{BiLstm, BiTrace, ReverseAlignment};
 pub use cell::{CellState, lstm_cell};
 pub use lengths::Lengths;
 pub use lstm::{Lstm, LstmConfig, Trace};
+pub use recurrence::Recurrence;
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]

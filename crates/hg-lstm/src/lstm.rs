@@ -1,6 +1,6 @@
 //! One LSTM over a batch of sequences.
 
-use crate::recurrence::{self, States};
+use crate::recurrence::{Recurrence, States, adjoint};
 use crate::{Error, Lengths, Result};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
@@ -23,6 +23,7 @@ pub struct Lstm {
     pub(crate) h2h_weight: Tensor,
     pub(crate) h2h_bias: Tensor,
     config: LstmConfig,
+    recurrence: Recurrence,
 }
 
 impl Lstm {
@@ -39,7 +40,14 @@ impl Lstm {
             h2h_weight: h2h.get((4 * hidden, hidden), "weight")?,
             h2h_bias: h2h.get(4 * hidden, "bias")?,
             config,
+            recurrence: Recurrence::default(),
         })
+    }
+
+    /// The same layer with its recurrence computed in another way.
+    pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
+        self.recurrence = recurrence;
+        self
     }
 
     /// The sizes it was built with.
@@ -55,7 +63,7 @@ impl Lstm {
     pub fn forward(&self, x: &Tensor, lengths: &Lengths) -> Result<Trace> {
         let pre = self.pre_activations(x, lengths)?.unsqueeze(0)?;
         let recurrent_weights = self.h2h_weight.unsqueeze(0)?;
-        let states = recurrence::forward(&pre, &recurrent_weights)?;
+        let states = self.recurrence.forward(&pre, &recurrent_weights, lengths)?;
         Ok(Trace { lstm: self.clone(), lengths: lengths.clone(), recurrent_weights, states })
     }
 
@@ -125,7 +133,7 @@ impl Trace {
             return Err(Error::Shape { what: "grad_hidden", expected, got });
         }
         let grad_hidden = mask(grad_hidden, &self.lengths)?.unsqueeze(0)?;
-        let grad_pre = recurrence::adjoint(&self.states, &self.recurrent_weights, &grad_hidden)?;
+        let grad_pre = adjoint(&self.states, &self.recurrent_weights, &grad_hidden)?;
         self.lstm.pull_back(&grad_pre.squeeze(0)?)
     }
 }

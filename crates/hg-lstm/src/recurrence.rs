@@ -1,94 +1,58 @@
-//! The recurrence over time and its adjoint, in plain tracked candle
-//! operations. `K` directions run side by side.
-//!
-//! Forward (F), for t = 0 … T−1, from `h = c = 0`:
-//!
-//! ```text
-//! pre'_t = pre_t + h_{t−1} Uᵀ          (f, i, a, o, c_t, h_t) = cell(pre'_t, c_{t−1})
-//! ```
-//!
-//! Adjoint (B), for t = T−1 … 0, with `ḡ` the gradient that arrives at h:
-//!
-//! ```text
-//! δh_t = ḡ_t + δpre_{t+1} U            δc_t = δh_t ⊙ o ⊙ (1 − tanh² c_t) + δc_{t+1} ⊙ f_{t+1}
-//! δpre_f = δc_t ⊙ c_{t−1} ⊙ f(1 − f)   δpre_i = δc_t ⊙ a ⊙ i(1 − i)
-//! δpre_a = δc_t ⊙ i ⊙ (1 − a²)         δpre_o = δh_t ⊙ tanh c_t ⊙ o(1 − o)
-//! ```
-//!
-//! B is itself made of tracked operations, so differentiating what comes out
-//! of it is exact: that is the second order.
+//! The recurrence over time and its adjoint: fused on the CPU, in plain tracked
+//! candle operations elsewhere.
 
-use crate::cell::{CellState, lstm_cell};
-use candle_core::{D, Result, Tensor};
+use crate::kernel::SimdPath;
+use crate::reference::{self, Steps};
+use crate::{Lengths, fused};
+use candle_core::{Result, Tensor};
 
-/// Everything that F computed, one entry per step.
+/// How the recurrence is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recurrence {
+    /// The fused kernels of [`crate::kernel`] for f32 and f64 on the CPU, the
+    /// reference elsewhere.
+    #[default]
+    Fused,
+    /// Plain candle operations, step by step: the oracle.
+    Reference,
+}
+
+/// Everything that F computed.
 #[derive(Clone, Debug)]
 pub(crate) struct States {
-    steps: Vec<CellState>,
-    /// `h`, `[K, batch, steps, hidden]`
+    values: Values,
+    lengths: Lengths,
+    /// `h`, `[K, batch, steps, hidden]`; what lies beyond a length has no meaning.
     pub(crate) hidden: Tensor,
 }
 
-/// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]`.
-pub(crate) fn forward(pre: &Tensor, u: &Tensor) -> Result<States> {
-    let (directions, batch, steps, _) = pre.dims4()?;
-    let hidden = u.dim(D::Minus1)?;
-    let u_transposed = u.transpose(1, 2)?.contiguous()?;
-    let zero = Tensor::zeros((directions, batch, hidden), pre.dtype(), pre.device())?;
-    let mut states: Vec<CellState> = Vec::with_capacity(steps);
-    for t in 0..steps {
-        let pre_t = pre.narrow(2, t, 1)?.squeeze(2)?;
-        // The zero state takes part, so that even a single step depends on U.
-        let (hidden, cell_state) = match states.last() {
-            Some(before) => (&before.hidden, &before.cell_state),
-            None => (&zero, &zero),
-        };
-        let pre_t = (pre_t + hidden.matmul(&u_transposed)?)?;
-        let state = lstm_cell(&pre_t, cell_state)?;
-        states.push(state);
+#[derive(Clone, Debug)]
+enum Values {
+    Fused(Tensor),
+    Reference(Steps),
+}
+
+impl Recurrence {
+    /// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]`.
+    pub(crate) fn forward(self, pre: &Tensor, u: &Tensor, lengths: &Lengths) -> Result<States> {
+        let lengths = lengths.clone();
+        if self == Self::Fused && fused::serves(pre) {
+            let states = fused::forward(pre, u, &lengths, SimdPath::widest())?;
+            let hidden = fused::hidden(&states)?;
+            return Ok(States { values: Values::Fused(states), lengths, hidden });
+        }
+        let (steps, hidden) = reference::forward(pre, u)?;
+        Ok(States { values: Values::Reference(steps), lengths, hidden })
     }
-    let hidden = Tensor::stack(&states.iter().map(|s| &s.hidden).collect::<Vec<_>>(), 2)?;
-    Ok(States { steps: states, hidden })
 }
 
 /// B: the gradient for `pre` `[K, batch, steps, 4·hidden]` of `Σ grad_hidden ⊙ h`,
-/// `grad_hidden` `[K, batch, steps, hidden]`.
+/// `grad_hidden` `[K, batch, steps, hidden]` being 0 beyond each length.
 pub(crate) fn adjoint(states: &States, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
-    // (gradient for pre, gradient for c) of the step after.
-    let mut after: Option<(Tensor, Tensor)> = None;
-    let mut grads = Vec::with_capacity(states.steps.len());
-    for (t, state) in states.steps.iter().enumerate().rev() {
-        let CellState { forget_gate: f, input_gate: i, candidate: a, output_gate: o, .. } = state;
-        let tanh_c = state.cell_state.tanh()?;
-        let mut grad_h = grad_hidden.narrow(2, t, 1)?.squeeze(2)?;
-        if let Some((grad_pre, _)) = &after {
-            grad_h = (grad_h + grad_pre.matmul(u)?)?;
+    match &states.values {
+        Values::Fused(values) => {
+            fused::adjoint(values, u, grad_hidden, &states.lengths, SimdPath::widest())
         }
-        let mut grad_c = ((&grad_h * o)? * one_minus_square(&tanh_c)?)?;
-        if let Some((_, carried)) = &after {
-            grad_c = (grad_c + carried)?;
-        }
-        let grad_f = match t.checked_sub(1) {
-            Some(before) => ((&grad_c * &states.steps[before].cell_state)? * sigmoid_slope(f)?)?,
-            None => grad_c.zeros_like()?,
-        };
-        let grad_i = ((&grad_c * a)? * sigmoid_slope(i)?)?;
-        let grad_a = ((&grad_c * i)? * one_minus_square(a)?)?;
-        let grad_o = ((&grad_h * &tanh_c)? * sigmoid_slope(o)?)?;
-        let grad_pre = Tensor::cat(&[grad_f, grad_i, grad_a, grad_o], D::Minus1)?;
-        after = Some((grad_pre.clone(), (&grad_c * f)?));
-        grads.push(grad_pre);
+        Values::Reference(steps) => reference::adjoint(steps, u, grad_hidden),
     }
-    grads.reverse();
-    Tensor::stack(&grads, 2)
-}
-
-/// σ′ written with σ: `s ⊙ (1 − s)`.
-fn sigmoid_slope(s: &Tensor) -> Result<Tensor> {
-    s - s.sqr()?
-}
-
-/// tanh′ written with tanh: `1 − a²`.
-fn one_minus_square(a: &Tensor) -> Result<Tensor> {
-    a.sqr()?.affine(-1., 1.)
 }

@@ -1,0 +1,550 @@
+//! The kernels of [`crate::kernel`] as candle operations on the CPU, so that
+//! autograd goes through them: F as [`forward`], B as [`adjoint`].
+//!
+//! Both work on `[directions, batch, steps, parts · hidden]`, where every
+//! direction reads its own time forwards. Directions and slices of the batch go to
+//! threads; each slice runs all of its steps alone.
+
+use crate::Lengths;
+use crate::kernel::{
+    self, Arriving, Buffer, Chains, GRADIENT_PARTS, Real, RecurrentWeights, STATE_PARTS, SimdPath,
+};
+use candle_core::backend::BackendStorage;
+use candle_core::{
+    CpuStorage, CustomOp2, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail,
+};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Rows of the batch in a slice. Results do not depend on it.
+const SLICE: usize = 16;
+
+/// Whether the kernels serve tensors of this kind.
+pub(crate) fn serves(x: &Tensor) -> bool {
+    matches!(x.device(), Device::Cpu) && matches!(x.dtype(), DType::F32 | DType::F64)
+}
+
+/// F: `pre` `[K, batch, steps, 4H]`, `u` `[K, 4H, H]` → states
+/// `[K, batch, steps, 7H]`: f, i, a, o, c, tanh c, h; zero beyond each length.
+pub(crate) fn forward(
+    pre: &Tensor,
+    u: &Tensor,
+    lengths: &Lengths,
+    path: SimdPath,
+) -> Result<Tensor> {
+    let op = Forward(Task::new(u, lengths, path)?);
+    pre.contiguous()?.apply_op2(&u.contiguous()?, op)
+}
+
+/// The hidden states in F's result.
+pub(crate) fn hidden(states: &Tensor) -> Result<Tensor> {
+    let width = states.dim(D::Minus1)? / STATE_PARTS;
+    states.narrow(D::Minus1, (STATE_PARTS - 1) * width, width)
+}
+
+/// B: the gradient for `pre` `[K, batch, steps, 4H]` of `Σ grad_hidden ⊙ h`, zero
+/// beyond each length.
+pub(crate) fn adjoint(
+    states: &Tensor,
+    u: &Tensor,
+    grad_hidden: &Tensor,
+    lengths: &Lengths,
+    path: SimdPath,
+) -> Result<Tensor> {
+    let task = Task::new(u, lengths, path)?;
+    let hidden = task.hidden;
+    let grad_hidden = grad_hidden.contiguous()?;
+    let all = states.contiguous()?.apply_op3(&u.contiguous()?, &grad_hidden, Adjoint(task))?;
+    // δc and δh, which only B's own derivative needs, are shown to nobody.
+    all.narrow(D::Minus1, 0, 4 * hidden)
+}
+
+#[derive(Clone)]
+struct Task {
+    lengths: Lengths,
+    directions: usize,
+    hidden: usize,
+    path: SimdPath,
+}
+
+struct Forward(Task);
+struct Adjoint(Task);
+
+impl Task {
+    fn new(u: &Tensor, lengths: &Lengths, path: SimdPath) -> Result<Self> {
+        let (directions, _, hidden) = u.dims3()?;
+        Ok(Self { lengths: lengths.clone(), directions, hidden, path })
+    }
+
+    fn shape(&self, parts: usize) -> Shape {
+        let (batch, steps) = (self.lengths.batch(), self.lengths.steps());
+        (self.directions, batch, steps, parts * self.hidden).into()
+    }
+
+    /// Runs `compute` for every slice of every direction and joins what each
+    /// returns: buffers whose rows have these parts.
+    fn by_slices<S: Real, const N: usize>(
+        &self,
+        parts: [usize; N],
+        compute: impl Fn(&Slice) -> [Buffer<S>; N] + Sync,
+    ) -> [Vec<S>; N] {
+        let batch = self.lengths.batch();
+        let slices: Vec<Slice> = (0..self.directions)
+            .flat_map(|direction| (0..batch).step_by(SLICE).map(move |start| (direction, start)))
+            .map(|(direction, start)| {
+                let rows = start..(start + SLICE).min(batch);
+                let steps = self.lengths.steps();
+                let lengths = &self.lengths.rows()[rows.clone()];
+                let chains = Chains::new(lengths, |row, step| row * steps + step);
+                Slice { direction, rows, chains }
+            })
+            .collect();
+        let computed: Vec<[Vec<S>; N]> = slices
+            .par_iter()
+            .map(|slice| {
+                let buffers = compute(slice);
+                let mut n = 0;
+                buffers.map(|buffer| {
+                    n += 1;
+                    self.unpadded(&buffer, parts[n - 1])
+                })
+            })
+            .collect();
+        std::array::from_fn(|n| {
+            let mut all = Vec::with_capacity(computed.iter().map(|part| part[n].len()).sum());
+            computed.iter().for_each(|part| all.extend_from_slice(&part[n]));
+            all
+        })
+    }
+
+    /// A slice's rows of a contiguous `[K, batch, steps, parts · H]`, at its
+    /// sequences' own steps, within rows of `room` padded parts.
+    fn padded<S: Real>(&self, from: &[S], parts: usize, room: usize, slice: &Slice) -> Buffer<S> {
+        let (hidden, wide) = (self.hidden, kernel::padded(self.hidden));
+        let steps = self.lengths.steps();
+        let mut buffer = Buffer::new(slice.rows.len() * steps, room * wide);
+        let first = (slice.direction * self.lengths.batch() + slice.rows.start) * steps;
+        for (n, &length) in self.lengths.rows()[slice.rows.clone()].iter().enumerate() {
+            for row in n * steps..n * steps + length {
+                let from = &from[(first + row) * parts * hidden..][..parts * hidden];
+                let to = buffer.row_mut(row).chunks_exact_mut(wide);
+                for (part, to) in from.chunks_exact(hidden).zip(to) {
+                    to[..hidden].copy_from_slice(part);
+                }
+            }
+        }
+        buffer
+    }
+
+    fn unpadded<S: Real>(&self, buffer: &Buffer<S>, parts: usize) -> Vec<S> {
+        let (hidden, wide) = (self.hidden, kernel::padded(self.hidden));
+        let mut all = Vec::with_capacity(buffer.rows() * parts * hidden);
+        for row in 0..buffer.rows() {
+            for part in buffer.row(row).chunks_exact(wide).take(parts) {
+                all.extend_from_slice(&part[..hidden]);
+            }
+        }
+        all
+    }
+
+    /// The recurrent weights of every direction.
+    fn weights<S: Real>(&self, u: &[S]) -> Vec<RecurrentWeights<S>> {
+        let (hidden, wide) = (self.hidden, kernel::padded(self.hidden));
+        u.chunks_exact(4 * hidden * hidden)
+            .map(|u| {
+                let mut padded = Buffer::new(4 * wide, wide);
+                for (n, row) in u.chunks_exact(hidden).enumerate() {
+                    let to = padded.row_mut(n / hidden * wide + n % hidden);
+                    to[..hidden].copy_from_slice(row);
+                }
+                let mut weights = RecurrentWeights::new(wide, self.path);
+                weights.pack(padded.view());
+                weights
+            })
+            .collect()
+    }
+
+    fn forward<S: Real>(&self, pre: &[S], u: &[S]) -> Vec<S> {
+        let weights = self.weights(u);
+        let [states] = self.by_slices([STATE_PARTS], |slice| {
+            let mut states = self.padded(pre, 4, STATE_PARTS, slice);
+            kernel::forward(&weights[slice.direction], &slice.chains, states.view_mut());
+            [states]
+        });
+        states
+    }
+
+    /// The gradient for `pre` from one for the states.
+    fn forward_adjoint<S: Real>(&self, states: &[S], u: &[S], grad_states: &[S]) -> Vec<S> {
+        let weights = self.weights(u);
+        let [grad_pre] = self.by_slices([4], |slice| {
+            let states = self.padded(states, STATE_PARTS, STATE_PARTS, slice);
+            let direct = self.padded(grad_states, STATE_PARTS, STATE_PARTS, slice);
+            let mut out = self.empty(slice, 4);
+            kernel::adjoint_with_direct(
+                &weights[slice.direction],
+                &slice.chains,
+                states.view(),
+                direct.view(),
+                out.view_mut(),
+            );
+            [out]
+        });
+        grad_pre
+    }
+
+    fn adjoint<S: Real>(&self, states: &[S], u: &[S], grad_hidden: &[S]) -> Vec<S> {
+        let weights = self.weights(u);
+        let [gradients] = self.by_slices([GRADIENT_PARTS], |slice| {
+            let states = self.padded(states, STATE_PARTS, STATE_PARTS, slice);
+            let arriving = self.padded(grad_hidden, 1, 1, slice);
+            let mut out = self.empty(slice, GRADIENT_PARTS);
+            kernel::adjoint(
+                &weights[slice.direction],
+                &slice.chains,
+                states.view(),
+                Arriving::Every(arriving.view()),
+                out.view_mut(),
+            );
+            [out]
+        });
+        gradients
+    }
+
+    /// B's derivative: what the states and h̄ receive from a gradient for B's
+    /// result.
+    fn adjoint_adjoint<S: Real>(
+        &self,
+        states: &[S],
+        u: &[S],
+        gradients: &[S],
+        grad_gradients: &[S],
+    ) -> [Vec<S>; 2] {
+        let weights = self.weights(u);
+        let wide = kernel::padded(self.hidden);
+        self.by_slices([STATE_PARTS, 1], |slice| {
+            let states = self.padded(states, STATE_PARTS, STATE_PARTS, slice);
+            let gradients = self.padded(gradients, GRADIENT_PARTS, GRADIENT_PARTS, slice);
+            let mut tangents = self.padded(grad_gradients, GRADIENT_PARTS, GRADIENT_PARTS, slice);
+            let weights = &weights[slice.direction];
+            kernel::tangent(weights, &slice.chains, states.view(), tangents.view_mut());
+            let mut direct = self.empty(slice, STATE_PARTS);
+            kernel::direct_gradients(
+                self.path,
+                wide,
+                &slice.chains,
+                states.view(),
+                gradients.view(),
+                tangents.view(),
+                direct.view_mut(),
+            );
+            let mut hidden_dot = self.empty(slice, 1);
+            for row in 0..tangents.rows() {
+                let from = &tangents.row(row)[(GRADIENT_PARTS - 1) * wide..];
+                hidden_dot.row_mut(row).copy_from_slice(from);
+            }
+            [direct, hidden_dot]
+        })
+    }
+
+    fn empty<S: Real>(&self, slice: &Slice, parts: usize) -> Buffer<S> {
+        let rows = slice.rows.len() * self.lengths.steps();
+        Buffer::new(rows, parts * kernel::padded(self.hidden))
+    }
+
+    /// `Σ_t later_tᵀ earlier_{t−1}` `[K, 4H, H]`: the gradient for `U` of products
+    /// of one step's hidden values that enter the next.
+    fn recurrent_gradient(&self, later: &Tensor, earlier: &Tensor) -> Result<Tensor> {
+        let (directions, hidden) = (self.directions, self.hidden);
+        let (rows, steps) = (self.lengths.batch(), self.lengths.steps());
+        let shape = (directions, 4 * hidden, hidden);
+        if steps == 1 {
+            return Tensor::zeros(shape, later.dtype(), later.device());
+        }
+        let flat = |x: &Tensor, start| {
+            let width = x.dim(D::Minus1)?;
+            x.narrow(2, start, steps - 1)?.reshape((directions, rows * (steps - 1), width))
+        };
+        flat(later, 1)?.transpose(1, 2)?.matmul(&flat(earlier, 0)?)
+    }
+}
+
+/// Rows of the batch in one direction.
+struct Slice {
+    direction: usize,
+    rows: Range<usize>,
+    chains: Chains,
+}
+
+fn contiguous<'a, S: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [S]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<S>()?[start..end]),
+        None => bail!("the fused LSTM takes contiguous tensors"),
+    }
+}
+
+fn values<S: Real>(x: &Tensor) -> Result<Vec<S>> {
+    x.flatten_all()?.to_vec1()
+}
+
+/// Calls a method that is generic over the float type.
+macro_rules! by_type {
+    ($dtype:expr, $this:ident.$method:ident($($argument:expr),*)) => {
+        match $dtype {
+            DType::F32 => $this.$method::<f32>($($argument),*),
+            DType::F64 => $this.$method::<f64>($($argument),*),
+            other => bail!("the fused LSTM takes f32 or f64, not {other:?}"),
+        }
+    };
+}
+
+impl Forward {
+    fn compute<S: Real>(
+        &self,
+        pre: (&CpuStorage, &Layout),
+        u: (&CpuStorage, &Layout),
+    ) -> Result<CpuStorage> {
+        let (pre, u) = (contiguous(pre.0, pre.1)?, contiguous(u.0, u.1)?);
+        Ok(S::to_cpu_storage_owned(self.0.forward::<S>(pre, u)))
+    }
+
+    fn pull_back<S: Real>(&self, states: &Tensor, u: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let (states, u, grad) = (values::<S>(states)?, values(u)?, values(grad)?);
+        let grad_pre = self.0.forward_adjoint(&states, &u, &grad);
+        Tensor::from_vec(grad_pre, self.0.shape(4), &Device::Cpu)
+    }
+}
+
+impl CustomOp2 for Forward {
+    fn name(&self) -> &'static str {
+        "lstm-forward"
+    }
+
+    fn cpu_fwd(
+        &self,
+        pre: &CpuStorage,
+        pre_layout: &Layout,
+        u: &CpuStorage,
+        u_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let states = by_type!(pre.dtype(), self.compute((pre, pre_layout), (u, u_layout)))?;
+        Ok((states, self.0.shape(STATE_PARTS)))
+    }
+
+    fn bwd(
+        &self,
+        _pre: &Tensor,
+        u: &Tensor,
+        states: &Tensor,
+        grad_states: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad_pre = by_type!(states.dtype(), self.pull_back(states, u, grad_states))?;
+        let grad_u = self.0.recurrent_gradient(&grad_pre, &hidden(&states.detach())?)?;
+        Ok((Some(grad_pre), Some(grad_u)))
+    }
+}
+
+impl Adjoint {
+    fn compute<S: Real>(
+        &self,
+        states: (&CpuStorage, &Layout),
+        u: (&CpuStorage, &Layout),
+        grad_hidden: (&CpuStorage, &Layout),
+    ) -> Result<CpuStorage> {
+        let (states, u) = (contiguous(states.0, states.1)?, contiguous(u.0, u.1)?);
+        let grad_hidden = contiguous(grad_hidden.0, grad_hidden.1)?;
+        Ok(S::to_cpu_storage_owned(self.0.adjoint::<S>(states, u, grad_hidden)))
+    }
+
+    fn pull_back<S: Real>(
+        &self,
+        states: &Tensor,
+        u: &Tensor,
+        gradients: &Tensor,
+        grad: &Tensor,
+    ) -> Result<[Tensor; 2]> {
+        let (states, u) = (values::<S>(states)?, values(u)?);
+        let (gradients, grad) = (values(gradients)?, values(grad)?);
+        let [direct, hidden_dot] = self.0.adjoint_adjoint(&states, &u, &gradients, &grad);
+        Ok([
+            Tensor::from_vec(direct, self.0.shape(STATE_PARTS), &Device::Cpu)?,
+            Tensor::from_vec(hidden_dot, self.0.shape(1), &Device::Cpu)?,
+        ])
+    }
+}
+
+impl CustomOp3 for Adjoint {
+    fn name(&self) -> &'static str {
+        "lstm-adjoint"
+    }
+
+    fn cpu_fwd(
+        &self,
+        states: &CpuStorage,
+        states_layout: &Layout,
+        u: &CpuStorage,
+        u_layout: &Layout,
+        grad_hidden: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (states, u) = ((states, states_layout), (u, u_layout));
+        let dtype = states.0.dtype();
+        let gradients = by_type!(dtype, self.compute(states, u, (grad_hidden, grad_layout)))?;
+        Ok((gradients, self.0.shape(GRADIENT_PARTS)))
+    }
+
+    fn bwd(
+        &self,
+        states: &Tensor,
+        u: &Tensor,
+        _grad_hidden: &Tensor,
+        gradients: &Tensor,
+        grad_gradients: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let dtype = states.dtype();
+        let [direct, hidden_dot] =
+            by_type!(dtype, self.pull_back(states, u, gradients, grad_gradients))?;
+        let grad_pre = gradients.detach().narrow(D::Minus1, 0, 4 * self.0.hidden)?;
+        let grad_u = self.0.recurrent_gradient(&grad_pre, &hidden_dot)?;
+        Ok((Some(direct), Some(grad_u), Some(hidden_dot)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+    use candle_core::Var;
+    use proptest::prelude::*;
+
+    /// A loss of h and of B's result, and its gradients for pre, U and h̄: first
+    /// and second order together.
+    struct Outcome {
+        loss: Tensor,
+        gradients: [Tensor; 3],
+    }
+
+    struct Case {
+        lengths: Lengths,
+        inputs: [Var; 3],
+        /// What h and B's result are multiplied with.
+        weights: [Tensor; 2],
+    }
+
+    impl Case {
+        fn new(
+            directions: usize,
+            lengths: &[usize],
+            hidden: usize,
+            dtype: DType,
+        ) -> anyhow::Result<Self> {
+            let lengths =
+                Lengths::new(lengths.to_vec(), lengths.iter().copied().max().unwrap_or(1))?;
+            let (batch, steps) = (lengths.batch(), lengths.steps());
+            let mut seed = 12345u32;
+            let mut draw = |shape: &[usize]| -> anyhow::Result<Tensor> {
+                let values: Vec<f64> = (0..shape.iter().product())
+                    .map(|_| {
+                        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        f64::from(seed) / f64::from(u32::MAX) * 2. - 1.
+                    })
+                    .collect();
+                Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
+            };
+            let mask = lengths.mask(dtype, &Device::Cpu)?;
+            let h_bar = draw(&[directions, batch, steps, hidden])?.broadcast_mul(&mask)?;
+            let inputs = [
+                Var::from_tensor(&draw(&[directions, batch, steps, 4 * hidden])?)?,
+                Var::from_tensor(&draw(&[directions, 4 * hidden, hidden])?)?,
+                Var::from_tensor(&h_bar)?,
+            ];
+            let weights = [
+                draw(&[directions, batch, steps, hidden])?.broadcast_mul(&mask)?,
+                draw(&[directions, batch, steps, 4 * hidden])?.broadcast_mul(&mask)?,
+            ];
+            Ok(Self { lengths, inputs, weights })
+        }
+
+        fn outcome(&self, fused_on: Option<SimdPath>) -> anyhow::Result<Outcome> {
+            let [pre, u, h_bar] = &self.inputs;
+            let (hidden, grad_pre) = match fused_on {
+                Some(path) => {
+                    let states = forward(pre, u, &self.lengths, path)?;
+                    let grad_pre = adjoint(&states, u, h_bar, &self.lengths, path)?;
+                    (hidden(&states)?, grad_pre)
+                }
+                None => {
+                    let (steps, hidden) = reference::forward(pre, u)?;
+                    (hidden, reference::adjoint(&steps, u, h_bar)?)
+                }
+            };
+            let [on_hidden, on_grad] = &self.weights;
+            let first = (hidden * on_hidden)?.sum_all()?;
+            let second = (grad_pre.sqr()? * on_grad)?.sum_all()?;
+            let loss = (first + second)?;
+            let grads = loss.backward()?;
+            let mask = self.lengths.mask(loss.dtype(), &Device::Cpu)?;
+            let of = |var: &Var| grads.get(var).expect("the loss depends on it").clone();
+            let gradients = [of(pre).broadcast_mul(&mask)?, of(u), of(h_bar).broadcast_mul(&mask)?];
+            Ok(Outcome { loss, gradients })
+        }
+    }
+
+    fn off_by(ours: &Tensor, exact: &Tensor) -> anyhow::Result<f64> {
+        let wide = |x: &Tensor| x.to_dtype(DType::F64)?.flatten_all();
+        let scale = wide(exact)?.abs()?.max(0)?.to_scalar::<f64>()?.max(1e-3);
+        Ok((wide(ours)? - wide(exact)?)?.abs()?.max(0)?.to_scalar::<f64>()? / scale)
+    }
+
+    fn agrees(case: &Case, tolerance: f64) -> anyhow::Result<()> {
+        let exact = case.outcome(None)?;
+        for path in SimdPath::available() {
+            let ours = case.outcome(Some(path))?;
+            let worst = ours
+                .gradients
+                .iter()
+                .zip(&exact.gradients)
+                .map(|(ours, exact)| off_by(ours, exact))
+                .chain([off_by(&ours.loss, &exact.loss)])
+                .collect::<anyhow::Result<Vec<f64>>>()?
+                .into_iter()
+                .fold(0., f64::max);
+            anyhow::ensure!(worst < tolerance, "{path:?} is off by {worst:e}");
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn both_orders_equal_the_reference_for_any_shape_on_every_path(
+            directions in 1usize..3,
+            lengths in prop::collection::vec(1usize..7, 1..20),
+            hidden in 1usize..40,
+        ) {
+            let case = Case::new(directions, &lengths, hidden, DType::F64).expect("a case");
+            agrees(&case, 1e-11).expect("f64");
+            let case = Case::new(directions, &lengths, hidden, DType::F32).expect("a case");
+            agrees(&case, 1e-4).expect("f32");
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bytes() -> anyhow::Result<()> {
+        let lengths: Vec<usize> = (0..50).map(|n| 1 + n % 9).collect();
+        let case = Case::new(2, &lengths, 24, DType::F32)?;
+        let bytes = |threads| -> anyhow::Result<Vec<Vec<u32>>> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let outcome = pool.install(|| case.outcome(Some(SimdPath::widest())))?;
+            let bits = |x: &Tensor| -> anyhow::Result<Vec<u32>> {
+                Ok(x.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f32::to_bits).collect())
+            };
+            outcome.gradients.iter().map(bits).collect()
+        };
+        let one = bytes(1)?;
+        for threads in 2..=4 {
+            assert!(bytes(threads)? == one, "{threads} threads");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Which matrix row each sequence visits at each step.
+
+/// The order in which recurrences visit the rows of a matrix. Sequences stand
+/// longest first, so that those that still run at a step are the first ones.
+#[derive(Clone, Debug)]
+pub struct Chains {
+    /// `rows[starts[s]..starts[s + 1]]` are the rows of step `s`.
+    starts: Vec<usize>,
+    rows: Vec<u32>,
+    /// Position among the chains → number of the sequence.
+    order: Vec<usize>,
+}
+
+impl Chains {
+    /// Sequence `n` has `lengths[n]` steps; step `s` is at the matrix's row
+    /// `row(n, s)`, and no two are at the same one.
+    pub fn new(lengths: &[usize], row: impl Fn(usize, usize) -> usize) -> Self {
+        let mut order: Vec<usize> = (0..lengths.len()).collect();
+        order.sort_by_key(|&n| std::cmp::Reverse(lengths[n]));
+        let longest = order.first().map_or(0, |&n| lengths[n]);
+        let mut starts = vec![0];
+        let mut rows = Vec::with_capacity(lengths.iter().sum());
+        for step in 0..longest {
+            let active = order.iter().take_while(|&&n| lengths[n] > step);
+            rows.extend(active.map(|&n| row(n, step) as u32));
+            starts.push(rows.len());
+        }
+        Self { starts, rows, order }
+    }
+
+    /// Steps of the longest sequence.
+    pub fn steps(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Sequences.
+    pub fn count(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Position among the chains → number of the sequence.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The rows of the sequences that have step `step`, in the chains' order.
+    pub fn active(&self, step: usize) -> &[u32] {
+        &self.rows[self.starts[step]..self.starts[step + 1]]
+    }
+
+    /// Where each sequence ends: (its number, the row of its last step).
+    pub fn ends(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (0..self.steps()).flat_map(move |step| {
+            let active = self.active(step);
+            let go_on = self.active_at_next(step).len();
+            (go_on..active.len()).map(move |chain| (self.order[chain], active[chain] as usize))
+        })
+    }
+
+    /// (row of a step, row of the step before) for all but the first steps.
+    pub fn successions(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (1..self.steps()).flat_map(move |step| {
+            let pairs = self.active(step).iter().zip(self.active(step - 1));
+            pairs.map(|(&row, &before)| (row as usize, before as usize))
+        })
+    }
+
+    /// [`Chains::active`] of the step after, empty after the last.
+    pub(super) fn active_at_next(&self, step: usize) -> &[u32] {
+        if step + 1 < self.steps() { self.active(step + 1) } else { &[] }
+    }
+
+    /// The greatest row, plus 1.
+    pub(super) fn extent(&self) -> usize {
+        self.rows.iter().max().map_or(0, |&row| row as usize + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_stand_first_and_each_stops_at_its_length() {
+        let chains = Chains::new(&[1, 3, 2], |n, step| n * 10 + step);
+        assert_eq!((chains.steps(), chains.count(), chains.extent()), (3, 3, 22));
+        assert_eq!(chains.order(), [1, 2, 0]);
+        assert_eq!(chains.active(0), [10, 20, 0]);
+        assert_eq!(chains.active(1), [11, 21]);
+        assert_eq!(chains.active(2), [12]);
+        assert_eq!(chains.ends().collect::<Vec<_>>(), [(0, 0), (2, 21), (1, 12)]);
+        let successions: Vec<_> = chains.successions().collect();
+        assert_eq!(successions, [(11, 10), (21, 20), (12, 11)]);
+    }
+}

@@ -1,0 +1,283 @@
+//! D: what F's values receive when B's result is differentiated.
+
+use super::matrix::{Matrix, MatrixMut};
+use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
+use super::{Chains, GRADIENT_PARTS, Parts, STATE_PARTS, check, part};
+
+/// Gradients that reach the values of one step directly.
+pub(super) struct Direct<V> {
+    /// For f, i, a, o.
+    pub(super) gates: [V; 4],
+    pub(super) cell: V,
+    pub(super) tanh: V,
+    pub(super) hidden: V,
+    /// For c of the step before.
+    pub(super) previous_cell: V,
+}
+
+/// Where direct gradients come from. Rows may be absent, where a step has none
+/// before it.
+pub(super) trait DirectSource<S: Real>: Copy {
+    /// The gradients at vector `at` of `row`, given the row's own states and
+    /// c of the step before (0 at the first).
+    ///
+    /// # Safety
+    /// The rows exist, and the processor has `V`'s instructions.
+    unsafe fn at<V: Vector<Scalar = S>>(
+        self,
+        row: usize,
+        before: Option<usize>,
+        at: usize,
+        state: &State<V>,
+    ) -> Direct<V>;
+}
+
+/// The values of one step, a vector of each.
+pub(super) struct State<V> {
+    pub(super) f: V,
+    pub(super) i: V,
+    pub(super) a: V,
+    pub(super) o: V,
+    pub(super) tanh_c: V,
+    pub(super) cell_before: V,
+}
+
+/// `1 − x²`
+#[inline(always)]
+pub(super) fn one_minus_square<V: Vector>(x: V, one: V) -> V {
+    x.neg_mul_add(x, one)
+}
+
+/// `s (1 − s)`
+#[inline(always)]
+pub(super) fn sigmoid_slope<V: Vector>(s: V) -> V {
+    s.neg_mul_add(s, s)
+}
+
+/// No direct gradients: B.
+#[derive(Clone, Copy)]
+pub(super) struct Nothing;
+
+impl<S: Real> DirectSource<S> for Nothing {
+    #[inline(always)]
+    unsafe fn at<V: Vector<Scalar = S>>(
+        self,
+        _row: usize,
+        _before: Option<usize>,
+        _at: usize,
+        _state: &State<V>,
+    ) -> Direct<V> {
+        // SAFETY: the caller's.
+        let zero = unsafe { V::splat(S::default()) };
+        Direct { gates: [zero; 4], cell: zero, tanh: zero, hidden: zero, previous_cell: zero }
+    }
+}
+
+/// Gradients in the layout of states, as autograd brings them.
+#[derive(Clone, Copy)]
+pub(super) struct Given<S> {
+    pub(super) base: *const S,
+    pub(super) stride: usize,
+    pub(super) hidden: usize,
+}
+
+impl<S: Real> DirectSource<S> for Given<S> {
+    #[inline(always)]
+    unsafe fn at<V: Vector<Scalar = S>>(
+        self,
+        row: usize,
+        _before: Option<usize>,
+        at: usize,
+        _state: &State<V>,
+    ) -> Direct<V> {
+        // SAFETY: the caller's.
+        unsafe {
+            let parts = Parts { row: self.base.add(row * self.stride), hidden: self.hidden };
+            Direct {
+                gates: [
+                    parts.load(part::F, at),
+                    parts.load(part::I, at),
+                    parts.load(part::A, at),
+                    parts.load(part::O, at),
+                ],
+                cell: parts.load(part::CELL, at),
+                tanh: parts.load(part::TANH, at),
+                hidden: parts.load(part::HIDDEN, at),
+                previous_cell: V::splat(S::default()),
+            }
+        }
+    }
+}
+
+/// Gradients from B's values (δp, δc, δh) and the tangents (ṗ, ċ, ḣ).
+#[derive(Clone, Copy)]
+pub(super) struct FromTangent<S> {
+    pub(super) gradients: *const S,
+    pub(super) gradients_stride: usize,
+    pub(super) tangents: *const S,
+    pub(super) tangents_stride: usize,
+    pub(super) hidden: usize,
+}
+
+impl<S: Real> DirectSource<S> for FromTangent<S> {
+    #[inline(always)]
+    unsafe fn at<V: Vector<Scalar = S>>(
+        self,
+        row: usize,
+        before: Option<usize>,
+        at: usize,
+        state: &State<V>,
+    ) -> Direct<V> {
+        let hidden = self.hidden;
+        // SAFETY: the caller's.
+        unsafe {
+            let zero = V::splat(S::default());
+            let one = V::splat(S::SMALL[1]);
+            let gradient = Parts { row: self.gradients.add(row * self.gradients_stride), hidden };
+            let dot = Parts { row: self.tangents.add(row * self.tangents_stride), hidden };
+            let grad_cell: V = gradient.load(part::GRAD_CELL, at);
+            let grad_hidden: V = gradient.load(part::GRAD_HIDDEN, at);
+            let cell_dot: V = dot.load(part::GRAD_CELL, at);
+            let cell_dot_before = match before {
+                Some(before) => {
+                    let dot =
+                        Parts { row: self.tangents.add(before * self.tangents_stride), hidden };
+                    dot.load(part::GRAD_CELL, at)
+                }
+                None => zero,
+            };
+            let State { f, i, a, o, tanh_c, cell_before } = *state;
+            let on_f = dot.load::<V>(part::F, at).mul(grad_cell);
+            let on_i = dot.load::<V>(part::I, at).mul(grad_cell);
+            let on_a = dot.load::<V>(part::A, at).mul(grad_cell);
+            let on_o = dot.load::<V>(part::O, at).mul(grad_hidden);
+            let on_cell = cell_dot.mul(grad_hidden);
+            // 1 − 2s
+            let turn = |s: V| one.sub(s.add(s));
+            let tanh_slope = one_minus_square(tanh_c, one);
+            let twice = |x: V| x.add(x);
+            Direct {
+                gates: [
+                    on_f.mul(cell_before).mul_add(turn(f), cell_dot_before.mul(grad_cell)),
+                    on_i.mul(a).mul_add(turn(i), on_a.mul(one_minus_square(a, one))),
+                    twice(on_a.mul(i)).neg_mul_add(a, on_i.mul(sigmoid_slope(i))),
+                    on_o.mul(tanh_c).mul_add(turn(o), on_cell.mul(tanh_slope)),
+                ],
+                cell: zero,
+                tanh: twice(on_cell.mul(o)).neg_mul_add(tanh_c, on_o.mul(sigmoid_slope(o))),
+                hidden: zero,
+                previous_cell: on_f.mul(sigmoid_slope(f)),
+            }
+        }
+    }
+}
+
+struct Write<'a, S: Real> {
+    chains: &'a Chains,
+    states: Matrix<'a, S>,
+    gradients: Matrix<'a, S>,
+    tangents: Matrix<'a, S>,
+    hidden: usize,
+    out: MatrixMut<'a, S>,
+}
+
+impl<S: Real> Kernel<S> for Write<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        let Self { chains, states, gradients, tangents, hidden, out } = self;
+        let source = FromTangent {
+            gradients: gradients.values.as_ptr(),
+            gradients_stride: gradients.stride,
+            tangents: tangents.values.as_ptr(),
+            tangents_stride: tangents.stride,
+            hidden,
+        };
+        let base = out.values.as_mut_ptr();
+        for step in 0..chains.steps() {
+            let before = if step > 0 { chains.active(step - 1) } else { &[] };
+            for (chain, &row) in chains.active(step).iter().enumerate() {
+                let row = row as usize;
+                let before = before.get(chain).map(|&before| before as usize);
+                for at in (0..hidden).step_by(V::LANES) {
+                    // SAFETY: `direct_gradients` compared the chains with the rows.
+                    unsafe {
+                        let state = State::load(
+                            states.values.as_ptr(),
+                            states.stride,
+                            hidden,
+                            row,
+                            before,
+                            at,
+                        );
+                        let direct: Direct<V> = source.at(row, before, at, &state);
+                        let to = base.add(row * out.stride + at);
+                        for (n, gate) in direct.gates.into_iter().enumerate() {
+                            gate.store(to.add(n * hidden));
+                        }
+                        direct.tanh.store(to.add(part::TANH * hidden));
+                        if let Some(before) = before {
+                            let to = base.add(before * out.stride + part::CELL * hidden + at);
+                            direct.previous_cell.store(to);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<V: Vector> State<V> {
+    /// Reads the states of a row.
+    ///
+    /// # Safety
+    /// The rows exist, and the processor has `V`'s instructions.
+    #[inline(always)]
+    pub(super) unsafe fn load(
+        states: *const V::Scalar,
+        stride: usize,
+        hidden: usize,
+        row: usize,
+        before: Option<usize>,
+        at: usize,
+    ) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let at_part =
+                |row: usize, n: usize| V::load(states.add(row * stride + n * hidden + at));
+            Self {
+                f: at_part(row, part::F),
+                i: at_part(row, part::I),
+                a: at_part(row, part::A),
+                o: at_part(row, part::O),
+                tanh_c: at_part(row, part::TANH),
+                cell_before: match before {
+                    Some(before) => at_part(before, part::CELL),
+                    None => V::splat(<V::Scalar as super::simd::private::Vectors>::SMALL[0]),
+                },
+            }
+        }
+    }
+}
+
+/// Writes D in the layout of states `[rows, 7H]` (h's part, and rows that no
+/// chain visits, are left as they are; c's part holds what the step after adds).
+///
+/// # Panics
+/// When the chains leave a matrix or rows are too short.
+pub fn direct_gradients<S: Real>(
+    path: SimdPath,
+    hidden: usize,
+    chains: &Chains,
+    states: Matrix<'_, S>,
+    gradients: Matrix<'_, S>,
+    tangents: Matrix<'_, S>,
+    out: MatrixMut<'_, S>,
+) {
+    check(states.rows, states.width, chains, hidden, STATE_PARTS);
+    check(gradients.rows, gradients.width, chains, hidden, GRADIENT_PARTS);
+    check(tangents.rows, tangents.width, chains, hidden, GRADIENT_PARTS);
+    check(out.rows, out.width, chains, hidden, STATE_PARTS);
+    dispatch(path, Write { chains, states, gradients, tangents, hidden, out });
+}

@@ -1,0 +1,89 @@
+//! F: the recurrence forwards in time.
+
+use super::activation::{sigmoid, tanh};
+use super::matrix::MatrixMut;
+use super::product::{Product, Rows, Start};
+use super::simd::{Kernel, Real, Vector, dispatch};
+use super::{Chains, Parts, RecurrentWeights, STATE_PARTS, check, part};
+
+struct Forward<'a, S: Real> {
+    u: &'a RecurrentWeights<S>,
+    chains: &'a Chains,
+    states: MatrixMut<'a, S>,
+}
+
+impl<S: Real> Kernel<S> for Forward<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        let Self { u, chains, states } = self;
+        let (hidden, stride) = (u.hidden, states.stride);
+        let base = states.values.as_mut_ptr();
+        let nothing = vec![S::default(); hidden];
+        for step in 0..chains.steps() {
+            let active = chains.active(step);
+            let before = if step > 0 { &chains.active(step - 1)[..active.len()] } else { &[] };
+            // SAFETY: `check` compared the chains with the rows; no two chains
+            // share a row, and a step reads rows of the step before alone.
+            unsafe {
+                if step > 0 {
+                    let product = Product {
+                        a: base.add(part::HIDDEN * hidden),
+                        a_rows: Rows::At(before, stride),
+                        a_step: 1,
+                        c: base,
+                        c_rows: Rows::At(active, stride),
+                        rows: active.len(),
+                    };
+                    product.add::<V>(&u.forwards, Start::Keep);
+                }
+                for (chain, &row) in active.iter().enumerate() {
+                    let row = base.add(row as usize * stride);
+                    let cell_before = match before.get(chain) {
+                        Some(&before) => {
+                            base.add(before as usize * stride + part::CELL * hidden).cast_const()
+                        }
+                        None => nothing.as_ptr(),
+                    };
+                    cell::<S, V>(row, cell_before, hidden);
+                }
+            }
+        }
+    }
+}
+
+/// Turns the pre-activations of one row into gates, c, τ and h.
+///
+/// # Safety
+/// `row` has all parts, `cell_before` one of them; the processor has `V`'s
+/// instructions.
+#[inline(always)]
+unsafe fn cell<S: Real, V: Vector<Scalar = S>>(row: *mut S, cell_before: *const S, hidden: usize) {
+    let parts = Parts { row: row.cast_const(), hidden };
+    for at in (0..hidden).step_by(V::LANES) {
+        // SAFETY: the caller's.
+        unsafe {
+            let f = sigmoid(parts.load::<V>(part::F, at));
+            let i = sigmoid(parts.load::<V>(part::I, at));
+            let a = tanh(parts.load::<V>(part::A, at));
+            let o = sigmoid(parts.load::<V>(part::O, at));
+            let c = f.mul_add(V::load(cell_before.add(at)), i.mul(a));
+            let tanh_c = tanh(c);
+            let values = [f, i, a, o, c, tanh_c, o.mul(tanh_c)];
+            for (n, value) in values.into_iter().enumerate() {
+                value.store(row.add(n * hidden + at));
+            }
+        }
+    }
+}
+
+/// F over `states` `[rows, 7H]`, whose first `4H` columns hold `pre` and become
+/// the gates; c, τ and h are written beside them.
+///
+/// # Panics
+/// When the chains leave the matrix or its rows are too short.
+pub fn forward<S: Real>(u: &RecurrentWeights<S>, chains: &Chains, states: MatrixMut<'_, S>) {
+    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
+    dispatch(u.path, Forward { u, chains, states });
+}

@@ -1,0 +1,167 @@
+//! Row-major matrices whose rows the kernels read in whole vectors.
+
+use super::simd::Real;
+use aligned_vec::{AVec, ConstAlign};
+
+/// Widths are rounded up to a multiple of this, so that no kernel meets a part
+/// of a vector; what is between stays 0.
+pub const PADDING: usize = 16;
+
+/// Rounds a width up to what kernels read.
+pub const fn padded(width: usize) -> usize {
+    width.next_multiple_of(PADDING)
+}
+
+/// An owned matrix `[rows, width]` with rows on cache lines.
+#[derive(Clone, Debug)]
+pub struct Buffer<S: Real> {
+    values: AVec<S, ConstAlign<64>>,
+    rows: usize,
+    stride: usize,
+}
+
+impl<S: Real> Buffer<S> {
+    /// Zeros, with the width rounded up to [`PADDING`].
+    pub fn new(rows: usize, width: usize) -> Self {
+        let mut buffer = Self { values: AVec::new(64), rows: 0, stride: 0 };
+        buffer.reshape(rows, width);
+        buffer
+    }
+
+    /// Takes another shape, with zeros everywhere; memory is kept.
+    pub fn reshape(&mut self, rows: usize, width: usize) {
+        (self.rows, self.stride) = (rows, padded(width));
+        self.values.clear();
+        self.values.resize(rows * self.stride, S::default());
+    }
+
+    /// Takes another number of rows; what they hold is whatever was there.
+    pub fn set_rows(&mut self, rows: usize) {
+        if rows * self.stride > self.values.len() {
+            self.values.resize(rows * self.stride, S::default());
+        }
+        self.rows = rows;
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The padded width.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// One row, padding included.
+    pub fn row(&self, row: usize) -> &[S] {
+        &self.values[row * self.stride..][..self.stride]
+    }
+
+    /// One row to write to; its padding must stay 0.
+    pub fn row_mut(&mut self, row: usize) -> &mut [S] {
+        &mut self.values[row * self.stride..][..self.stride]
+    }
+
+    /// All numbers, row after row with padding.
+    pub fn as_slice(&self) -> &[S] {
+        &self.values[..self.rows * self.stride]
+    }
+
+    /// All numbers to write to; padding must stay 0.
+    pub fn as_mut_slice(&mut self) -> &mut [S] {
+        &mut self.values[..self.rows * self.stride]
+    }
+
+    /// The whole of it.
+    pub fn view(&self) -> Matrix<'_, S> {
+        Matrix::new(self.as_slice(), self.rows, self.stride, self.stride)
+    }
+
+    /// The whole of it, to write to.
+    pub fn view_mut(&mut self) -> MatrixMut<'_, S> {
+        let (rows, stride) = (self.rows, self.stride);
+        MatrixMut::new(self.as_mut_slice(), rows, stride, stride)
+    }
+
+    /// `width` columns from `start` on.
+    pub fn columns(&self, start: usize, width: usize) -> Matrix<'_, S> {
+        Matrix::new(&self.as_slice()[start..], self.rows, width, self.stride)
+    }
+
+    /// `width` columns from `start` on, to write to.
+    pub fn columns_mut(&mut self, start: usize, width: usize) -> MatrixMut<'_, S> {
+        let (rows, stride) = (self.rows, self.stride);
+        MatrixMut::new(&mut self.as_mut_slice()[start..], rows, width, stride)
+    }
+}
+
+/// A borrowed matrix `[rows, width]`, whose rows lie `stride` apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, S> {
+    pub(super) values: &'a [S],
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub width: usize,
+    /// Numbers from row to row.
+    pub stride: usize,
+}
+
+/// A borrowed matrix to write to.
+#[derive(Debug)]
+pub struct MatrixMut<'a, S> {
+    pub(super) values: &'a mut [S],
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub width: usize,
+    /// Numbers from row to row.
+    pub stride: usize,
+}
+
+/// Numbers that a matrix of this shape must have.
+fn extent(rows: usize, width: usize, stride: usize) -> usize {
+    if rows == 0 { 0 } else { (rows - 1) * stride + width }
+}
+
+impl<'a, S> Matrix<'a, S> {
+    /// A view of `values`.
+    ///
+    /// # Panics
+    /// When `values` is too short, or rows overlap.
+    pub fn new(values: &'a [S], rows: usize, width: usize, stride: usize) -> Self {
+        assert!(width <= stride && extent(rows, width, stride) <= values.len());
+        Self { values, rows, width, stride }
+    }
+
+    /// Rows `start..start + rows`.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn rows(&self, start: usize, rows: usize) -> Self {
+        assert!(start + rows <= self.rows);
+        Self::new(
+            &self.values[(start * self.stride).min(self.values.len())..],
+            rows,
+            self.width,
+            self.stride,
+        )
+    }
+}
+
+impl<'a, S> MatrixMut<'a, S> {
+    /// A view of `values`.
+    ///
+    /// # Panics
+    /// When `values` is too short, or rows overlap.
+    pub fn new(values: &'a mut [S], rows: usize, width: usize, stride: usize) -> Self {
+        assert!(width <= stride && extent(rows, width, stride) <= values.len());
+        Self { values, rows, width, stride }
+    }
+
+    /// The same, to read.
+    pub fn as_ref(&self) -> Matrix<'_, S> {
+        Matrix { values: self.values, rows: self.rows, width: self.width, stride: self.stride }
+    }
+}

@@ -1,0 +1,111 @@
+//! The rectifier and sums over rows, for the dense layers around a recurrence.
+
+use super::matrix::{Matrix, MatrixMut};
+use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
+
+/// `x` above 0, `leak · x` elsewhere.
+struct Leaky<'a, S> {
+    values: &'a mut [S],
+    leak: S,
+}
+
+impl<S: Real> Kernel<S> for Leaky<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        for chunk in self.values.chunks_exact_mut(V::LANES) {
+            // SAFETY: the caller's; a chunk holds `LANES` numbers.
+            unsafe {
+                let x = V::load(chunk.as_ptr());
+                let zero = V::splat(S::default());
+                x.if_above(zero, x, x.mul(V::splat(self.leak))).store(chunk.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// The leaky rectifier, in place.
+///
+/// # Panics
+/// When the length is no multiple of [`super::PADDING`].
+pub fn leaky_in_place<S: Real>(path: SimdPath, leak: S, values: &mut [S]) {
+    assert!(values.len().is_multiple_of(super::PADDING));
+    dispatch(path, Leaky { values, leak });
+}
+
+struct LeakyPullBack<'a, S> {
+    gradients: &'a mut [S],
+    activated: &'a [S],
+    leak: S,
+}
+
+impl<S: Real> Kernel<S> for LeakyPullBack<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        let pairs =
+            self.gradients.chunks_exact_mut(V::LANES).zip(self.activated.chunks_exact(V::LANES));
+        for (gradient, activated) in pairs {
+            // SAFETY: the caller's; a chunk holds `LANES` numbers.
+            unsafe {
+                let g = V::load(gradient.as_ptr());
+                let zero = V::splat(S::default());
+                let leaked = g.mul(V::splat(self.leak));
+                V::load(activated.as_ptr()).if_above(zero, g, leaked).store(gradient.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// Multiplies gradients (or tangents) by the rectifier's slope, which the sign
+/// of its result tells.
+///
+/// # Panics
+/// When the lengths differ or are no multiple of [`super::PADDING`].
+pub fn leaky_pull_back_in_place<S: Real>(
+    path: SimdPath,
+    leak: S,
+    gradients: &mut [S],
+    activated: &[S],
+) {
+    assert!(gradients.len() == activated.len());
+    assert!(gradients.len().is_multiple_of(super::PADDING));
+    dispatch(path, LeakyPullBack { gradients, activated, leak });
+}
+
+struct ColumnSums<'a, S> {
+    x: Matrix<'a, S>,
+    sums: MatrixMut<'a, S>,
+}
+
+impl<S: Real> Kernel<S> for ColumnSums<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        let Self { x, sums } = self;
+        for at in (0..x.width).step_by(V::LANES) {
+            // SAFETY: the caller's; `add_column_sums` compared the shapes.
+            unsafe {
+                let to = sums.values.as_mut_ptr().add(at);
+                let mut sum = V::load(to);
+                for row in 0..x.rows {
+                    sum = sum.add(V::load(x.values.as_ptr().add(row * x.stride + at)));
+                }
+                sum.store(to);
+            }
+        }
+    }
+}
+
+/// Adds the sum of all rows to the one row of `sums`: the gradient of a bias.
+///
+/// # Panics
+/// When the widths differ or are no multiple of [`super::PADDING`].
+pub fn add_column_sums<S: Real>(path: SimdPath, x: Matrix<'_, S>, sums: MatrixMut<'_, S>) {
+    assert!(x.width == sums.width && sums.rows == 1);
+    assert!(x.width.is_multiple_of(super::PADDING));
+    dispatch(path, ColumnSums { x, sums });
+}

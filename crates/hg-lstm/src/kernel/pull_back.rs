@@ -1,0 +1,188 @@
+//! F's adjoint, backwards in time: B, and both adjoints of the second order.
+
+use super::direct::{
+    Direct, DirectSource, FromTangent, Given, Nothing, State, one_minus_square, sigmoid_slope,
+};
+use super::matrix::{Matrix, MatrixMut};
+use super::product::{Product, Rows, Start};
+use super::simd::{Kernel, Real, Vector, dispatch};
+use super::{Chains, GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, check, part};
+
+/// The gradient h̄ that arrives at the hidden states.
+#[derive(Clone, Copy, Debug)]
+pub enum Arriving<'a, S> {
+    /// At every step: `[rows, H]` in the rows of the states.
+    Every(Matrix<'a, S>),
+    /// At each sequence's last step alone: `[sequences, H]`.
+    Last(Matrix<'a, S>),
+    /// Nowhere.
+    Nowhere,
+}
+
+struct PullBack<'a, S: Real, D> {
+    u: &'a RecurrentWeights<S>,
+    chains: &'a Chains,
+    states: Matrix<'a, S>,
+    arriving: Arriving<'a, S>,
+    direct: D,
+    out: MatrixMut<'a, S>,
+}
+
+impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        let Self { u, chains, states, arriving, direct, out } = self;
+        let (hidden, stride) = (u.hidden, out.stride);
+        let keeps_all = out.width >= GRADIENT_PARTS * hidden;
+        let base = out.values.as_mut_ptr();
+        // Uᵀ δp_{t+1}, and what c of the step after gives to c.
+        let mut grad_hidden = vec![S::default(); chains.count() * hidden];
+        let mut carried = vec![S::default(); chains.count() * hidden];
+        for step in (0..chains.steps()).rev() {
+            let active = chains.active(step);
+            let after = chains.active_at_next(step);
+            let before = if step > 0 { chains.active(step - 1) } else { &[] };
+            // SAFETY: `check` compared the chains with the rows; no two chains
+            // share a row, and a step reads rows of the step after alone.
+            unsafe {
+                if !after.is_empty() {
+                    let product = Product {
+                        a: base.cast_const(),
+                        a_rows: Rows::At(after, stride),
+                        a_step: 1,
+                        c: grad_hidden.as_mut_ptr(),
+                        c_rows: Rows::Apart(hidden),
+                        rows: after.len(),
+                    };
+                    product.add::<V>(&u.backwards, Start::Zero);
+                }
+                for (chain, &row) in active.iter().enumerate() {
+                    let row = row as usize;
+                    let before = before.get(chain).map(|&before| before as usize);
+                    let arrives = match arriving {
+                        Arriving::Every(rows) => Some(rows.values.as_ptr().add(row * rows.stride)),
+                        Arriving::Last(rows) if chain >= after.len() => {
+                            Some(rows.values.as_ptr().add(chains.order()[chain] * rows.stride))
+                        }
+                        _ => None,
+                    };
+                    let to = base.add(row * stride);
+                    for at in (0..hidden).step_by(V::LANES) {
+                        let one = V::splat(S::SMALL[1]);
+                        let state = State::load(
+                            states.values.as_ptr(),
+                            states.stride,
+                            hidden,
+                            row,
+                            before,
+                            at,
+                        );
+                        let given: Direct<V> = direct.at(row, before, at, &state);
+                        let State { f, i, a, o, tanh_c, cell_before } = state;
+                        let carried = carried.as_mut_ptr().add(chain * hidden + at);
+                        let mut grad_h = V::load(grad_hidden.as_ptr().add(chain * hidden + at))
+                            .add(given.hidden);
+                        if let Some(arrives) = arrives {
+                            grad_h = grad_h.add(V::load(arrives.add(at)));
+                        }
+                        let grad_tanh = grad_h.mul_add(o, given.tanh);
+                        let grad_c = grad_tanh.mul_add(
+                            one_minus_square(tanh_c, one),
+                            V::load(carried).add(given.cell),
+                        );
+                        let [on_f, on_i, on_a, on_o] = given.gates;
+                        let pre = [
+                            grad_c.mul_add(cell_before, on_f).mul(sigmoid_slope(f)),
+                            grad_c.mul_add(a, on_i).mul(sigmoid_slope(i)),
+                            grad_c.mul_add(i, on_a).mul(one_minus_square(a, one)),
+                            grad_h.mul_add(tanh_c, on_o).mul(sigmoid_slope(o)),
+                        ];
+                        for (n, value) in pre.into_iter().enumerate() {
+                            value.store(to.add(n * hidden + at));
+                        }
+                        if keeps_all {
+                            grad_c.store(to.add(part::GRAD_CELL * hidden + at));
+                            grad_h.store(to.add(part::GRAD_HIDDEN * hidden + at));
+                        }
+                        grad_c.mul_add(f, given.previous_cell).store(carried);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S: Real, D: DirectSource<S>> PullBack<'_, S, D> {
+    fn dispatch(self) {
+        let hidden = self.u.hidden;
+        check(self.states.rows, self.states.width, self.chains, hidden, STATE_PARTS);
+        check(self.out.rows, self.out.width, self.chains, hidden, 4);
+        match self.arriving {
+            Arriving::Every(rows) => check(rows.rows, rows.width, self.chains, hidden, 1),
+            Arriving::Last(rows) => {
+                assert!(rows.rows >= self.chains.count() && rows.width >= hidden);
+            }
+            Arriving::Nowhere => {}
+        }
+        dispatch(self.u.path, self);
+    }
+}
+
+/// B: `out` receives δp, and δc and δh too where its rows have six parts.
+///
+/// # Panics
+/// When the chains leave a matrix or rows are too short.
+pub fn adjoint<S: Real>(
+    u: &RecurrentWeights<S>,
+    chains: &Chains,
+    states: Matrix<'_, S>,
+    arriving: Arriving<'_, S>,
+    out: MatrixMut<'_, S>,
+) {
+    PullBack { u, chains, states, arriving, direct: Nothing, out }.dispatch();
+}
+
+/// F's adjoint for gradients that reach all of its values: `direct` has the
+/// layout of states `[rows, 7H]`.
+///
+/// # Panics
+/// When the chains leave a matrix or rows are too short.
+pub fn adjoint_with_direct<S: Real>(
+    u: &RecurrentWeights<S>,
+    chains: &Chains,
+    states: Matrix<'_, S>,
+    direct: Matrix<'_, S>,
+    out: MatrixMut<'_, S>,
+) {
+    check(direct.rows, direct.width, chains, u.hidden, STATE_PARTS);
+    let direct = Given { base: direct.values.as_ptr(), stride: direct.stride, hidden: u.hidden };
+    PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out }.dispatch();
+}
+
+/// F's adjoint for D: the last pass of the second order. `gradients` is B's
+/// result and `tangents` that of [`super::tangent`], both `[rows, 6H]`; `out`
+/// receives εp.
+///
+/// # Panics
+/// When the chains leave a matrix or rows are too short.
+pub fn second_adjoint<S: Real>(
+    u: &RecurrentWeights<S>,
+    chains: &Chains,
+    states: Matrix<'_, S>,
+    gradients: Matrix<'_, S>,
+    tangents: Matrix<'_, S>,
+    out: MatrixMut<'_, S>,
+) {
+    check(gradients.rows, gradients.width, chains, u.hidden, GRADIENT_PARTS);
+    check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
+    let direct = FromTangent {
+        gradients: gradients.values.as_ptr(),
+        gradients_stride: gradients.stride,
+        tangents: tangents.values.as_ptr(),
+        tangents_stride: tangents.stride,
+        hidden: u.hidden,
+    };
+    PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out }.dispatch();
+}

@@ -1,0 +1,333 @@
+//! The one place where the kernels meet the processor: vectors of AVX-512,
+//! AVX2 with FMA, or plain arrays, chosen once at run time.
+//!
+//! A kernel implements [`Kernel`] generically over [`Vector`]; [`dispatch`]
+//! runs it compiled for the widest vectors that the processor has.
+
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+#[path = "simd_x86.rs"]
+mod x86;
+
+/// Which instructions the kernels use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SimdPath {
+    /// Plain Rust on arrays, for any processor (NEON on AArch64).
+    Portable,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512 F.
+    Avx512,
+}
+
+impl SimdPath {
+    /// The paths that this processor has, the narrowest first.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut)]
+        let mut paths = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                paths.push(Self::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                paths.push(Self::Avx512);
+            }
+        }
+        paths
+    }
+
+    /// The widest path that this processor has.
+    pub fn widest() -> Self {
+        static WIDEST: OnceLock<SimdPath> = OnceLock::new();
+        *WIDEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Portable))
+    }
+}
+
+/// A float type with vectors and the constants of its exponential.
+pub trait Real:
+    Copy
+    + Default
+    + Send
+    + Sync
+    + PartialOrd
+    + std::fmt::Debug
+    + std::ops::Add<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + std::ops::Mul<Output = Self>
+    + std::ops::Div<Output = Self>
+    + std::ops::Neg<Output = Self>
+    + std::ops::AddAssign
+    + std::iter::Sum
+    + candle_core::WithDType
+    + private::Vectors
+{
+    /// The nearest value to `x`.
+    fn of(x: f64) -> Self;
+    /// Exactly this value.
+    fn wide(self) -> f64;
+}
+
+/// What [`Real`] needs inside this crate.
+pub(crate) mod private {
+    use super::Vector;
+
+    /// The vectors of a float type and the constants of its exponential.
+    pub trait Vectors: Copy + 'static {
+        /// On any processor.
+        type Portable: Vector<Scalar = Self>;
+        /// With AVX2 and FMA.
+        #[cfg(target_arch = "x86_64")]
+        type Avx2: Vector<Scalar = Self>;
+        /// With AVX-512 F.
+        #[cfg(target_arch = "x86_64")]
+        type Avx512: Vector<Scalar = Self>;
+        /// 1/2!, 1/3!, …: the series of eˣ as far as rounding can tell.
+        const SERIES: &'static [Self];
+        /// log₂ e
+        const LOG2_E: Self;
+        /// ln 2 in two parts; multiples of the first are exact.
+        const LN_2: [Self; 2];
+        /// 1.5 · 2^(mantissa bits) + exponent bias.
+        const ROUNDER: Self;
+        /// e^−y is treated as 0 beyond this y; it is below the least normal.
+        const VANISHES: Self;
+        /// 0, 1 and 2.
+        const SMALL: [Self; 3];
+    }
+}
+
+macro_rules! real {
+    ($t:ty, $series:expr, $log2_e:expr, $ln2:expr, $rounder:expr, $vanishes:expr, $lanes:literal,
+     $avx2:ident, $avx512:ident) => {
+        impl Real for $t {
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                f64::from(self)
+            }
+        }
+        impl private::Vectors for $t {
+            type Portable = Lanes<$t, $lanes>;
+            #[cfg(target_arch = "x86_64")]
+            type Avx2 = std::arch::x86_64::$avx2;
+            #[cfg(target_arch = "x86_64")]
+            type Avx512 = std::arch::x86_64::$avx512;
+            const SERIES: &'static [Self] = $series;
+            const LOG2_E: Self = $log2_e;
+            const LN_2: [Self; 2] = $ln2;
+            const ROUNDER: Self = $rounder;
+            const VANISHES: Self = $vanishes;
+            const SMALL: [Self; 3] = [0., 1., 2.];
+        }
+    };
+}
+
+real!(
+    f32,
+    &[0.5, 1. / 6., 1. / 24., 1. / 120., 1. / 720., 1. / 5040.],
+    std::f32::consts::LOG2_E,
+    [0.693_359_4, -2.121_944_4e-4],
+    12_582_912. + 127.,
+    87.33,
+    8,
+    __m256,
+    __m512
+);
+real!(
+    f64,
+    &[
+        0.5,
+        1. / 6.,
+        1. / 24.,
+        1. / 120.,
+        1. / 720.,
+        1. / 5_040.,
+        1. / 40_320.,
+        1. / 362_880.,
+        1. / 3_628_800.,
+        1. / 39_916_800.,
+        1. / 479_001_600.,
+        1. / 6_227_020_800.
+    ],
+    std::f64::consts::LOG2_E,
+    [0.693_145_751_953_125, 1.428_606_820_309_417_2e-6],
+    6_755_399_441_055_744. + 1023.,
+    708.39,
+    4,
+    __m256d,
+    __m512d
+);
+
+/// A register of numbers.
+///
+/// # Safety
+/// Values are made by [`Vector::splat`] and [`Vector::load`] alone, which must
+/// only be called where the processor has the vector's instructions: within
+/// [`Kernel::run`]. The other methods rely on that.
+pub unsafe trait Vector: Copy {
+    /// The type of one lane.
+    type Scalar: private::Vectors;
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// Rows of the register tile in products: as many as the registers hold.
+    const ROWS: usize;
+
+    /// The same number in every lane.
+    ///
+    /// # Safety
+    /// The processor has this vector's instructions.
+    unsafe fn splat(x: Self::Scalar) -> Self;
+    /// `LANES` numbers from memory, at any alignment.
+    ///
+    /// # Safety
+    /// As [`Vector::splat`], and `from` is readable for `LANES` numbers.
+    unsafe fn load(from: *const Self::Scalar) -> Self;
+    /// Writes `LANES` numbers to memory, at any alignment.
+    ///
+    /// # Safety
+    /// `to` is writable for `LANES` numbers.
+    unsafe fn store(self, to: *mut Self::Scalar);
+    /// `self + x`
+    fn add(self, x: Self) -> Self;
+    /// `self − x`
+    fn sub(self, x: Self) -> Self;
+    /// `self · x`
+    fn mul(self, x: Self) -> Self;
+    /// `self / x`
+    fn div(self, x: Self) -> Self;
+    /// `self · x + y`, rounded once where the processor can.
+    fn mul_add(self, x: Self, y: Self) -> Self;
+    /// `y − self · x`, rounded once where the processor can.
+    fn neg_mul_add(self, x: Self, y: Self) -> Self;
+    /// The lesser of self and `limit`; NaN stays NaN.
+    fn at_most(self, limit: Self) -> Self;
+    /// `|self|`
+    fn abs(self) -> Self;
+    /// `|self|` with the sign of `x`.
+    fn with_sign_of(self, x: Self) -> Self;
+    /// In each lane: `self > x ? yes : no`.
+    fn if_above(self, x: Self, yes: Self, no: Self) -> Self;
+    /// 2ⁿ from n + `ROUNDER`, for n + bias in the exponent's range.
+    fn power_of_two(self) -> Self;
+}
+
+/// A computation written once for all vectors.
+pub(crate) trait Kernel<S: Real> {
+    /// What it returns.
+    type Output;
+    /// Computes with vectors `V`; must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instructions.
+    unsafe fn run<V: Vector<Scalar = S>>(self) -> Self::Output;
+}
+
+/// Runs a kernel on a path.
+///
+/// # Panics
+/// When the processor does not have the path, which [`SimdPath::available`]
+/// tells.
+pub(crate) fn dispatch<S: Real, K: Kernel<S>>(path: SimdPath, kernel: K) -> K::Output {
+    assert!(path <= SimdPath::widest(), "this processor has no {path:?}");
+    // SAFETY: `widest` detected the instructions; every wider path of x86 has
+    // the narrower ones.
+    unsafe {
+        match path {
+            SimdPath::Portable => kernel.run::<S::Portable>(),
+            #[cfg(target_arch = "x86_64")]
+            SimdPath::Avx2 => x86::run_avx2(kernel),
+            #[cfg(target_arch = "x86_64")]
+            SimdPath::Avx512 => x86::run_avx512(kernel),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => unreachable!("available() names no such path here"),
+        }
+    }
+}
+
+/// A vector as an array, which the compiler maps to what the target has.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+pub struct Lanes<T, const N: usize>([T; N]);
+
+macro_rules! portable {
+    ($t:ty, $n:literal, $mantissa:literal) => {
+        // SAFETY: needs no instructions beyond the target's.
+        unsafe impl Vector for Lanes<$t, $n> {
+            type Scalar = $t;
+            const LANES: usize = $n;
+            const ROWS: usize = 2;
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                Self([x; $n])
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> Self {
+                // SAFETY: the caller's.
+                Self(unsafe { from.cast::<[$t; $n]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $t) {
+                // SAFETY: the caller's.
+                unsafe { to.cast::<[$t; $n]>().write_unaligned(self.0) }
+            }
+            #[inline(always)]
+            fn add(self, x: Self) -> Self {
+                Self(std::array::from_fn(|n| self.0[n] + x.0[n]))
+            }
+            #[inline(always)]
+            fn sub(self, x: Self) -> Self {
+                Self(std::array::from_fn(|n| self.0[n] - x.0[n]))
+            }
+            #[inline(always)]
+            fn mul(self, x: Self) -> Self {
+                Self(std::array::from_fn(|n| self.0[n] * x.0[n]))
+            }
+            #[inline(always)]
+            fn div(self, x: Self) -> Self {
+                Self(std::array::from_fn(|n| self.0[n] / x.0[n]))
+            }
+            #[inline(always)]
+            fn mul_add(self, x: Self, y: Self) -> Self {
+                // Fused where that is one instruction, else a call would be slow.
+                if cfg!(target_arch = "aarch64") {
+                    return Self(std::array::from_fn(|n| self.0[n].mul_add(x.0[n], y.0[n])));
+                }
+                self.mul(x).add(y)
+            }
+            #[inline(always)]
+            fn neg_mul_add(self, x: Self, y: Self) -> Self {
+                Self(std::array::from_fn(|n| -self.0[n])).mul_add(x, y)
+            }
+            #[inline(always)]
+            fn at_most(self, limit: Self) -> Self {
+                let least = |n: usize| if self.0[n] > limit.0[n] { limit.0[n] } else { self.0[n] };
+                Self(std::array::from_fn(least))
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                Self(std::array::from_fn(|n| self.0[n].abs()))
+            }
+            #[inline(always)]
+            fn with_sign_of(self, x: Self) -> Self {
+                Self(std::array::from_fn(|n| self.0[n].copysign(x.0[n])))
+            }
+            #[inline(always)]
+            fn if_above(self, x: Self, yes: Self, no: Self) -> Self {
+                let chosen = |n: usize| if self.0[n] > x.0[n] { yes.0[n] } else { no.0[n] };
+                Self(std::array::from_fn(chosen))
+            }
+            #[inline(always)]
+            fn power_of_two(self) -> Self {
+                Self(self.0.map(|x| <$t>::from_bits(x.to_bits() << $mantissa)))
+            }
+        }
+    };
+}
+
+portable!(f32, 8, 23);
+portable!(f64, 4, 52);

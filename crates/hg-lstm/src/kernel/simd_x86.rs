@@ -1,0 +1,157 @@
+//! Vectors of AVX2 with FMA and of AVX-512.
+
+use super::{Kernel, Real, Vector};
+use std::arch::x86_64::*;
+
+/// Runs a kernel compiled for AVX2 and FMA.
+///
+/// # Safety
+/// The processor has both.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn run_avx2<S: Real, K: Kernel<S>>(kernel: K) -> K::Output {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<S::Avx2>() }
+}
+
+/// Runs a kernel compiled for AVX-512 F.
+///
+/// # Safety
+/// The processor has it.
+#[target_feature(enable = "avx512f,avx2,fma")]
+pub(super) unsafe fn run_avx512<S: Real, K: Kernel<S>>(kernel: K) -> K::Output {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<S::Avx512>() }
+}
+
+/// An intrinsic on values, or with what the caller of an unsafe method grants.
+macro_rules! intrinsic {
+    ($body:expr) => {{
+        // SAFETY: a value exists only where its instructions do; for the makers
+        // of values it is the caller's promise.
+        unsafe { $body }
+    }};
+}
+
+macro_rules! vector {
+    (
+        $v:ty, $t:ty, lanes $lanes:literal, rows $rows:literal,
+        $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
+        $fma:ident $fnma:ident $min:ident,
+        |$a:ident, $b:ident, $yes:ident, $no:ident|
+        abs $abs:expr; sign $sign:expr; above $above:expr; power $power:expr
+    ) => {
+        // SAFETY: only `splat` and `load` make values, and both are unsafe.
+        unsafe impl Vector for $v {
+            type Scalar = $t;
+            const LANES: usize = $lanes;
+            const ROWS: usize = $rows;
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                intrinsic!($splat(x))
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> Self {
+                intrinsic!($load(from))
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $t) {
+                intrinsic!($store(to, self))
+            }
+            #[inline(always)]
+            fn add(self, x: Self) -> Self {
+                intrinsic!($add(self, x))
+            }
+            #[inline(always)]
+            fn sub(self, x: Self) -> Self {
+                intrinsic!($sub(self, x))
+            }
+            #[inline(always)]
+            fn mul(self, x: Self) -> Self {
+                intrinsic!($mul(self, x))
+            }
+            #[inline(always)]
+            fn div(self, x: Self) -> Self {
+                intrinsic!($div(self, x))
+            }
+            #[inline(always)]
+            fn mul_add(self, x: Self, y: Self) -> Self {
+                intrinsic!($fma(self, x, y))
+            }
+            #[inline(always)]
+            fn neg_mul_add(self, x: Self, y: Self) -> Self {
+                intrinsic!($fnma(self, x, y))
+            }
+            #[inline(always)]
+            fn at_most(self, limit: Self) -> Self {
+                // The second operand is what comes out where one is NaN.
+                intrinsic!($min(limit, self))
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                let $a = self;
+                intrinsic!($abs)
+            }
+            #[inline(always)]
+            fn with_sign_of(self, x: Self) -> Self {
+                let ($a, $b) = (self, x);
+                intrinsic!($sign)
+            }
+            #[inline(always)]
+            fn if_above(self, x: Self, yes: Self, no: Self) -> Self {
+                let ($a, $b, $yes, $no) = (self, x, yes, no);
+                intrinsic!($above)
+            }
+            #[inline(always)]
+            fn power_of_two(self) -> Self {
+                let $a = self;
+                intrinsic!($power)
+            }
+        }
+    };
+}
+
+vector!(
+    __m512, f32, lanes 16, rows 6,
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps
+    _mm512_div_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_min_ps,
+    |a, b, yes, no|
+    abs _mm512_abs_ps(a);
+    // Ternary logic 0xD8: the third operand's bits choose between the others.
+    sign _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xD8>(
+        _mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_set1_epi32(i32::MIN)));
+    above _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), no, yes);
+    power _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a)))
+);
+vector!(
+    __m512d, f64, lanes 8, rows 6,
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd
+    _mm512_div_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_min_pd,
+    |a, b, yes, no|
+    abs _mm512_abs_pd(a);
+    sign _mm512_castsi512_pd(_mm512_ternarylogic_epi64::<0xD8>(
+        _mm512_castpd_si512(a), _mm512_castpd_si512(b), _mm512_set1_epi64(i64::MIN)));
+    above _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b), no, yes);
+    power _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(a)))
+);
+vector!(
+    __m256, f32, lanes 8, rows 3,
+    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps
+    _mm256_div_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_min_ps,
+    |a, b, yes, no|
+    abs _mm256_andnot_ps(_mm256_set1_ps(-0.), a);
+    sign _mm256_or_ps(
+        _mm256_andnot_ps(_mm256_set1_ps(-0.), a), _mm256_and_ps(_mm256_set1_ps(-0.), b));
+    above _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b));
+    power _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a)))
+);
+vector!(
+    __m256d, f64, lanes 4, rows 3,
+    _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd
+    _mm256_div_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_min_pd,
+    |a, b, yes, no|
+    abs _mm256_andnot_pd(_mm256_set1_pd(-0.), a);
+    sign _mm256_or_pd(
+        _mm256_andnot_pd(_mm256_set1_pd(-0.), a), _mm256_and_pd(_mm256_set1_pd(-0.), b));
+    above _mm256_blendv_pd(no, yes, _mm256_cmp_pd::<_CMP_GT_OQ>(a, b));
+    power _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(a)))
+);
