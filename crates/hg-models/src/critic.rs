@@ -20,7 +20,7 @@ use crate::dense::{Linear, leaky_slope, rows_times};
 use crate::parameters::{Init, Parameters, Spec, bilstm_specs, linear_specs};
 use crate::{Result, RowLayout};
 use candle_core::{DType, Device, Tensor};
-use hg_lstm::{BiLstm, BiTrace, Lengths, LstmConfig};
+use hg_lstm::{BiLstm, BiTrace, Lengths, LstmConfig, Recurrence};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -35,7 +35,7 @@ pub struct CriticConfig {
 }
 
 impl CriticConfig {
-    fn embedded_width(&self) -> usize {
+    pub(crate) fn embedded_width(&self) -> usize {
         let layout = &self.layout;
         layout.numeric
             + layout.discrete.iter().map(|&k| RowLayout::embedding_width(k)).sum::<usize>()
@@ -57,7 +57,7 @@ impl CriticConfig {
     }
 }
 
-fn embedding_name(block: usize) -> String {
+pub(crate) fn embedding_name(block: usize) -> String {
     format!("embedding_layers.{block}.weight")
 }
 
@@ -112,6 +112,17 @@ impl Critic {
             config,
             parameters,
         })
+    }
+
+    /// The same critic with its recurrence computed in another way.
+    pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
+        self.rnn = self.rnn.with_recurrence(recurrence);
+        self
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &CriticConfig {
+        &self.config
     }
 
     /// Its variables.

@@ -6,7 +6,7 @@ use candle_core::{D, Tensor};
 use candle_nn::VarBuilder;
 
 /// The slope of the rectifier below 0.
-const LEAK: f64 = 0.1;
+pub(crate) const LEAK: f64 = 0.1;
 
 /// `x Wᵀ + b` with `weight` `[out, in]`.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::parameters::{Parameters, Spec, bilstm_specs, linear_specs};
 use crate::{Result, RowLayout};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{sigmoid, softmax};
-use hg_lstm::{BiLstm, Lengths, LstmConfig, ReverseAlignment};
+use hg_lstm::{BiLstm, Lengths, LstmConfig, Recurrence, ReverseAlignment};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -90,6 +90,12 @@ impl Generator {
             config,
             parameters,
         })
+    }
+
+    /// The same generator with its recurrence computed in another way.
+    pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
+        self.rnn = self.rnn.with_recurrence(recurrence);
+        self
     }
 
     /// Its variables.

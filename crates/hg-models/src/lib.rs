@@ -6,11 +6,13 @@
 
 mod critic;
 mod dense;
+mod fused;
 mod generator;
 mod layout;
 mod parameters;
 
 pub use critic::{Critic, CriticConfig, Critique};
+pub use fused::{CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::RowLayout;
 pub use parameters::Parameters;

@@ -113,6 +113,14 @@ impl Parameters {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))
     }
 
+    /// The variable of a name.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when there is none.
+    pub fn get(&self, name: &str) -> Result<&Var> {
+        self.vars.get(name).ok_or_else(|| Error::Weights(format!("there is no «{name}»")))
+    }
+
     /// The float type of the variables.
     pub fn dtype(&self) -> DType {
         self.dtype

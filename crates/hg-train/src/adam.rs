@@ -6,10 +6,10 @@
 //! θ ← θ − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 //! ```
 
+use crate::in_place::{Blend, Move};
 use crate::{Error, Result};
 use candle_core::Tensor;
-use candle_core::backprop::GradStore;
-use hg_models::Parameters;
+use hg_models::{Gradients, Parameters};
 use std::collections::{BTreeMap, HashMap};
 
 const EPSILON: f64 = 1e-8;
@@ -49,20 +49,24 @@ impl Adam {
     ///
     /// # Errors
     /// When a variable has no gradient: the loss does not depend on it.
-    pub fn step(&mut self, parameters: &Parameters, grads: &GradStore) -> Result<()> {
+    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients) -> Result<()> {
         self.steps += 1;
         let AdamConfig { learning_rate, beta1, beta2 } = self.config;
         let correction = |beta: f64| 1. - beta.powf(self.steps as f64);
-        let (correction1, correction2) = (correction(beta1), correction(beta2));
+        let change = Move {
+            rate: learning_rate / correction(beta1),
+            second: 1. / correction(beta2),
+            epsilon: EPSILON,
+        };
+        let first = Blend { keep: beta1, add: 1. - beta1, square: false };
+        let second = Blend { keep: beta2, add: 1. - beta2, square: true };
         for (name, var) in parameters.iter() {
             let missing = || Error::Config(format!("the loss does not depend on «{name}»"));
-            let grad = grads.get(var).ok_or_else(missing)?.detach();
-            let [m, v] = self.moments.get_mut(name).ok_or_else(missing)?;
-            *m = ((m.affine(beta1, 0.))? + grad.affine(1. - beta1, 0.)?)?;
-            *v = ((v.affine(beta2, 0.))? + grad.sqr()?.affine(1. - beta2, 0.)?)?;
-            let scale = v.affine(1. / correction2, 0.)?.sqrt()?.affine(1., EPSILON)?;
-            let change = (m.affine(learning_rate / correction1, 0.)? / scale)?;
-            var.set(&(var.as_tensor().detach() - change)?)?;
+            let gradient = gradients.get(name).ok_or_else(missing)?;
+            let [m, v] = self.moments.get(name).ok_or_else(missing)?;
+            m.inplace_op2(gradient, &first)?;
+            v.inplace_op2(gradient, &second)?;
+            var.as_tensor().inplace_op3(m, v, &change)?;
         }
         Ok(())
     }
@@ -93,7 +97,7 @@ impl Adam {
                 let saved = from.get(&key).filter(|saved| saved.dims() == moment.dims());
                 *moment = saved
                     .ok_or_else(|| Error::Config(format!("the checkpoint has no fitting «{key}»")))?
-                    .clone();
+                    .copy()?;
             }
         }
         self.steps = steps;

@@ -6,9 +6,11 @@ mod batches;
 mod checkpoint;
 mod config;
 mod error;
+mod in_place;
 mod losses;
 mod random;
 mod run;
+mod steps;
 mod trainer;
 
 pub use adam::{Adam, AdamConfig};
@@ -20,4 +22,5 @@ pub use losses::{
 };
 pub use random::{Purpose, stream};
 pub use run::{Run, RunManifest, generate};
+pub use steps::by_name;
 pub use trainer::{StepMetrics, Trainer, layout_of};

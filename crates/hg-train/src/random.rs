@@ -2,8 +2,11 @@
 //! purpose and the step alone, never on what was drawn before. So a run that is
 //! interrupted and resumed draws the same numbers.
 
-use rand::SeedableRng;
+use crate::Latent;
+use hg_lstm::kernel::Real;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 /// What random numbers are for; each purpose has streams of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +35,43 @@ pub fn stream(seed: u64, purpose: Purpose, step: u64) -> ChaCha8Rng {
     rng
 }
 
+/// Fills the noise of one sequence of a step. It depends on neither the other
+/// sequences nor on how many of the values are asked for.
+pub(crate) fn noise_of<S: Real>(
+    latent: Latent,
+    seed: u64,
+    purpose: Purpose,
+    step: u64,
+    sequence: usize,
+    values: &mut [S],
+) {
+    let mut rng = stream(seed, purpose, step);
+    // A sequence uses far less than 2³² words of its stream.
+    rng.set_word_pos((sequence as u128) << 32);
+    for value in values {
+        let drawn: f32 = match latent {
+            Latent::Gaussian => StandardNormal.sample(&mut rng),
+            Latent::Uniform => rng.random(),
+        };
+        *value = S::of(f64::from(drawn));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::Rng;
+
+    #[test]
+    fn the_noise_of_a_sequence_stands_alone() {
+        let noise = |sequence, count| {
+            let mut values = vec![0f32; count];
+            noise_of(Latent::Gaussian, 1, Purpose::Noise, 7, sequence, &mut values);
+            values
+        };
+        assert_eq!(noise(3, 10), noise(3, 200)[..10]);
+        assert_ne!(noise(3, 10), noise(4, 10));
+    }
 
     #[test]
     fn streams_differ_by_seed_purpose_and_step_and_repeat() {

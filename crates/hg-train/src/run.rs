@@ -10,19 +10,18 @@
 //! ```
 
 use crate::checkpoint;
-use crate::random::{Purpose, stream};
-use crate::trainer::latent_values;
+use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, StepMetrics, TrainConfig, Trainer};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use hg_data::{DataFrame, Encoded, Encoder, Schema, read_table, write_atomically};
 use hg_lstm::Lengths;
-use hg_models::Generator;
+use hg_models::{Engine, Generator};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
-/// Patients generated at once. Part of what determines the output's bits.
+/// Patients generated at once.
 const GENERATED_TOGETHER: usize = 256;
 
 /// The contents of `run.toml`.
@@ -242,7 +241,7 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
     if patients == 0 {
         return Err(Error::Config("patients is 0, it must be at least 1".into()));
     }
-    let TrainConfig { latent, latent_features, .. } = run.manifest.train;
+    let TrainConfig { latent, .. } = run.manifest.train;
     let encoder = &run.encoder;
     let weights = checkpoint::newest(&run.checkpoints())?.join(checkpoint::AVERAGED);
     let config = run.manifest.train.generator(encoder);
@@ -262,13 +261,15 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
     let lengths: Vec<usize> = (0..patients).map(|_| draw_length()).collect();
     let steps = lengths.iter().copied().max().unwrap_or(1);
     let mut values = Vec::with_capacity(patients * steps * encoder.features());
+    let mut engine = Engine::<f32>::new(generator.config(), &run.manifest.train.critic(encoder));
     for (batch, lengths) in lengths.chunks(GENERATED_TOGETHER).enumerate() {
-        let mut rng = stream(seed, Purpose::Generation, batch as u64);
-        let shape = (lengths.len(), steps, latent_features);
-        let noise = latent_values(latent, &mut rng, shape.0 * shape.1 * shape.2);
-        let noise = Tensor::from_vec(noise, shape, &Device::Cpu)?;
-        let rows = generator.forward(&noise, &Lengths::new(lengths.to_vec(), steps)?)?;
-        values.extend(rows.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+        let noise = |sequence: usize, values: &mut [f32]| {
+            let patient = batch * GENERATED_TOGETHER + sequence;
+            noise_of(latent, seed, Purpose::Generation, 0, patient, values);
+        };
+        let lengths = Lengths::new(lengths.to_vec(), steps)?;
+        let rows = engine.generate(generator.parameters(), &lengths, &noise)?;
+        values.extend(rows.into_iter().map(f64::from));
     }
     Ok(encoder.decode(&values, &lengths, steps)?)
 }

@@ -1,15 +1,13 @@
 //! The training loop, one iteration at a time.
 
-use crate::losses::{critic_loss, generator_loss};
+use crate::in_place::Blend;
 use crate::random::{Purpose, stream};
-use crate::{Adam, AdamConfig, Batch, Batches, Error, Latent, Result, TrainConfig};
-use candle_core::{DType, Device, Tensor};
+use crate::steps::{Draws, Fused, Steps};
+use crate::{Adam, AdamConfig, Batches, Error, Result, TrainConfig};
+use candle_core::{DType, Device};
 use hg_data::{Encoded, Encoder};
-use hg_lstm::Lengths;
+use hg_lstm::Recurrence;
 use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 /// What an iteration measured: one line of `metrics.jsonl`.
@@ -58,6 +56,7 @@ pub struct Trainer {
     pub(crate) generator_adam: Adam,
     pub(crate) critic_adam: Adam,
     pub(crate) iteration: u64,
+    steps: Steps,
 }
 
 /// The layout of an encoder's rows, as the networks see it.
@@ -88,8 +87,41 @@ impl Trainer {
     /// # Errors
     /// [`Error::Config`] for a setting out of its range.
     pub fn new(config: &TrainConfig, encoder: &Encoder, encoded: &Encoded) -> Result<Self> {
+        let steps = |generator: &_, critic: &_| Steps::Single(Fused::new(generator, critic));
+        Self::with_steps(config, encoder, encoded, DType::F32, steps)
+    }
+
+    /// The same in f64: for checks.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn in_f64(config: &TrainConfig, encoder: &Encoder, encoded: &Encoded) -> Result<Self> {
+        let steps = |generator: &_, critic: &_| Steps::Double(Fused::new(generator, critic));
+        Self::with_steps(config, encoder, encoded, DType::F64, steps)
+    }
+
+    /// The same in f64 with candle's autograd over plain operations: the oracle
+    /// of the gradients by hand, many times slower.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn reference(config: &TrainConfig, encoder: &Encoder, encoded: &Encoded) -> Result<Self> {
+        let steps = |_: &_, _: &_| Steps::Tape(DType::F64);
+        let mut trainer = Self::with_steps(config, encoder, encoded, DType::F64, steps)?;
+        trainer.generator = trainer.generator.with_recurrence(Recurrence::Reference);
+        trainer.critic = trainer.critic.with_recurrence(Recurrence::Reference);
+        Ok(trainer)
+    }
+
+    fn with_steps(
+        config: &TrainConfig,
+        encoder: &Encoder,
+        encoded: &Encoded,
+        dtype: DType,
+        steps: impl Fn(&Generator, &Critic) -> Steps,
+    ) -> Result<Self> {
         config.check()?;
-        let (dtype, device) = (DType::F32, Device::Cpu);
+        let device = Device::Cpu;
         let draw = |purpose| {
             let mut rng = stream(config.seed, purpose, 0);
             Generator::draw(config.generator(encoder), &mut rng, dtype, &device)
@@ -109,6 +141,7 @@ impl Trainer {
             generator_adam: Adam::new(adam, generator.parameters())?,
             critic_adam: Adam::new(adam, critic.parameters())?,
             config: config.clone(),
+            steps: steps(&generator, &critic),
             generator,
             critic,
             averaged,
@@ -127,17 +160,22 @@ impl Trainer {
     /// [`Error::Diverged`] when a loss is no longer finite.
     pub fn step(&mut self) -> Result<StepMetrics> {
         let batch = self.batches.batch(self.iteration)?;
-        let first_draw = self.iteration * (self.config.critic_steps as u64 + 1);
-        let mut sums = [0f64; 3];
-        for n in 0..self.config.critic_steps {
-            let parts = self.critic_step(&batch, first_draw + n as u64)?;
-            for (sum, part) in sums.iter_mut().zip(parts) {
-                *sum += part / self.config.critic_steps as f64;
-            }
+        self.steps.see(&batch)?;
+        let critic_steps = self.config.critic_steps as u64;
+        let first_step = self.iteration * (critic_steps + 1);
+        let draws = |n: u64| Draws { config: &self.config, step: first_step + n };
+        let networks = (&self.generator, &self.critic);
+        let [mut critic_loss, mut wasserstein, mut gradient_penalty] = [0f64; 3];
+        for n in 0..critic_steps {
+            let (measures, gradients) = self.steps.critic(networks, &batch, draws(n))?;
+            self.critic_adam.step(self.critic.parameters(), &gradients)?;
+            critic_loss += measures.loss / critic_steps as f64;
+            wasserstein += measures.wasserstein / critic_steps as f64;
+            gradient_penalty += measures.penalty / critic_steps as f64;
         }
-        let [critic_loss, wasserstein, gradient_penalty] = sums;
-        let draw = first_draw + self.config.critic_steps as u64;
-        let (generator_loss, correlation_loss) = self.generator_step(&batch, draw)?;
+        let (measures, gradients) = self.steps.generator(networks, &batch, draws(critic_steps))?;
+        self.generator_adam.step(self.generator.parameters(), &gradients)?;
+        let (generator_loss, correlation_loss) = (measures.loss, measures.alignment);
         for (what, value) in [("critic loss", critic_loss), ("generator loss", generator_loss)] {
             if !value.is_finite() {
                 return Err(Error::Diverged { iteration: self.iteration, what });
@@ -156,56 +194,15 @@ impl Trainer {
         })
     }
 
-    fn critic_step(&mut self, batch: &Batch, draw: u64) -> Result<[f64; 3]> {
-        let Batch { rows, lengths } = batch;
-        let fake = self.generator.forward(&self.noise(lengths, draw)?, lengths)?;
-        let mut rng = stream(self.config.seed, Purpose::Interpolation, draw);
-        let alpha: Vec<f32> = (0..lengths.batch()).map(|_| rng.random()).collect();
-        let alpha = Tensor::new(alpha, rows.device())?.to_dtype(rows.dtype())?;
-        let weight = self.config.penalty_weight;
-        let loss = critic_loss(&self.critic, rows, &fake, &alpha, lengths, weight)?;
-        self.critic_adam.step(self.critic.parameters(), &loss.total.backward()?)?;
-        Ok([scalar(&loss.total)?, scalar(&loss.wasserstein)?, scalar(&loss.penalty)?])
-    }
-
-    fn generator_step(&mut self, batch: &Batch, draw: u64) -> Result<(f64, f64)> {
-        let Batch { rows, lengths } = batch;
-        let fake = self.generator.forward(&self.noise(lengths, draw)?, lengths)?;
-        let weight = self.config.correlation_weight;
-        let (total, alignment) = generator_loss(&self.critic, rows, &fake, lengths, weight)?;
-        self.generator_adam.step(self.generator.parameters(), &total.backward()?)?;
-        Ok((scalar(&total)?, scalar(&alignment)?))
-    }
-
-    fn noise(&self, lengths: &Lengths, draw: u64) -> Result<Tensor> {
-        let mut rng = stream(self.config.seed, Purpose::Noise, draw);
-        let shape = (lengths.batch(), lengths.steps(), self.config.latent_features);
-        let values = latent_values(self.config.latent, &mut rng, shape.0 * shape.1 * shape.2);
-        let parameters = self.generator.parameters();
-        Ok(Tensor::from_vec(values, shape, parameters.device())?.to_dtype(parameters.dtype())?)
-    }
-
     /// θ̄ ← d θ̄ + (1 − d) θ, with a shorter memory in the first iterations.
     fn average_weights(&self) -> Result<()> {
         let done = self.iteration as f64;
         let decay = self.config.weight_averaging.min((1. + done) / (10. + done));
+        let blend = Blend { keep: decay, add: 1. - decay, square: false };
         let pairs = self.averaged.parameters().iter().zip(self.generator.parameters().iter());
         for ((_, mean), (_, weight)) in pairs {
-            let (mean_value, weight) = (mean.as_tensor().detach(), weight.as_tensor().detach());
-            mean.set(&(mean_value.affine(decay, 0.)? + weight.affine(1. - decay, 0.)?)?)?;
+            mean.as_tensor().inplace_op2(weight.as_tensor(), &blend)?;
         }
         Ok(())
     }
-}
-
-/// Draws `count` values of the latent law.
-pub(crate) fn latent_values(latent: Latent, rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
-    match latent {
-        Latent::Gaussian => StandardNormal.sample_iter(rng).take(count).collect(),
-        Latent::Uniform => rng.random_iter().take(count).collect(),
-    }
-}
-
-fn scalar(x: &Tensor) -> Result<f64> {
-    Ok(x.to_dtype(DType::F64)?.to_scalar()?)
 }

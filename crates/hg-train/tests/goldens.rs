@@ -2,11 +2,13 @@
 //! (`tests/golden/make_goldens.py`): 1e-9 in f64, 1e-4 in f32.
 
 use anyhow::{Context, Result, ensure};
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
+use hg_lstm::kernel::Real;
 use hg_lstm::{Lengths, Lstm, LstmConfig, ReverseAlignment};
-use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, Parameters, RowLayout};
-use hg_train::{Adam, AdamConfig, critic_loss, generator_loss, interpolate};
+use hg_models::{
+    Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
+};
+use hg_train::{Adam, AdamConfig, by_name, critic_loss, generator_loss, interpolate};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -40,6 +42,13 @@ impl Goldens {
         Ok(self.exact(name)?.to_dtype(self.dtype)?)
     }
 
+    /// The numbers of each sequence of a golden `[batch, steps, features]`.
+    fn sequences<S: Real>(&self, name: &str) -> Result<Vec<Vec<S>>> {
+        let batch = self.lengths.batch();
+        let sequence = |n| Ok(self.input(name)?.get(n)?.flatten_all()?.to_vec1::<S>()?);
+        (0..batch).map(sequence).collect()
+    }
+
     /// The greatest difference, relative to the golden tensor's greatest entry.
     fn agrees(&self, name: &str, ours: &Tensor) -> Result<()> {
         self.agrees_on_scale(name, ours, greatest(self.exact(name)?)?)
@@ -67,7 +76,7 @@ impl Goldens {
         &self,
         network: &str,
         parameters: &Parameters,
-        gradients: &GradStore,
+        gradients: &Gradients,
         without_gradient: &[&str],
     ) -> Result<()> {
         let prefix = format!("{network}.gradient.");
@@ -77,8 +86,8 @@ impl Goldens {
             golden.iter().map(|name| greatest(&self.values[*name])).collect::<Result<_>>()?;
         let network_scale = scales.into_iter().fold(0., f64::max);
         let mut count = 0;
-        for (name, var) in parameters.iter() {
-            let gradient = gradients.get(var).with_context(|| format!("no gradient: {name}"))?;
+        for (name, _) in parameters.iter() {
+            let gradient = gradients.get(name).with_context(|| format!("no gradient: {name}"))?;
             let golden_name = format!("{prefix}{name}");
             if without_gradient.contains(&name) {
                 ensure!(greatest(self.exact(&golden_name)?)? < 1e-15 * network_scale);
@@ -175,12 +184,8 @@ fn critic_loss_its_second_order_gradients_and_adam_step_are_pytorchs() -> Result
         let loss = critic_loss(&critic, &real, &fake, &alpha, &goldens.lengths, WEIGHT)?;
         goldens.agrees("critic.loss", &loss.total)?;
         goldens.agrees("critic.penalty", &loss.penalty)?;
-        goldens.step_agrees(
-            "critic",
-            critic.parameters(),
-            &loss.total.backward()?,
-            &["linear3.bias"],
-        )?;
+        let gradients = by_name(critic.parameters(), &loss.total.backward()?);
+        goldens.step_agrees("critic", critic.parameters(), &gradients, &["linear3.bias"])?;
     }
     Ok(())
 }
@@ -196,9 +201,86 @@ fn generator_loss_its_gradients_and_adam_step_are_pytorchs() -> Result<()> {
         let (loss, alignment) = generator_loss(&critic, &real, &fake, &goldens.lengths, WEIGHT)?;
         goldens.agrees("generator.loss", &loss)?;
         goldens.agrees("generator.alignment", &alignment)?;
-        goldens.step_agrees("generator", generator.parameters(), &loss.backward()?, &[])?;
+        let gradients = by_name(generator.parameters(), &loss.backward()?);
+        goldens.step_agrees("generator", generator.parameters(), &gradients, &[])?;
     }
     Ok(())
+}
+
+#[test]
+fn the_engines_critic_gradients_and_adam_step_are_pytorchs() -> Result<()> {
+    fn check<S: Real>(precision: (DType, f64)) -> Result<()> {
+        let goldens = Goldens::load(precision)?;
+        let (generator, critic) =
+            (generator(precision.0, ReverseAlignment::Flipped)?, critic(precision.0)?);
+        let mut engine = Engine::<S>::new(generator.config(), critic.config());
+        let batch = engine.pack(&goldens.input("real")?, &goldens.lengths)?;
+        let alpha: Vec<S> = goldens.input("alpha")?.to_vec1()?;
+        let noise = goldens.sequences::<S>("noise")?;
+        let given = engine.critic_gradient_for(
+            critic.parameters(),
+            &batch,
+            &goldens.input("fake")?,
+            &alpha,
+            WEIGHT,
+        )?;
+        let made = engine.critic_gradient(
+            generator.parameters(),
+            critic.parameters(),
+            &batch,
+            &|n, values| values.copy_from_slice(&noise[n][..values.len()]),
+            &alpha,
+            WEIGHT,
+        )?;
+        for (n, (measures, gradients)) in [given, made].into_iter().enumerate() {
+            goldens.agrees("critic.loss", &Tensor::new(measures.loss, &Device::Cpu)?)?;
+            goldens.agrees("critic.penalty", &Tensor::new(measures.penalty, &Device::Cpu)?)?;
+            if n == 1 {
+                let without = ["linear3.bias"];
+                goldens.step_agrees("critic", critic.parameters(), &gradients, &without)?;
+            }
+        }
+        Ok(())
+    }
+    check::<f64>(PRECISIONS[0])?;
+    check::<f32>(PRECISIONS[1])
+}
+
+#[test]
+fn the_engines_generator_gradients_and_adam_step_are_pytorchs() -> Result<()> {
+    fn check<S: Real>(precision: (DType, f64)) -> Result<()> {
+        let goldens = Goldens::load(precision)?;
+        let critic = critic(precision.0)?;
+        let noise = goldens.sequences::<S>("noise")?;
+        let noise = |n: usize, values: &mut [S]| values.copy_from_slice(&noise[n][..values.len()]);
+        let alignments =
+            [(ReverseAlignment::HealthGym, "fake_health_gym"), (ReverseAlignment::Flipped, "fake")];
+        for (alignment, name) in alignments {
+            let generator = generator(precision.0, alignment)?;
+            let mut engine = Engine::<S>::new(generator.config(), critic.config());
+            let rows = engine.generate(generator.parameters(), &goldens.lengths, &noise)?;
+            let shape = goldens.exact(name)?.dims().to_vec();
+            goldens.agrees(name, &Tensor::from_vec(rows, shape, &Device::Cpu)?)?;
+            if alignment == ReverseAlignment::HealthGym {
+                continue;
+            }
+            let batch = engine.pack(&goldens.input("real")?, &goldens.lengths)?;
+            let (measures, gradients) = engine.generator_gradient(
+                generator.parameters(),
+                critic.parameters(),
+                &batch,
+                &noise,
+                WEIGHT,
+            )?;
+            goldens.agrees("generator.loss", &Tensor::new(measures.loss, &Device::Cpu)?)?;
+            let alignment = Tensor::new(measures.alignment, &Device::Cpu)?;
+            goldens.agrees("generator.alignment", &alignment)?;
+            goldens.step_agrees("generator", generator.parameters(), &gradients, &[])?;
+        }
+        Ok(())
+    }
+    check::<f64>(PRECISIONS[0])?;
+    check::<f32>(PRECISIONS[1])
 }
 
 /// `make_goldens.py` loads this very file with `load_state_dict` and checks its

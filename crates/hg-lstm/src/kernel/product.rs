@@ -225,6 +225,7 @@ impl<S: Real> Panel<'_, S> {
     /// # Safety
     /// As [`Product::add`].
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "plain counted loops unroll into registers")]
     unsafe fn add_tile<V: Vector<Scalar = S>, const R: usize, const N: usize>(&self, row: usize) {
         if R > V::ROWS {
             return; // Never reached; keeps such tiles from being compiled.

@@ -1,0 +1,123 @@
+//! The correlation alignment λ · mean|R(fake) − R(real)| and its gradient.
+//!
+//! With z the centred columns divided by their norms, `R = zᵀz`. For
+//! `Q = ∂L/∂R` (symmetric) the gradient for the rows is one product:
+//!
+//! ```text
+//! ∂L/∂x = (x − μ) K,   K = N⁻¹ (2Q − diag(2RQ)) N⁻¹,   N = diag(norms)
+//! ```
+//!
+//! Columns whose norm lies below its floor are divided by the floor, a constant,
+//! so that for them the diagonal term is absent.
+
+use hg_lstm::kernel::{Buffer, Matrix, Panels, Real, SimdPath, add_transposed_product, padded};
+use rayon::prelude::*;
+
+/// The least norm of a centred column.
+const NORM_FLOOR: f64 = 1e-8;
+
+/// The correlation of the features of many rows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Correlation {
+    /// `R` `[D, D]`
+    matrix: Vec<f64>,
+    norms: Vec<f64>,
+}
+
+/// A unit's share of the sums that a correlation is made of.
+#[derive(Debug)]
+pub(super) struct Moments<S: Real> {
+    sums: Vec<f64>,
+    centred: Buffer<S>,
+    products: Buffer<S>,
+    scratch: Panels<S>,
+}
+
+impl<S: Real> Moments<S> {
+    pub(super) fn new(width: usize, path: SimdPath) -> Self {
+        Self {
+            sums: vec![0.; width],
+            centred: Buffer::new(0, width),
+            products: Buffer::new(padded(width), width),
+            scratch: Panels::new(path),
+        }
+    }
+
+    /// The unit's rows less the batch's means.
+    pub(super) fn centred(&self) -> Matrix<'_, S> {
+        self.centred.view()
+    }
+
+    fn add_up_columns(&mut self, x: &Buffer<S>) {
+        self.sums.fill(0.);
+        for row in 0..x.rows() {
+            for (sum, value) in self.sums.iter_mut().zip(x.row(row)) {
+                *sum += value.wide();
+            }
+        }
+    }
+
+    fn centre(&mut self, x: &Buffer<S>, means: &[f64]) {
+        self.centred.set_rows(x.rows());
+        for row in 0..x.rows() {
+            let to = self.centred.row_mut(row).iter_mut();
+            for ((to, &x), &mean) in to.zip(x.row(row)).zip(means) {
+                *to = S::of(x.wide() - mean);
+            }
+        }
+        self.products.as_mut_slice().fill(S::default());
+        let (x, into) = (self.centred.view(), self.products.view_mut());
+        add_transposed_product(x, x, into, &mut self.scratch);
+    }
+}
+
+impl Correlation {
+    /// The correlation of `rows` rows, a part of them in each unit; the units'
+    /// moments keep their centred rows.
+    pub(super) fn of<S: Real>(mut parts: Vec<(&mut Moments<S>, &Buffer<S>)>, rows: usize) -> Self {
+        parts.par_iter_mut().for_each(|(moments, x)| moments.add_up_columns(x));
+        let width = parts.first().map_or(0, |(moments, _)| moments.sums.len());
+        let mean =
+            |n: usize| parts.iter().map(|(moments, _)| moments.sums[n]).sum::<f64>() / rows as f64;
+        let means: Vec<f64> = (0..width).map(mean).collect();
+        parts.par_iter_mut().for_each(|(moments, x)| moments.centre(x, &means));
+        let total = |i: usize, j: usize| -> f64 {
+            parts.iter().map(|(moments, _)| moments.products.row(i)[j].wide()).sum()
+        };
+        let norms: Vec<f64> =
+            (0..width).map(|n| total(n, n).max(NORM_FLOOR * NORM_FLOOR).sqrt()).collect();
+        let matrix = (0..width)
+            .flat_map(|i| (0..width).map(move |j| (i, j)))
+            .map(|(i, j)| total(i, j) / (norms[i] * norms[j]))
+            .collect();
+        Self { matrix, norms }
+    }
+
+    /// mean|R − target|
+    pub(super) fn distance(&self, target: &Self) -> f64 {
+        let pairs = self.matrix.iter().zip(&target.matrix);
+        pairs.map(|(r, t)| (r - t).abs()).sum::<f64>() / self.matrix.len() as f64
+    }
+
+    /// `K` for `weight · distance(target)`, into `[D, D]` with padding.
+    pub(super) fn gradient_map<S: Real>(&self, target: &Self, weight: f64, into: &mut Buffer<S>) {
+        let width = self.norms.len();
+        let scale = weight / self.matrix.len() as f64;
+        let q: Vec<f64> = self
+            .matrix
+            .iter()
+            .zip(&target.matrix)
+            .map(|(r, t)| if r == t { 0. } else { scale * (r - t).signum() })
+            .collect();
+        for j in 0..width {
+            let floored = self.norms[j] <= NORM_FLOOR;
+            let twice_rq: f64 =
+                (0..width).map(|k| 2. * self.matrix[k * width + j] * q[k * width + j]).sum();
+            for i in 0..width {
+                let diagonal = if i == j && !floored { twice_rq } else { 0. };
+                let entry = (2. * q[i * width + j] - diagonal) / (self.norms[i] * self.norms[j]);
+                into.row_mut(i)[j] = S::of(entry);
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The critic's scores, input gradient, penalty, and the gradients of its loss.
+//!
+//! ```text
+//! y₁ = x M + b₁   a₁ = ϕ(y₁)   y₂ = a₁ W₂ᵀ + b₂   a₂ = ϕ(y₂)   h = biLSTM(a₂)   C = w₃ · h_last + b₃
+//! ```
+//!
+//! with `M` `[D, H]` the embeddings and the first linear map in one
+//! ([`crate::Critic`]) and ϕ the leaky rectifier.
+
+use super::bilstm::{BiGradient, BiLstm, Workspace};
+use super::linear::{Linear, LinearGradient, Width, numbers};
+use super::unit::{Directions, Packing};
+use super::{Gradients, LEAK};
+use crate::critic::embedding_name;
+use crate::{CriticConfig, Parameters, Result};
+use candle_core::{Device, Tensor};
+use hg_lstm::kernel::{
+    Arriving, Buffer, Panels, Real, SimdPath, Start, leaky_in_place, leaky_pull_back_in_place,
+};
+
+/// Under the root of the gradient's norm.
+const NORM_FLOOR: f64 = 1e-12;
+
+/// The critic's weights, packed.
+#[derive(Debug)]
+pub(super) struct CriticWeights<S: Real> {
+    config: CriticConfig,
+    path: SimdPath,
+    /// `M`
+    first: Linear<S>,
+    second: Linear<S>,
+    rnn: BiLstm<S>,
+    /// `w₃`, a row for each direction.
+    readout: Buffer<S>,
+    readout_bias: f64,
+    /// The factors of `M`, as loaded: each block's embedding `[k, e]` and the first
+    /// linear weight `[H, embedded]`.
+    embeddings: Vec<Vec<S>>,
+    linear1: Vec<S>,
+}
+
+impl<S: Real> CriticWeights<S> {
+    pub(super) fn new(config: &CriticConfig, path: SimdPath) -> Self {
+        let hidden = Width::one(config.hidden);
+        Self {
+            first: Linear::new(Width::one(config.layout.width()), hidden, path),
+            second: Linear::new(hidden, hidden, path),
+            rnn: BiLstm::new(config.hidden, config.hidden, path),
+            readout: Buffer::new(2, config.hidden),
+            readout_bias: 0.,
+            embeddings: Vec::new(),
+            linear1: Vec::new(),
+            config: config.clone(),
+            path,
+        }
+    }
+
+    pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {
+        let get = |name: &str| numbers::<S>(parameters.get(name)?);
+        let blocks = self.config.layout.discrete.len();
+        self.embeddings = (0..blocks).map(|n| get(&embedding_name(n))).collect::<Result<_>>()?;
+        self.linear1 = get("linear1.weight")?;
+        self.first.load(&self.first_map(), &[&get("linear1.bias")?]);
+        self.second.load(&get("linear2.weight")?, &[&get("linear2.bias")?]);
+        let readout = get("linear3.weight")?;
+        for (n, half) in readout.chunks_exact(self.config.hidden).enumerate() {
+            self.readout.row_mut(n)[..half.len()].copy_from_slice(half);
+        }
+        self.readout_bias = get("linear3.bias")?[0].wide();
+        self.rnn.load(parameters)
+    }
+
+    /// `Mᵀ` `[H, D]`
+    fn first_map(&self) -> Vec<S> {
+        let layout = &self.config.layout;
+        let embedded = self.config.embedded_width();
+        let mut map = Vec::with_capacity(self.config.hidden * layout.width());
+        for weights in self.linear1.chunks_exact(embedded) {
+            let (numeric, mut rest) = weights.split_at(layout.numeric);
+            map.extend_from_slice(numeric);
+            for (embedding, &levels) in self.embeddings.iter().zip(&layout.discrete) {
+                let (block, after) = rest.split_at(embedding.len() / levels);
+                let dot = |level: &[S]| level.iter().zip(block).map(|(&e, &w)| e * w).sum::<S>();
+                map.extend(embedding.chunks_exact(block.len()).map(dot));
+                rest = after;
+            }
+        }
+        map
+    }
+}
+
+/// Calls `each(sequence, direction, row)` for where every sequence ends.
+fn for_ends(Directions(chains): &Directions, mut each: impl FnMut(usize, usize, usize)) {
+    for (direction, chains) in chains.iter().enumerate() {
+        for (sequence, row) in chains.ends() {
+            each(sequence, direction, row);
+        }
+    }
+}
+
+/// The gradients of the critic's weights, `M` standing for its factors.
+#[derive(Clone, Debug)]
+pub(super) struct CriticGradient<S: Real> {
+    first: LinearGradient<S>,
+    second: LinearGradient<S>,
+    rnn: BiGradient<S>,
+    readout: Buffer<S>,
+    readout_bias: Buffer<S>,
+}
+
+impl<S: Real> CriticGradient<S> {
+    pub(super) fn new(config: &CriticConfig) -> Self {
+        let hidden = Width::one(config.hidden);
+        Self {
+            first: LinearGradient::new(Width::one(config.layout.width()), hidden),
+            second: LinearGradient::new(hidden, hidden),
+            rnn: BiGradient::new(config.hidden, config.hidden),
+            readout: Buffer::new(2, config.hidden),
+            readout_bias: Buffer::new(1, 1),
+        }
+    }
+
+    pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
+        let dense = self.first.buffers().into_iter().chain(self.second.buffers());
+        dense.chain(self.rnn.buffers()).chain([&mut self.readout, &mut self.readout_bias])
+    }
+
+    /// The gradients by name, `M`'s going on to its factors.
+    pub(super) fn export(&self, weights: &CriticWeights<S>) -> Result<Gradients> {
+        let mut all = Gradients::new();
+        let CriticConfig { layout, hidden } = &weights.config;
+        let (embedded, width) = (weights.config.embedded_width(), layout.width());
+        let map = self.first.weight_numbers();
+        let mut linear1 = vec![S::default(); hidden * embedded];
+        let mut embeddings: Vec<Vec<S>> =
+            weights.embeddings.iter().map(|e| vec![S::default(); e.len()]).collect();
+        for (n, map) in map.chunks_exact(width).enumerate() {
+            let weight = &weights.linear1[n * embedded..][..embedded];
+            let grad = &mut linear1[n * embedded..][..embedded];
+            grad[..layout.numeric].copy_from_slice(&map[..layout.numeric]);
+            let mut at = layout.numeric;
+            for ((block, embedding), grad_embedding) in
+                layout.blocks().zip(&weights.embeddings).zip(&mut embeddings)
+            {
+                let e = embedding.len() / block.len();
+                for (level, &on_map) in map[block].iter().enumerate() {
+                    for feature in 0..e {
+                        grad[at + feature] += on_map * embedding[level * e + feature];
+                        grad_embedding[level * e + feature] += on_map * weight[at + feature];
+                    }
+                }
+                at += e;
+            }
+        }
+        for (n, (grad, &levels)) in embeddings.into_iter().zip(&layout.discrete).enumerate() {
+            let shape = (levels, grad.len() / levels);
+            all.insert(embedding_name(n), Tensor::from_vec(grad, shape, &Device::Cpu)?);
+        }
+        let linear1 = Tensor::from_vec(linear1, (*hidden, embedded), &Device::Cpu)?;
+        all.insert("linear1.weight".into(), linear1);
+        all.insert("linear1.bias".into(), self.first.bias()?);
+        all.insert("linear2.weight".into(), self.second.weight()?);
+        all.insert("linear2.bias".into(), self.second.bias()?);
+        self.rnn.export(&mut all)?;
+        let halves = [&self.readout.row(0)[..*hidden], &self.readout.row(1)[..*hidden]].concat();
+        let readout = Tensor::from_vec(halves, (1, 2 * hidden), &Device::Cpu)?;
+        all.insert("linear3.weight".into(), readout);
+        let bias = Tensor::from_vec(vec![self.readout_bias.row(0)[0]], 1, &Device::Cpu)?;
+        all.insert("linear3.bias".into(), bias);
+        Ok(all)
+    }
+}
+
+/// What a pass through the critic works on.
+#[derive(Debug)]
+pub(super) struct CriticWork<S: Real> {
+    activated1: Buffer<S>,
+    activated2: Buffer<S>,
+    rnn: Workspace<S>,
+    /// What arrives at h_last, `[sequences, H]` for each direction.
+    arriving: [Buffer<S>; 2],
+    grad1: Buffer<S>,
+    grad2: Buffer<S>,
+    dot1: Buffer<S>,
+    dot2: Buffer<S>,
+    second: Buffer<S>,
+    /// `[rows, D]`: the input gradient g, then the direction w.
+    pub(super) grad_input: Buffer<S>,
+    scratch: Panels<S>,
+}
+
+impl<S: Real> CriticWork<S> {
+    pub(super) fn new(config: &CriticConfig, path: SimdPath) -> Self {
+        let wide = || Buffer::new(0, config.hidden);
+        Self {
+            activated1: wide(),
+            activated2: wide(),
+            rnn: Workspace::new(config.hidden),
+            arriving: [wide(), wide()],
+            grad1: wide(),
+            grad2: wide(),
+            dot1: wide(),
+            dot2: wide(),
+            second: wide(),
+            grad_input: Buffer::new(0, config.layout.width()),
+            scratch: Panels::new(path),
+        }
+    }
+
+    /// The scores of the sequences in `x` `[rows, D]`.
+    pub(super) fn forward(
+        &mut self,
+        weights: &CriticWeights<S>,
+        x: &Buffer<S>,
+        directions: &Directions,
+    ) -> Vec<f64> {
+        let leak = S::of(LEAK);
+        self.activated1.set_rows(x.rows());
+        weights.first.forward(x.view(), self.activated1.view_mut());
+        leaky_in_place(weights.path, leak, self.activated1.as_mut_slice());
+        self.activated2.set_rows(x.rows());
+        weights.second.forward(self.activated1.view(), self.activated2.view_mut());
+        leaky_in_place(weights.path, leak, self.activated2.as_mut_slice());
+        weights.rnn.forward(self.activated2.view(), directions, &mut self.rnn);
+        let mut scores = vec![weights.readout_bias; directions.0[0].count()];
+        for_ends(directions, |sequence, direction, row| {
+            let last = self.rnn.hidden(direction, row);
+            let readout = weights.readout.row(direction);
+            scores[sequence] +=
+                last.iter().zip(readout).map(|(&h, &w)| h.wide() * w.wide()).sum::<f64>();
+        });
+        scores
+    }
+
+    /// The adjoint of [`CriticWork::forward`] down to y₁, where sequence `n`'s
+    /// score receives `on_scores[n]`.
+    pub(super) fn adjoint(
+        &mut self,
+        weights: &CriticWeights<S>,
+        on_scores: &[S],
+        directions: &Directions,
+        keep: bool,
+    ) {
+        for (direction, arriving) in self.arriving.iter_mut().enumerate() {
+            arriving.set_rows(on_scores.len());
+            for (sequence, &on_score) in on_scores.iter().enumerate() {
+                let readout = weights.readout.row(direction);
+                for (to, &w) in arriving.row_mut(sequence).iter_mut().zip(readout) {
+                    *to = on_score * w;
+                }
+            }
+        }
+        let arriving = [0, 1].map(|n: usize| Arriving::Last(self.arriving[n].view()));
+        weights.rnn.adjoint(directions, arriving, keep, &mut self.rnn);
+        weights.rnn.pull_back(&self.rnn, &mut self.grad2);
+        Self::pull_back_dense(
+            weights,
+            &mut self.grad2,
+            &mut self.grad1,
+            &self.activated1,
+            &self.activated2,
+        );
+    }
+
+    /// From a gradient for a₂ (which becomes one for y₂) to one for y₁.
+    fn pull_back_dense(
+        weights: &CriticWeights<S>,
+        grad2: &mut Buffer<S>,
+        grad1: &mut Buffer<S>,
+        activated1: &Buffer<S>,
+        activated2: &Buffer<S>,
+    ) {
+        let (leak, path) = (S::of(LEAK), weights.path);
+        leaky_pull_back_in_place(path, leak, grad2.as_mut_slice(), activated2.as_slice());
+        grad1.set_rows(grad2.rows());
+        weights.second.pull_back(grad2.view(), Start::Zero, grad1.view_mut());
+        leaky_pull_back_in_place(path, leak, grad1.as_mut_slice(), activated1.as_slice());
+    }
+
+    /// From y₁ on to the input: g `[rows, D]`.
+    pub(super) fn input_gradient(&mut self, weights: &CriticWeights<S>) {
+        self.grad_input.set_rows(self.grad1.rows());
+        weights.first.pull_back(self.grad1.view(), Start::Zero, self.grad_input.view_mut());
+    }
+
+    /// Adds the first-order gradients of `Σ on_scores · scores` after
+    /// [`CriticWork::adjoint`].
+    pub(super) fn add_first(
+        &mut self,
+        weights: &CriticWeights<S>,
+        x: &Buffer<S>,
+        on_scores: &[S],
+        directions: &Directions,
+        into: &mut CriticGradient<S>,
+    ) {
+        let path = weights.path;
+        for_ends(directions, |sequence, direction, row| {
+            let last = self.rnn.hidden(direction, row);
+            for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
+                *to += on_scores[sequence] * h;
+            }
+        });
+        into.readout_bias.row_mut(0)[0] += on_scores.iter().copied().sum();
+        let scratch = &mut self.scratch;
+        into.rnn.add_first(path, self.activated2.view(), directions, &mut self.rnn, scratch);
+        into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
+        into.first.add(path, self.grad1.view(), x.view(), scratch);
+    }
+
+    /// The gradient penalty at `x` `[rows, D]` and its gradients: for every
+    /// sequence `share · (‖g‖ − 1)²`. Returns Σ (‖g‖ − 1)².
+    pub(super) fn add_penalty(
+        &mut self,
+        weights: &CriticWeights<S>,
+        x: &Buffer<S>,
+        packing: &Packing,
+        share: f64,
+        into: &mut CriticGradient<S>,
+    ) -> f64 {
+        let (leak, path, directions) = (S::of(LEAK), weights.path, &packing.once);
+        self.forward(weights, x, directions);
+        let ones = vec![S::of(1.); packing.sequences.len()];
+        self.adjoint(weights, &ones, directions, true);
+        self.input_gradient(weights);
+        let penalty = self.turn_into_direction(packing, share);
+
+        // The tangent along w: C's directional derivative is w₃ · ḣ_last.
+        self.dot1.set_rows(x.rows());
+        weights.first.tangent(self.grad_input.view(), self.dot1.view_mut());
+        let activated1 = self.activated1.as_slice();
+        leaky_pull_back_in_place(path, leak, self.dot1.as_mut_slice(), activated1);
+        self.dot2.set_rows(x.rows());
+        weights.second.tangent(self.dot1.view(), self.dot2.view_mut());
+        let activated2 = self.activated2.as_slice();
+        leaky_pull_back_in_place(path, leak, self.dot2.as_mut_slice(), activated2);
+        weights.rnn.tangent(self.dot2.view(), directions, &mut self.rnn);
+        for_ends(directions, |_, direction, row| {
+            let last = self.rnn.hidden_dot(direction, row);
+            for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
+                *to += h;
+            }
+        });
+
+        // Its gradients: where the tangent passes, B's own δ are the adjoint.
+        weights.rnn.second_adjoint(directions, &mut self.rnn);
+        let scratch = &mut self.scratch;
+        let (a2, dot2) = (self.activated2.view(), self.dot2.view());
+        into.rnn.add_second(path, a2, dot2, directions, &mut self.rnn, scratch);
+        into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
+        into.first.add_to_weight(self.grad1.view(), self.grad_input.view(), scratch);
+        weights.rnn.pull_back_second(&self.rnn, &mut self.grad2);
+        Self::pull_back_dense(
+            weights,
+            &mut self.grad2,
+            &mut self.second,
+            &self.activated1,
+            &self.activated2,
+        );
+        into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
+        into.first.add(path, self.second.view(), x.view(), scratch);
+        penalty
+    }
+
+    /// g → w = share · ∂(‖g‖ − 1)²/∂g for every sequence; Σ (‖g‖ − 1)².
+    fn turn_into_direction(&mut self, packing: &Packing, share: f64) -> f64 {
+        let mut squares = vec![NORM_FLOOR; packing.sequences.len()];
+        for (n, _, _, row) in packing.steps() {
+            squares[n] += sum_of_squares(self.grad_input.row(row));
+        }
+        let norms: Vec<f64> = squares.iter().map(|square| square.sqrt()).collect();
+        for (n, _, _, row) in packing.steps() {
+            let factor = S::of(share * 2. * (norms[n] - 1.) / norms[n]);
+            for value in self.grad_input.row_mut(row) {
+                *value = factor * *value;
+            }
+        }
+        norms.iter().map(|norm| (norm - 1.) * (norm - 1.)).sum()
+    }
+}
+
+/// Σ x², in f64 over eight strands, so that it runs in vectors.
+fn sum_of_squares<S: Real>(x: &[S]) -> f64 {
+    let mut strands = [0f64; 8];
+    for chunk in x.chunks(8) {
+        for (strand, value) in strands.iter_mut().zip(chunk) {
+            *strand += value.wide() * value.wide();
+        }
+    }
+    strands.iter().sum()
+}
+
+/// Rows of real and synthetic sequences of one unit, `[2 · rows, D]`, and the
+/// interpolates between them, `[rows, D]`.
+pub(super) fn interpolate<S: Real>(
+    both: &Buffer<S>,
+    alpha: &[S],
+    packing: &Packing,
+    between: &mut Buffer<S>,
+) {
+    between.set_rows(packing.rows);
+    for (_, sequence, _, row) in packing.steps() {
+        let (real, fake) = (both.row(row), both.row(packing.rows + row));
+        let alpha = alpha[sequence];
+        for ((to, &real), &fake) in between.row_mut(row).iter_mut().zip(real).zip(fake) {
+            *to = fake + alpha * (real - fake);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Units over threads: the steps of training and generation.
+
+use super::correlation::{Correlation, Moments};
+use super::critic::{CriticGradient, CriticWeights, CriticWork, interpolate};
+use super::generator::{GeneratorGradient, GeneratorWeights, GeneratorWork};
+use super::unit::Packing;
+use crate::{CriticConfig, Error, GeneratorConfig, Parameters, Result};
+use candle_core::Tensor;
+use hg_lstm::Lengths;
+use hg_lstm::kernel::{Buffer, Panels, Real, SimdPath, Start, multiply, padded};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// Sequences in a unit. Part of what determines the last bits of a result.
+const UNIT: usize = 8;
+
+/// Gradients by parameter name.
+pub type Gradients = BTreeMap<String, Tensor>;
+
+/// What a critic step measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CriticMeasures {
+    /// What is minimised.
+    pub loss: f64,
+    /// E[C(real)] − E[C(fake)].
+    pub wasserstein: f64,
+    /// E[(‖∇C‖ − 1)²], without its weight.
+    pub penalty: f64,
+}
+
+/// What a generator step measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GeneratorMeasures {
+    /// What is minimised.
+    pub loss: f64,
+    /// mean|R(fake) − R(real)|.
+    pub alignment: f64,
+}
+
+/// A real batch, packed once for all steps that see it.
+#[derive(Debug)]
+pub struct RealBatch<S: Real> {
+    units: Vec<(Packing, Buffer<S>)>,
+    sequences: usize,
+    rows: usize,
+    correlation: Correlation,
+}
+
+impl<S: Real> RealBatch<S> {
+    /// Sequences in the batch.
+    pub fn sequences(&self) -> usize {
+        self.sequences
+    }
+}
+
+/// What one unit works on.
+#[derive(Debug)]
+struct UnitWork<S: Real> {
+    generator: GeneratorWork<S>,
+    critic: CriticWork<S>,
+    /// Real rows, then synthetic ones.
+    both: Buffer<S>,
+    between: Buffer<S>,
+    moments: Moments<S>,
+    on_critic: CriticGradient<S>,
+    on_generator: GeneratorGradient<S>,
+}
+
+/// Computes losses and gradients of a generator and a critic.
+#[derive(Debug)]
+pub struct Engine<S: Real> {
+    generator: GeneratorConfig,
+    critic: CriticConfig,
+    path: SimdPath,
+    generator_weights: GeneratorWeights<S>,
+    critic_weights: CriticWeights<S>,
+    units: Vec<UnitWork<S>>,
+}
+
+/// Fills `[length · Z]` noise values for a sequence of the batch.
+type Noise<'a, S> = &'a (dyn Fn(usize, &mut [S]) + Sync);
+
+impl<S: Real> Engine<S> {
+    /// An engine for networks of these sizes.
+    pub fn new(generator: &GeneratorConfig, critic: &CriticConfig) -> Self {
+        Self::on_path(generator, critic, SimdPath::widest())
+    }
+
+    /// The same with vectors of a certain width.
+    pub fn on_path(generator: &GeneratorConfig, critic: &CriticConfig, path: SimdPath) -> Self {
+        Self {
+            generator_weights: GeneratorWeights::new(generator, path),
+            critic_weights: CriticWeights::new(critic, path),
+            generator: generator.clone(),
+            critic: critic.clone(),
+            path,
+            units: Vec::new(),
+        }
+    }
+
+    /// Packs a real batch `[batch, steps, D]`.
+    ///
+    /// # Errors
+    /// When `rows` does not fit `lengths` and the networks.
+    pub fn pack(&mut self, rows: &Tensor, lengths: &Lengths) -> Result<RealBatch<S>> {
+        let (batch, steps, width) = rows.dims3()?;
+        if (batch, steps, width) != (lengths.batch(), lengths.steps(), self.critic.layout.width()) {
+            return Err(Error::Lstm(hg_lstm::Error::Shape {
+                what: "real rows",
+                expected: format!(
+                    "[{}, {}, {}]",
+                    lengths.batch(),
+                    lengths.steps(),
+                    self.critic.layout.width()
+                ),
+                got: vec![batch, steps, width],
+            }));
+        }
+        let values: Vec<S> = rows.flatten_all()?.to_vec1()?;
+        let units = self.units_of(lengths.rows());
+        let units: Vec<(Packing, Buffer<S>)> = units
+            .into_par_iter()
+            .map(|packing| {
+                let mut rows = Buffer::new(packing.rows, width);
+                for (_, sequence, time, row) in packing.steps() {
+                    let from = &values[(sequence * steps + time) * width..][..width];
+                    rows.row_mut(row)[..width].copy_from_slice(from);
+                }
+                (packing, rows)
+            })
+            .collect();
+        let rows = units.iter().map(|(packing, _)| packing.rows).sum();
+        let moments = self.units.iter_mut().map(|unit| &mut unit.moments);
+        let parts = moments.zip(units.iter().map(|(_, rows)| rows)).collect();
+        let correlation = Correlation::of(parts, rows);
+        Ok(RealBatch { units, sequences: batch, rows, correlation })
+    }
+
+    /// Cuts a batch into units and makes sure that each has buffers.
+    fn units_of(&mut self, lengths: &[usize]) -> Vec<Packing> {
+        let starts = (0..lengths.len()).step_by(UNIT);
+        let packings: Vec<Packing> = starts
+            .map(|start| (start..(start + UNIT).min(lengths.len())).collect())
+            .map(|sequences| Packing::new(sequences, lengths))
+            .collect();
+        while self.units.len() < packings.len() {
+            self.units.push(UnitWork::new(&self.generator, &self.critic, self.path));
+        }
+        packings
+    }
+
+    /// The critic's loss on a real batch and the generator's rows for `noise`,
+    /// and its gradients. `alpha` holds one α a sequence.
+    ///
+    /// # Errors
+    /// When parameters do not fit.
+    pub fn critic_gradient(
+        &mut self,
+        generator: &Parameters,
+        critic: &Parameters,
+        real: &RealBatch<S>,
+        noise: Noise<'_, S>,
+        alpha: &[S],
+        penalty_weight: f64,
+    ) -> Result<(CriticMeasures, Gradients)> {
+        self.generator_weights.load(generator)?;
+        let weights = &self.generator_weights;
+        let fake = |unit: &mut UnitWork<S>, packing: &Packing| {
+            unit.generator.forward(weights, packing, noise);
+            let (out, rows) = (&unit.generator.out, packing.rows);
+            let at = rows * unit.both.stride();
+            unit.both.as_mut_slice()[at..].copy_from_slice(out.as_slice());
+        };
+        let weights = &mut self.critic_weights;
+        let units = &mut self.units;
+        critic_step(weights, units, critic, real, &fake, alpha, penalty_weight)
+    }
+
+    /// The same for given synthetic rows `[batch, steps, D]`.
+    ///
+    /// # Errors
+    /// When parameters or rows do not fit.
+    pub fn critic_gradient_for(
+        &mut self,
+        critic: &Parameters,
+        real: &RealBatch<S>,
+        fake: &Tensor,
+        alpha: &[S],
+        penalty_weight: f64,
+    ) -> Result<(CriticMeasures, Gradients)> {
+        let (_, steps, width) = fake.dims3()?;
+        let values: Vec<S> = fake.flatten_all()?.to_vec1()?;
+        let fake = |unit: &mut UnitWork<S>, packing: &Packing| {
+            for (_, sequence, time, row) in packing.steps() {
+                let from = &values[(sequence * steps + time) * width..][..width];
+                unit.both.row_mut(packing.rows + row)[..width].copy_from_slice(from);
+            }
+        };
+        let weights = &mut self.critic_weights;
+        let units = &mut self.units;
+        critic_step(weights, units, critic, real, &fake, alpha, penalty_weight)
+    }
+
+    /// The generator's loss against a real batch, and its gradients.
+    ///
+    /// # Errors
+    /// When parameters do not fit.
+    pub fn generator_gradient(
+        &mut self,
+        generator: &Parameters,
+        critic: &Parameters,
+        real: &RealBatch<S>,
+        noise: Noise<'_, S>,
+        correlation_weight: f64,
+    ) -> Result<(GeneratorMeasures, Gradients)> {
+        self.generator_weights.load(generator)?;
+        self.critic_weights.load(critic)?;
+        let (weights, critic) = (&self.generator_weights, &self.critic_weights);
+        let units = &mut self.units[..real.units.len()];
+        let width = self.critic.layout.width();
+        let on_score = -1. / real.sequences as f64;
+        let scores: Vec<f64> = units
+            .par_iter_mut()
+            .zip(&real.units)
+            .map(|(unit, (packing, _))| {
+                unit.generator.forward(weights, packing, noise);
+                let scores = unit.critic.forward(critic, &unit.generator.out, &packing.once);
+                let on_scores = vec![S::of(on_score); scores.len()];
+                unit.critic.adjoint(critic, &on_scores, &packing.once, false);
+                unit.critic.input_gradient(critic);
+                scores.iter().sum()
+            })
+            .collect();
+        let score = scores.iter().sum::<f64>() / real.sequences as f64;
+
+        let parts = units.iter_mut().map(|unit| (&mut unit.moments, &unit.generator.out));
+        let fake = Correlation::of(parts.collect(), real.rows);
+        let alignment = fake.distance(&real.correlation);
+        let mut map = Buffer::new(padded(width), width);
+        fake.gradient_map(&real.correlation, correlation_weight, &mut map);
+        let mut panels = Panels::new(self.path);
+        panels.pack(map.view());
+
+        units.par_iter_mut().zip(&real.units).for_each(|(unit, (packing, _))| {
+            let grad_out = &mut unit.critic.grad_input;
+            multiply(unit.moments.centred(), &panels, Start::Keep, grad_out.view_mut());
+            unit.on_generator.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+            unit.generator.add_gradient(weights, packing, grad_out, &mut unit.on_generator);
+        });
+        add_up(units, |unit| unit.on_generator.buffers().collect());
+        let gradients = units[0].on_generator.export()?;
+        let loss = correlation_weight * alignment - score;
+        Ok((GeneratorMeasures { loss, alignment }, gradients))
+    }
+
+    /// The generator's rows `[batch, steps, D]`, row-major, 0 beyond each length.
+    ///
+    /// # Errors
+    /// When parameters do not fit.
+    pub fn generate(
+        &mut self,
+        generator: &Parameters,
+        lengths: &Lengths,
+        noise: Noise<'_, S>,
+    ) -> Result<Vec<S>> {
+        self.generator_weights.load(generator)?;
+        let packings = self.units_of(lengths.rows());
+        let weights = &self.generator_weights;
+        let (steps, width) = (lengths.steps(), self.generator.layout.width());
+        let mut all = vec![S::default(); lengths.batch() * steps * width];
+        self.units
+            .par_iter_mut()
+            .zip(&packings)
+            .zip(all.par_chunks_mut(UNIT * steps * width))
+            .for_each(|((unit, packing), all)| {
+                unit.generator.forward(weights, packing, noise);
+                for (_, sequence, time, row) in packing.steps() {
+                    let to = &mut all[(sequence % UNIT * steps + time) * width..][..width];
+                    to.copy_from_slice(&unit.generator.out.row(row)[..width]);
+                }
+            });
+        Ok(all)
+    }
+}
+
+impl<S: Real> UnitWork<S> {
+    fn new(generator: &GeneratorConfig, critic: &CriticConfig, path: SimdPath) -> Self {
+        let width = critic.layout.width();
+        Self {
+            generator: GeneratorWork::new(generator, path),
+            critic: CriticWork::new(critic, path),
+            both: Buffer::new(0, width),
+            between: Buffer::new(0, width),
+            moments: Moments::new(width, path),
+            on_critic: CriticGradient::new(critic),
+            on_generator: GeneratorGradient::new(generator),
+        }
+    }
+}
+
+/// One critic step over all units.
+fn critic_step<S: Real>(
+    weights: &mut CriticWeights<S>,
+    units: &mut [UnitWork<S>],
+    critic: &Parameters,
+    real: &RealBatch<S>,
+    fake: &(dyn Fn(&mut UnitWork<S>, &Packing) + Sync),
+    alpha: &[S],
+    penalty_weight: f64,
+) -> Result<(CriticMeasures, Gradients)> {
+    weights.load(critic)?;
+    let weights = &*weights;
+    let units = &mut units[..real.units.len()];
+    let share = 1. / real.sequences as f64;
+    let sums: Vec<[f64; 2]> = units
+        .par_iter_mut()
+        .zip(&real.units)
+        .map(|(unit, (packing, rows))| {
+            unit.both.set_rows(2 * packing.rows);
+            let half = rows.as_slice().len();
+            unit.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
+            fake(unit, packing);
+            unit.on_critic.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+
+            let scores = unit.critic.forward(weights, &unit.both, &packing.twice);
+            let count = packing.sequences.len();
+            let on_scores: Vec<S> =
+                (0..2 * count).map(|n| S::of(if n < count { -share } else { share })).collect();
+            unit.critic.adjoint(weights, &on_scores, &packing.twice, false);
+            let (both, into) = (&unit.both, &mut unit.on_critic);
+            unit.critic.add_first(weights, both, &on_scores, &packing.twice, into);
+
+            interpolate(&unit.both, alpha, packing, &mut unit.between);
+            let share = share * penalty_weight;
+            let penalty = unit.critic.add_penalty(weights, &unit.between, packing, share, into);
+            let (real, fake) = scores.split_at(count);
+            [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
+        })
+        .collect();
+    let total = |n: usize| sums.iter().map(|sums| sums[n]).sum::<f64>() * share;
+    let (wasserstein, penalty) = (total(0), total(1));
+    add_up(units, |unit| unit.on_critic.buffers().collect());
+    let gradients = units[0].on_critic.export(weights)?;
+    let loss = penalty_weight * penalty - wasserstein;
+    Ok((CriticMeasures { loss, wasserstein, penalty }, gradients))
+}
+
+/// Adds the buffers of all units to the first unit's, in the order of units.
+fn add_up<'a, S: Real>(
+    units: &'a mut [UnitWork<S>],
+    buffers: impl Fn(&'a mut UnitWork<S>) -> Vec<&'a mut Buffer<S>>,
+) {
+    let mut units = units.iter_mut();
+    let Some(first) = units.next() else { return };
+    let first = buffers(first);
+    let rest: Vec<Vec<&mut Buffer<S>>> = units.map(buffers).collect();
+    first.into_par_iter().enumerate().for_each(|(n, total)| {
+        for unit in &rest {
+            for (total, &part) in total.as_mut_slice().iter_mut().zip(unit[n].as_slice()) {
+                *total += part;
+            }
+        }
+    });
+}

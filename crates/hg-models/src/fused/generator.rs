@@ -1,0 +1,250 @@
+//! The generator's rows and the gradients of its loss.
+
+use super::bilstm::{BiGradient, BiLstm, Workspace};
+use super::linear::{Linear, LinearGradient, Width, numbers};
+use super::unit::Packing;
+use super::{Gradients, LEAK};
+use crate::{GeneratorConfig, Parameters, Result, RowLayout};
+use hg_lstm::ReverseAlignment;
+use hg_lstm::kernel::{
+    Arriving, Buffer, Panels, Real, SimdPath, Start, exp_of_negative_in_place, leaky_in_place,
+    leaky_pull_back_in_place, padded, sigmoid_in_place,
+};
+
+/// The generator's weights, packed.
+#[derive(Debug)]
+pub(super) struct GeneratorWeights<S: Real> {
+    config: GeneratorConfig,
+    path: SimdPath,
+    rnn: BiLstm<S>,
+    /// linear1, linear2, linear3
+    dense: [Linear<S>; 3],
+}
+
+const DENSE: [&str; 3] = ["linear1", "linear2", "linear3"];
+
+/// (input, output) of the dense layers.
+fn dense_widths(config: &GeneratorConfig) -> [(Width, Width); 3] {
+    let hidden = Width::one(config.hidden);
+    let both = Width { parts: 2, each: config.hidden };
+    [(both, hidden), (hidden, hidden), (hidden, Width::one(config.layout.width()))]
+}
+
+impl<S: Real> GeneratorWeights<S> {
+    pub(super) fn new(config: &GeneratorConfig, path: SimdPath) -> Self {
+        Self {
+            rnn: BiLstm::new(config.latent, config.hidden, path),
+            dense: dense_widths(config).map(|(input, output)| Linear::new(input, output, path)),
+            config: config.clone(),
+            path,
+        }
+    }
+
+    pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {
+        for (linear, name) in self.dense.iter_mut().zip(DENSE) {
+            let part = |part: &str| numbers::<S>(parameters.get(&format!("{name}.{part}"))?);
+            linear.load(&part("weight")?, &[&part("bias")?]);
+        }
+        self.rnn.load(parameters)
+    }
+}
+
+/// The gradients of the generator's weights.
+#[derive(Clone, Debug)]
+pub(super) struct GeneratorGradient<S: Real> {
+    rnn: BiGradient<S>,
+    dense: [LinearGradient<S>; 3],
+}
+
+impl<S: Real> GeneratorGradient<S> {
+    pub(super) fn new(config: &GeneratorConfig) -> Self {
+        Self {
+            rnn: BiGradient::new(config.latent, config.hidden),
+            dense: dense_widths(config).map(|(input, output)| LinearGradient::new(input, output)),
+        }
+    }
+
+    pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
+        self.rnn.buffers().chain(self.dense.iter_mut().flat_map(LinearGradient::buffers))
+    }
+
+    /// The gradients by name.
+    pub(super) fn export(&self) -> Result<Gradients> {
+        let mut all = Gradients::new();
+        for (linear, name) in self.dense.iter().zip(DENSE) {
+            all.insert(format!("{name}.weight"), linear.weight()?);
+            all.insert(format!("{name}.bias"), linear.bias()?);
+        }
+        self.rnn.export(&mut all)?;
+        Ok(all)
+    }
+}
+
+/// What a pass through the generator works on.
+#[derive(Debug)]
+pub(super) struct GeneratorWork<S: Real> {
+    /// `[rows, Z]`
+    noise: Buffer<S>,
+    rnn: Workspace<S>,
+    /// Both directions side by side.
+    hidden: Buffer<S>,
+    activated1: Buffer<S>,
+    activated2: Buffer<S>,
+    /// `[rows, D]`
+    pub(super) out: Buffer<S>,
+    grad2: Buffer<S>,
+    grad1: Buffer<S>,
+    grad_hidden: Buffer<S>,
+    /// What arrives at each direction's h.
+    arriving: [Buffer<S>; 2],
+    scratch: Panels<S>,
+}
+
+impl<S: Real> GeneratorWork<S> {
+    pub(super) fn new(config: &GeneratorConfig, path: SimdPath) -> Self {
+        let wide = || Buffer::new(0, config.hidden);
+        let both = || Buffer::new(0, 2 * padded(config.hidden));
+        Self {
+            noise: Buffer::new(0, config.latent),
+            rnn: Workspace::new(config.hidden),
+            hidden: both(),
+            activated1: wide(),
+            activated2: wide(),
+            out: Buffer::new(0, config.layout.width()),
+            grad2: wide(),
+            grad1: wide(),
+            grad_hidden: both(),
+            arriving: [wide(), wide()],
+            scratch: Panels::new(path),
+        }
+    }
+
+    /// Rows for every sequence of the packing, in `self.out`. `noise` fills
+    /// `[length · Z]` values for a sequence of the batch.
+    pub(super) fn forward(
+        &mut self,
+        weights: &GeneratorWeights<S>,
+        packing: &Packing,
+        noise: &(dyn Fn(usize, &mut [S]) + Sync),
+    ) {
+        let latent = weights.config.latent;
+        self.noise.set_rows(packing.rows);
+        for (n, (&sequence, &length)) in packing.sequences.iter().zip(&packing.lengths).enumerate()
+        {
+            let mut values = vec![S::default(); length * latent];
+            noise(sequence, &mut values);
+            for (time, values) in values.chunks_exact(latent).enumerate() {
+                self.noise.row_mut(packing.row(n, time))[..latent].copy_from_slice(values);
+            }
+        }
+        weights.rnn.forward(self.noise.view(), &packing.once, &mut self.rnn);
+        let wide = padded(weights.config.hidden);
+        self.hidden.set_rows(packing.rows);
+        for_aligned(weights.config.reverse_alignment, packing, |row, reverse_row| {
+            let both = self.hidden.row_mut(row);
+            both[..wide].copy_from_slice(self.rnn.hidden(0, row));
+            both[wide..].copy_from_slice(self.rnn.hidden(1, reverse_row));
+        });
+        let leak = S::of(LEAK);
+        let [linear1, linear2, linear3] = &weights.dense;
+        self.activated1.set_rows(packing.rows);
+        linear1.forward(self.hidden.view(), self.activated1.view_mut());
+        leaky_in_place(weights.path, leak, self.activated1.as_mut_slice());
+        self.activated2.set_rows(packing.rows);
+        linear2.forward(self.activated1.view(), self.activated2.view_mut());
+        leaky_in_place(weights.path, leak, self.activated2.as_mut_slice());
+        self.out.set_rows(packing.rows);
+        linear3.forward(self.activated2.view(), self.out.view_mut());
+        for row in 0..packing.rows {
+            squash(weights.path, &weights.config.layout, self.out.row_mut(row));
+        }
+    }
+
+    /// Adds the gradients for a gradient of `self.out`, which it uses up.
+    pub(super) fn add_gradient(
+        &mut self,
+        weights: &GeneratorWeights<S>,
+        packing: &Packing,
+        grad_out: &mut Buffer<S>,
+        into: &mut GeneratorGradient<S>,
+    ) {
+        let (leak, path) = (S::of(LEAK), weights.path);
+        for row in 0..packing.rows {
+            squash_pull_back(&weights.config.layout, self.out.row(row), grad_out.row_mut(row));
+        }
+        let [linear1, linear2, linear3] = &weights.dense;
+        let [on_linear1, on_linear2, on_linear3] = &mut into.dense;
+        let scratch = &mut self.scratch;
+        on_linear3.add(path, grad_out.view(), self.activated2.view(), scratch);
+        self.grad2.set_rows(packing.rows);
+        linear3.pull_back(grad_out.view(), Start::Zero, self.grad2.view_mut());
+        let activated2 = self.activated2.as_slice();
+        leaky_pull_back_in_place(path, leak, self.grad2.as_mut_slice(), activated2);
+        on_linear2.add(path, self.grad2.view(), self.activated1.view(), scratch);
+        self.grad1.set_rows(packing.rows);
+        linear2.pull_back(self.grad2.view(), Start::Zero, self.grad1.view_mut());
+        let activated1 = self.activated1.as_slice();
+        leaky_pull_back_in_place(path, leak, self.grad1.as_mut_slice(), activated1);
+        on_linear1.add(path, self.grad1.view(), self.hidden.view(), scratch);
+        self.grad_hidden.set_rows(packing.rows);
+        linear1.pull_back(self.grad1.view(), Start::Zero, self.grad_hidden.view_mut());
+
+        let wide = padded(weights.config.hidden);
+        let [forwards, backwards] = &mut self.arriving;
+        forwards.set_rows(packing.rows);
+        backwards.set_rows(packing.rows);
+        for_aligned(weights.config.reverse_alignment, packing, |row, reverse_row| {
+            let both = self.grad_hidden.row(row);
+            forwards.row_mut(row).copy_from_slice(&both[..wide]);
+            backwards.row_mut(reverse_row).copy_from_slice(&both[wide..]);
+        });
+        let arriving = [0, 1].map(|n: usize| Arriving::Every(self.arriving[n].view()));
+        weights.rnn.adjoint(&packing.once, arriving, false, &mut self.rnn);
+        into.rnn.add_first(path, self.noise.view(), &packing.once, &mut self.rnn, scratch);
+    }
+}
+
+/// Calls `each(row, row of the reverse direction that is lined up with it)`.
+fn for_aligned(alignment: ReverseAlignment, packing: &Packing, mut each: impl FnMut(usize, usize)) {
+    for (n, _, time, row) in packing.steps() {
+        let reverse_row = match alignment {
+            ReverseAlignment::Flipped => row,
+            ReverseAlignment::HealthGym => packing.row(n, packing.lengths[n] - 1 - time),
+        };
+        each(row, reverse_row);
+    }
+}
+
+/// Sigmoid on numeric features, softmax on each block; padding becomes 0.
+fn squash<S: Real>(path: SimdPath, layout: &RowLayout, row: &mut [S]) {
+    row[layout.width()..].fill(S::default());
+    for block in layout.blocks() {
+        let block = &mut row[block];
+        let greatest = block.iter().fold(block[0], |a, &b| if b > a { b } else { a });
+        block.iter_mut().for_each(|x| *x = greatest - *x);
+    }
+    let (numeric, discrete) = row[..layout.width()].split_at_mut(layout.numeric);
+    sigmoid_in_place(path, numeric);
+    exp_of_negative_in_place(path, discrete);
+    for block in layout.blocks() {
+        let block = &mut row[block];
+        let sum: S = block.iter().copied().sum();
+        block.iter_mut().for_each(|x| *x = *x / sum);
+    }
+}
+
+/// The adjoint of [`squash`]: from its result and the gradient for that to the
+/// gradient for the logits.
+fn squash_pull_back<S: Real>(layout: &RowLayout, out: &[S], grad: &mut [S]) {
+    let one = S::of(1.);
+    for (g, &s) in grad.iter_mut().zip(out).take(layout.numeric) {
+        *g = *g * s * (one - s);
+    }
+    for block in layout.blocks() {
+        let (p, g) = (&out[block.clone()], &mut grad[block]);
+        let mean: S = p.iter().zip(g.iter()).map(|(&p, &g)| p * g).sum();
+        for (g, &p) in g.iter_mut().zip(p) {
+            *g = p * (*g - mean);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! How losses and gradients are computed: by hand on the CPU, or by autograd.
+
+use crate::losses::{critic_loss, generator_loss};
+use crate::random::{Purpose, noise_of, stream};
+use crate::{Batch, Error, Result, TrainConfig};
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor};
+use hg_lstm::kernel::Real;
+use hg_models::{
+    Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Parameters, RealBatch,
+};
+use rand_distr::{Distribution, StandardUniform};
+
+/// What computes the gradients of a step.
+#[derive(Debug)]
+pub(crate) enum Steps {
+    /// [`Engine`] in f32.
+    Single(Fused<f32>),
+    /// [`Engine`] in f64.
+    Double(Fused<f64>),
+    /// candle's autograd over the reference recurrence: the oracle.
+    Tape(DType),
+}
+
+/// The engine with the real batch it was given last.
+#[derive(Debug)]
+pub(crate) struct Fused<S: Real> {
+    engine: Engine<S>,
+    batch: Option<RealBatch<S>>,
+}
+
+/// What a step sees besides weights and data.
+#[derive(Clone, Copy)]
+pub(crate) struct Draws<'a> {
+    pub(crate) config: &'a TrainConfig,
+    /// Which step of the run, over both networks.
+    pub(crate) step: u64,
+}
+
+impl Draws<'_> {
+    /// The noise of one sequence.
+    fn noise<S: Real>(&self, sequence: usize, values: &mut [S]) {
+        let TrainConfig { seed, latent, .. } = *self.config;
+        noise_of(latent, seed, Purpose::Noise, self.step, sequence, values);
+    }
+
+    /// α of every sequence.
+    fn alpha<S: Real>(&self, sequences: usize) -> Vec<S> {
+        let rng = stream(self.config.seed, Purpose::Interpolation, self.step);
+        let law = Distribution::<f32>::sample_iter(StandardUniform, rng);
+        law.take(sequences).map(|alpha| S::of(f64::from(alpha))).collect()
+    }
+
+    /// The noise of a batch as `[batch, steps, Z]`, 0 beyond each length.
+    fn noise_tensor(&self, batch: &Batch, dtype: DType) -> Result<Tensor> {
+        let features = self.config.latent_features;
+        let steps = batch.lengths.steps();
+        let mut values = vec![0f64; batch.lengths.batch() * steps * features];
+        for (sequence, (values, &length)) in
+            values.chunks_exact_mut(steps * features).zip(batch.lengths.rows()).enumerate()
+        {
+            self.noise(sequence, &mut values[..length * features]);
+        }
+        let shape = (batch.lengths.batch(), steps, features);
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
+    }
+}
+
+impl<S: Real> Fused<S> {
+    pub(crate) fn new(generator: &Generator, critic: &Critic) -> Self {
+        Self { engine: Engine::new(generator.config(), critic.config()), batch: None }
+    }
+
+    fn critic(
+        &mut self,
+        networks: (&Generator, &Critic),
+        draws: Draws<'_>,
+    ) -> Result<(CriticMeasures, Gradients)> {
+        let (generator, critic) = networks;
+        let batch = self.batch.as_ref().ok_or_else(no_batch)?;
+        let alpha = draws.alpha(batch.sequences());
+        Ok(self.engine.critic_gradient(
+            generator.parameters(),
+            critic.parameters(),
+            batch,
+            &|sequence, values| draws.noise(sequence, values),
+            &alpha,
+            draws.config.penalty_weight,
+        )?)
+    }
+
+    fn generator(
+        &mut self,
+        networks: (&Generator, &Critic),
+        draws: Draws<'_>,
+    ) -> Result<(GeneratorMeasures, Gradients)> {
+        let (generator, critic) = networks;
+        let batch = self.batch.as_ref().ok_or_else(no_batch)?;
+        Ok(self.engine.generator_gradient(
+            generator.parameters(),
+            critic.parameters(),
+            batch,
+            &|sequence, values| draws.noise(sequence, values),
+            draws.config.correlation_weight,
+        )?)
+    }
+}
+
+fn no_batch() -> Error {
+    Error::Config("a step was asked for before a batch".into())
+}
+
+impl Steps {
+    /// Takes a real batch for the steps that follow.
+    pub(crate) fn see(&mut self, batch: &Batch) -> Result<()> {
+        match self {
+            Self::Single(fused) => {
+                fused.batch = Some(fused.engine.pack(&batch.rows, &batch.lengths)?);
+            }
+            Self::Double(fused) => {
+                fused.batch = Some(fused.engine.pack(&batch.rows, &batch.lengths)?);
+            }
+            Self::Tape(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The critic's loss and gradients.
+    pub(crate) fn critic(
+        &mut self,
+        networks: (&Generator, &Critic),
+        batch: &Batch,
+        draws: Draws<'_>,
+    ) -> Result<(CriticMeasures, Gradients)> {
+        let dtype = match self {
+            Self::Single(fused) => return fused.critic(networks, draws),
+            Self::Double(fused) => return fused.critic(networks, draws),
+            Self::Tape(dtype) => *dtype,
+        };
+        let (generator, critic) = networks;
+        let Batch { rows, lengths } = batch;
+        let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
+        let alpha = Tensor::new(draws.alpha::<f64>(lengths.batch()), &Device::Cpu)?;
+        let alpha = alpha.to_dtype(dtype)?;
+        let weight = draws.config.penalty_weight;
+        let loss = critic_loss(critic, rows, &fake, &alpha, lengths, weight)?;
+        let measures = CriticMeasures {
+            loss: scalar(&loss.total)?,
+            wasserstein: scalar(&loss.wasserstein)?,
+            penalty: scalar(&loss.penalty)?,
+        };
+        Ok((measures, by_name(critic.parameters(), &loss.total.backward()?)))
+    }
+
+    /// The generator's loss and gradients.
+    pub(crate) fn generator(
+        &mut self,
+        networks: (&Generator, &Critic),
+        batch: &Batch,
+        draws: Draws<'_>,
+    ) -> Result<(GeneratorMeasures, Gradients)> {
+        let dtype = match self {
+            Self::Single(fused) => return fused.generator(networks, draws),
+            Self::Double(fused) => return fused.generator(networks, draws),
+            Self::Tape(dtype) => *dtype,
+        };
+        let (generator, critic) = networks;
+        let Batch { rows, lengths } = batch;
+        let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
+        let weight = draws.config.correlation_weight;
+        let (total, alignment) = generator_loss(critic, rows, &fake, lengths, weight)?;
+        let measures = GeneratorMeasures { loss: scalar(&total)?, alignment: scalar(&alignment)? };
+        Ok((measures, by_name(generator.parameters(), &total.backward()?)))
+    }
+}
+
+/// The gradients of a network's variables by name, detached.
+pub fn by_name(parameters: &Parameters, gradients: &GradStore) -> Gradients {
+    let of = |var| gradients.get(var).map(Tensor::detach);
+    parameters.iter().filter_map(|(name, var)| Some((name.to_owned(), of(var)?))).collect()
+}
+
+fn scalar(x: &Tensor) -> Result<f64> {
+    Ok(x.to_dtype(DType::F64)?.to_scalar()?)
+}
