@@ -23,4 +23,4 @@ pub use losses::{
 pub use random::{Purpose, stream};
 pub use run::{Run, RunManifest, generate};
 pub use steps::by_name;
-pub use trainer::{StepMetrics, Trainer, layout_of};
+pub use trainer::{StepMetrics, StepTimes, Trainer, layout_of};

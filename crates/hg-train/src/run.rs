@@ -11,7 +11,7 @@
 
 use crate::checkpoint;
 use crate::random::{Purpose, noise_of, stream};
-use crate::{Error, Result, StepMetrics, TrainConfig, Trainer};
+use crate::{Error, Result, StepMetrics, TrainConfig, Trainer, layout_of};
 use candle_core::{DType, Device};
 use hg_data::{DataFrame, Encoded, Encoder, Schema, read_table, write_atomically};
 use hg_lstm::Lengths;
@@ -161,7 +161,7 @@ impl Run {
     /// # Errors
     /// When the checkpoint is damaged.
     pub fn trainer(&self, encoded: &Encoded) -> Result<Trainer> {
-        let mut trainer = Trainer::new(&self.manifest.train, &self.encoder, encoded)?;
+        let mut trainer = Trainer::new(&self.manifest.train, &layout_of(&self.encoder), encoded)?;
         if let Ok(newest) = checkpoint::newest(&self.checkpoints()) {
             checkpoint::restore(&mut trainer, &newest)?;
         }
@@ -244,7 +244,8 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
     let TrainConfig { latent, .. } = run.manifest.train;
     let encoder = &run.encoder;
     let weights = checkpoint::newest(&run.checkpoints())?.join(checkpoint::AVERAGED);
-    let config = run.manifest.train.generator(encoder);
+    let layout = layout_of(encoder);
+    let config = run.manifest.train.generator(&layout);
     let generator = Generator::load(config, &weights, DType::F32, &Device::Cpu)?;
 
     let mut rng = stream(seed, Purpose::Lengths, 0);
@@ -261,7 +262,7 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
     let lengths: Vec<usize> = (0..patients).map(|_| draw_length()).collect();
     let steps = lengths.iter().copied().max().unwrap_or(1);
     let mut values = Vec::with_capacity(patients * steps * encoder.features());
-    let mut engine = Engine::<f32>::new(generator.config(), &run.manifest.train.critic(encoder));
+    let mut engine = Engine::<f32>::new(generator.config(), &run.manifest.train.critic(&layout));
     for (batch, lengths) in lengths.chunks(GENERATED_TOGETHER).enumerate() {
         let noise = |sequence: usize, values: &mut [f32]| {
             let patient = batch * GENERATED_TOGETHER + sequence;

@@ -9,6 +9,7 @@ use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
 use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
 
 /// What an iteration measured: one line of `metrics.jsonl`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,13 +34,13 @@ pub struct StepMetrics {
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use hg_train::{TrainConfig, Trainer};
+/// use hg_train::{TrainConfig, Trainer, layout_of};
 /// let path = std::path::Path::new("data/pbc/pbcseq.csv");
 /// let schema = hg_data::Schema::load("data-schemas/pbc.toml".as_ref())?;
 /// let table = hg_data::read_table(path)?;
 /// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &table, path)?;
 /// let config = TrainConfig { iterations: 10, ..Default::default() };
-/// let mut trainer = Trainer::new(&config, &encoder, &encoded)?;
+/// let mut trainer = Trainer::new(&config, &layout_of(&encoder), &encoded)?;
 /// while trainer.iteration() < config.iterations {
 ///     println!("{:?}", trainer.step()?);
 /// }
@@ -57,6 +58,16 @@ pub struct Trainer {
     pub(crate) critic_adam: Adam,
     pub(crate) iteration: u64,
     steps: Steps,
+    times: StepTimes,
+}
+
+/// How long the parts of an iteration took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepTimes {
+    /// All critic steps together.
+    pub critic: Duration,
+    /// The generator step.
+    pub generator: Duration,
 }
 
 /// The layout of an encoder's rows, as the networks see it.
@@ -65,19 +76,19 @@ pub fn layout_of(encoder: &Encoder) -> RowLayout {
 }
 
 impl TrainConfig {
-    /// The generator that these settings make for an encoder.
-    pub fn generator(&self, encoder: &Encoder) -> GeneratorConfig {
+    /// The generator that these settings make for a layout.
+    pub fn generator(&self, layout: &RowLayout) -> GeneratorConfig {
         GeneratorConfig {
-            layout: layout_of(encoder),
+            layout: layout.clone(),
             latent: self.latent_features,
             hidden: self.hidden,
             reverse_alignment: self.reverse_alignment,
         }
     }
 
-    /// The critic that these settings make for an encoder.
-    pub fn critic(&self, encoder: &Encoder) -> CriticConfig {
-        CriticConfig { layout: layout_of(encoder), hidden: self.hidden }
+    /// The critic that these settings make for a layout.
+    pub fn critic(&self, layout: &RowLayout) -> CriticConfig {
+        CriticConfig { layout: layout.clone(), hidden: self.hidden }
     }
 }
 
@@ -86,18 +97,18 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Config`] for a setting out of its range.
-    pub fn new(config: &TrainConfig, encoder: &Encoder, encoded: &Encoded) -> Result<Self> {
+    pub fn new(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
         let steps = |generator: &_, critic: &_| Steps::Single(Fused::new(generator, critic));
-        Self::with_steps(config, encoder, encoded, DType::F32, steps)
+        Self::with_steps(config, layout, encoded, DType::F32, steps)
     }
 
     /// The same in f64: for checks.
     ///
     /// # Errors
     /// As [`Trainer::new`].
-    pub fn in_f64(config: &TrainConfig, encoder: &Encoder, encoded: &Encoded) -> Result<Self> {
+    pub fn in_f64(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
         let steps = |generator: &_, critic: &_| Steps::Double(Fused::new(generator, critic));
-        Self::with_steps(config, encoder, encoded, DType::F64, steps)
+        Self::with_steps(config, layout, encoded, DType::F64, steps)
     }
 
     /// The same in f64 with candle's autograd over plain operations: the oracle
@@ -105,9 +116,9 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::new`].
-    pub fn reference(config: &TrainConfig, encoder: &Encoder, encoded: &Encoded) -> Result<Self> {
+    pub fn reference(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
         let steps = |_: &_, _: &_| Steps::Tape(DType::F64);
-        let mut trainer = Self::with_steps(config, encoder, encoded, DType::F64, steps)?;
+        let mut trainer = Self::with_steps(config, layout, encoded, DType::F64, steps)?;
         trainer.generator = trainer.generator.with_recurrence(Recurrence::Reference);
         trainer.critic = trainer.critic.with_recurrence(Recurrence::Reference);
         Ok(trainer)
@@ -115,7 +126,7 @@ impl Trainer {
 
     fn with_steps(
         config: &TrainConfig,
-        encoder: &Encoder,
+        layout: &RowLayout,
         encoded: &Encoded,
         dtype: DType,
         steps: impl Fn(&Generator, &Critic) -> Steps,
@@ -124,13 +135,13 @@ impl Trainer {
         let device = Device::Cpu;
         let draw = |purpose| {
             let mut rng = stream(config.seed, purpose, 0);
-            Generator::draw(config.generator(encoder), &mut rng, dtype, &device)
+            Generator::draw(config.generator(layout), &mut rng, dtype, &device)
         };
         let generator = draw(Purpose::GeneratorWeights)?;
         // The mean of one set of weights: the same weights.
         let averaged = draw(Purpose::GeneratorWeights)?;
         let mut rng = stream(config.seed, Purpose::CriticWeights, 0);
-        let critic = Critic::draw(config.critic(encoder), &mut rng, dtype, &device)?;
+        let critic = Critic::draw(config.critic(layout), &mut rng, dtype, &device)?;
         let adam = AdamConfig {
             learning_rate: config.learning_rate,
             beta1: config.beta1,
@@ -146,6 +157,7 @@ impl Trainer {
             critic,
             averaged,
             iteration: 0,
+            times: StepTimes::default(),
         })
     }
 
@@ -154,11 +166,17 @@ impl Trainer {
         self.iteration
     }
 
+    /// How long the parts of the last iteration took.
+    pub fn times(&self) -> StepTimes {
+        self.times
+    }
+
     /// One iteration: critic steps on one real batch, then a generator step.
     ///
     /// # Errors
     /// [`Error::Diverged`] when a loss is no longer finite.
     pub fn step(&mut self) -> Result<StepMetrics> {
+        let start = Instant::now();
         let batch = self.batches.batch(self.iteration)?;
         self.steps.see(&batch)?;
         let critic_steps = self.config.critic_steps as u64;
@@ -173,6 +191,8 @@ impl Trainer {
             wasserstein += measures.wasserstein / critic_steps as f64;
             gradient_penalty += measures.penalty / critic_steps as f64;
         }
+        self.times.critic = start.elapsed();
+        let start = Instant::now();
         let (measures, gradients) = self.steps.generator(networks, &batch, draws(critic_steps))?;
         self.generator_adam.step(self.generator.parameters(), &gradients)?;
         let (generator_loss, correlation_loss) = (measures.loss, measures.alignment);
@@ -182,6 +202,7 @@ impl Trainer {
             }
         }
         self.average_weights()?;
+        self.times.generator = start.elapsed();
         self.iteration += 1;
         Ok(StepMetrics {
             iteration: self.iteration,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use hg_data::{Encoder, Schema, read_table};
-use hg_train::{StepMetrics, TrainConfig, Trainer};
+use hg_train::{StepMetrics, TrainConfig, Trainer, layout_of};
 use std::path::Path;
 
 fn curve(mut trainer: Trainer, iterations: u64) -> Result<Vec<StepMetrics>> {
@@ -15,9 +15,10 @@ fn the_engine_and_the_reference_have_the_same_learning_curve_on_pbc() -> Result<
     let table = root.join("data/pbc/pbcseq.csv");
     let schema = Schema::load(&root.join("data-schemas/pbc.toml"))?;
     let (encoder, encoded) = Encoder::fit(&schema, &read_table(&table)?, &table)?;
+    let layout = layout_of(&encoder);
     let config = TrainConfig { batch_size: 12, hidden: 20, seed: 3, ..Default::default() };
-    let engine = curve(Trainer::in_f64(&config, &encoder, &encoded)?, 20)?;
-    let reference = curve(Trainer::reference(&config, &encoder, &encoded)?, 20)?;
+    let engine = curve(Trainer::in_f64(&config, &layout, &encoded)?, 20)?;
+    let reference = curve(Trainer::reference(&config, &layout, &encoded)?, 20)?;
     for (ours, exact) in engine.iter().zip(&reference) {
         let pairs = [
             (ours.critic_loss, exact.critic_loss),

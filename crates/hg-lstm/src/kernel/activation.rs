@@ -105,26 +105,38 @@ impl<S: Real> Kernel<S> for Map<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let apply = |chunk: &mut [S]| {
-            // SAFETY: the caller's; a chunk holds `LANES` numbers.
-            unsafe {
-                let x = V::load(chunk.as_ptr());
-                let y = match self.function {
-                    Function::Sigmoid => sigmoid(x),
-                    Function::VanishingExp => vanishing_exp(x),
-                    #[cfg(test)]
-                    Function::Tanh => tanh(x),
-                };
-                y.store(chunk.as_mut_ptr());
-            }
-        };
         let mut chunks = self.values.chunks_exact_mut(V::LANES);
-        chunks.by_ref().for_each(apply);
+        for chunk in &mut chunks {
+            // SAFETY: the caller's; a chunk holds `LANES` numbers.
+            unsafe { self.function.apply::<V>(chunk.as_mut_ptr()) };
+        }
         let rest = chunks.into_remainder();
         let mut padded = [S::default(); 16];
         padded[..rest.len()].copy_from_slice(rest);
-        apply(&mut padded[..V::LANES]);
+        // SAFETY: the caller's; no vector is wider than the array.
+        unsafe { self.function.apply::<V>(padded.as_mut_ptr()) };
         rest.copy_from_slice(&padded[..rest.len()]);
+    }
+}
+
+impl Function {
+    /// Applies itself to one vector in memory.
+    ///
+    /// # Safety
+    /// The processor has `V`'s instructions, and `at` is good for `LANES` numbers.
+    #[inline(always)]
+    unsafe fn apply<V: Vector>(self, at: *mut V::Scalar) {
+        // SAFETY: the caller's.
+        unsafe {
+            let x = V::load(at);
+            let y = match self {
+                Self::Sigmoid => sigmoid(x),
+                Self::VanishingExp => vanishing_exp(x),
+                #[cfg(test)]
+                Self::Tanh => tanh(x),
+            };
+            y.store(at);
+        }
     }
 }
 

@@ -43,6 +43,16 @@ impl<S: Real> Buffer<S> {
         self.rows = rows;
     }
 
+    /// Takes the rows of another buffer of this width.
+    ///
+    /// # Panics
+    /// When the widths differ.
+    pub fn copy_from(&mut self, other: &Self) {
+        assert_eq!(self.stride, other.stride);
+        self.set_rows(other.rows);
+        self.as_mut_slice().copy_from_slice(other.as_slice());
+    }
+
     /// Its rows.
     pub fn rows(&self) -> usize {
         self.rows

@@ -10,6 +10,7 @@ use hg_lstm::Lengths;
 use hg_lstm::kernel::{Buffer, Panels, Real, SimdPath, Start, multiply, padded};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Sequences in a unit. Part of what determines the last bits of a result.
 const UNIT: usize = 8;
@@ -53,28 +54,64 @@ impl<S: Real> RealBatch<S> {
     }
 }
 
-/// What one unit works on.
+/// What is kept of a unit between the phases of a step.
 #[derive(Debug)]
-struct UnitWork<S: Real> {
+struct Unit<S: Real> {
+    moments: Moments<S>,
+    /// The generator's rows, and the gradient that arrives at them, `[rows, D]`.
+    out: Buffer<S>,
+    grad_out: Buffer<S>,
+    on_critic: CriticGradient<S>,
+    on_generator: GeneratorGradient<S>,
+}
+
+/// What a unit works on in one phase; one for each thread that is at work.
+#[derive(Debug)]
+struct Work<S: Real> {
     generator: GeneratorWork<S>,
     critic: CriticWork<S>,
     /// Real rows, then synthetic ones.
     both: Buffer<S>,
     between: Buffer<S>,
-    moments: Moments<S>,
-    on_critic: CriticGradient<S>,
-    on_generator: GeneratorGradient<S>,
+}
+
+/// Working buffers that wait for a unit. What they hold means nothing.
+#[derive(Debug)]
+struct Pool<S: Real> {
+    generator: GeneratorConfig,
+    critic: CriticConfig,
+    path: SimdPath,
+    waiting: Mutex<Vec<Box<Work<S>>>>,
+}
+
+impl<S: Real> Pool<S> {
+    /// Lends buffers to `job`.
+    fn with<T>(&self, job: impl FnOnce(&mut Work<S>) -> T) -> T {
+        // A panic elsewhere leaves the list of idle buffers as sound as it was.
+        let waiting = || self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = waiting().pop();
+        let mut work = idle.unwrap_or_else(|| {
+            let width = self.critic.layout.width();
+            Box::new(Work {
+                generator: GeneratorWork::new(&self.generator, self.path),
+                critic: CriticWork::new(&self.critic, self.path),
+                both: Buffer::new(0, width),
+                between: Buffer::new(0, width),
+            })
+        });
+        let result = job(&mut work);
+        waiting().push(work);
+        result
+    }
 }
 
 /// Computes losses and gradients of a generator and a critic.
 #[derive(Debug)]
 pub struct Engine<S: Real> {
-    generator: GeneratorConfig,
-    critic: CriticConfig,
-    path: SimdPath,
     generator_weights: GeneratorWeights<S>,
     critic_weights: CriticWeights<S>,
-    units: Vec<UnitWork<S>>,
+    units: Vec<Unit<S>>,
+    pool: Pool<S>,
 }
 
 /// Fills `[length · Z]` noise values for a sequence of the batch.
@@ -91,10 +128,13 @@ impl<S: Real> Engine<S> {
         Self {
             generator_weights: GeneratorWeights::new(generator, path),
             critic_weights: CriticWeights::new(critic, path),
-            generator: generator.clone(),
-            critic: critic.clone(),
-            path,
             units: Vec::new(),
+            pool: Pool {
+                generator: generator.clone(),
+                critic: critic.clone(),
+                path,
+                waiting: Mutex::default(),
+            },
         }
     }
 
@@ -104,14 +144,16 @@ impl<S: Real> Engine<S> {
     /// When `rows` does not fit `lengths` and the networks.
     pub fn pack(&mut self, rows: &Tensor, lengths: &Lengths) -> Result<RealBatch<S>> {
         let (batch, steps, width) = rows.dims3()?;
-        if (batch, steps, width) != (lengths.batch(), lengths.steps(), self.critic.layout.width()) {
+        if (batch, steps, width)
+            != (lengths.batch(), lengths.steps(), self.pool.critic.layout.width())
+        {
             return Err(Error::Lstm(hg_lstm::Error::Shape {
                 what: "real rows",
                 expected: format!(
                     "[{}, {}, {}]",
                     lengths.batch(),
                     lengths.steps(),
-                    self.critic.layout.width()
+                    self.pool.critic.layout.width()
                 ),
                 got: vec![batch, steps, width],
             }));
@@ -144,7 +186,7 @@ impl<S: Real> Engine<S> {
             .map(|sequences| Packing::new(sequences, lengths))
             .collect();
         while self.units.len() < packings.len() {
-            self.units.push(UnitWork::new(&self.generator, &self.critic, self.path));
+            self.units.push(Unit::new(&self.pool));
         }
         packings
     }
@@ -165,15 +207,14 @@ impl<S: Real> Engine<S> {
     ) -> Result<(CriticMeasures, Gradients)> {
         self.generator_weights.load(generator)?;
         let weights = &self.generator_weights;
-        let fake = |unit: &mut UnitWork<S>, packing: &Packing| {
-            unit.generator.forward(weights, packing, noise);
-            let (out, rows) = (&unit.generator.out, packing.rows);
-            let at = rows * unit.both.stride();
-            unit.both.as_mut_slice()[at..].copy_from_slice(out.as_slice());
+        let fake = |work: &mut Work<S>, packing: &Packing| {
+            work.generator.forward(weights, packing, noise);
+            let at = packing.rows * work.both.stride();
+            work.both.as_mut_slice()[at..].copy_from_slice(work.generator.out.as_slice());
         };
-        let weights = &mut self.critic_weights;
-        let units = &mut self.units;
-        critic_step(weights, units, critic, real, &fake, alpha, penalty_weight)
+        self.critic_weights.load(critic)?;
+        let weights = &self.critic_weights;
+        critic_step(weights, &mut self.units, &self.pool, real, &fake, alpha, penalty_weight)
     }
 
     /// The same for given synthetic rows `[batch, steps, D]`.
@@ -190,15 +231,15 @@ impl<S: Real> Engine<S> {
     ) -> Result<(CriticMeasures, Gradients)> {
         let (_, steps, width) = fake.dims3()?;
         let values: Vec<S> = fake.flatten_all()?.to_vec1()?;
-        let fake = |unit: &mut UnitWork<S>, packing: &Packing| {
+        let fake = |work: &mut Work<S>, packing: &Packing| {
             for (_, sequence, time, row) in packing.steps() {
                 let from = &values[(sequence * steps + time) * width..][..width];
-                unit.both.row_mut(packing.rows + row)[..width].copy_from_slice(from);
+                work.both.row_mut(packing.rows + row)[..width].copy_from_slice(from);
             }
         };
-        let weights = &mut self.critic_weights;
-        let units = &mut self.units;
-        critic_step(weights, units, critic, real, &fake, alpha, penalty_weight)
+        self.critic_weights.load(critic)?;
+        let weights = &self.critic_weights;
+        critic_step(weights, &mut self.units, &self.pool, real, &fake, alpha, penalty_weight)
     }
 
     /// The generator's loss against a real batch, and its gradients.
@@ -217,35 +258,44 @@ impl<S: Real> Engine<S> {
         self.critic_weights.load(critic)?;
         let (weights, critic) = (&self.generator_weights, &self.critic_weights);
         let units = &mut self.units[..real.units.len()];
-        let width = self.critic.layout.width();
+        let width = self.pool.critic.layout.width();
         let on_score = -1. / real.sequences as f64;
+        let pool = &self.pool;
         let scores: Vec<f64> = units
             .par_iter_mut()
             .zip(&real.units)
             .map(|(unit, (packing, _))| {
-                unit.generator.forward(weights, packing, noise);
-                let scores = unit.critic.forward(critic, &unit.generator.out, &packing.once);
-                let on_scores = vec![S::of(on_score); scores.len()];
-                unit.critic.adjoint(critic, &on_scores, &packing.once, false);
-                unit.critic.input_gradient(critic);
-                scores.iter().sum()
+                pool.with(|Work { generator, critic: work, .. }| {
+                    generator.forward(weights, packing, noise);
+                    unit.out.copy_from(&generator.out);
+                    let scores = work.forward(critic, &generator.out, &packing.once);
+                    let on_scores = vec![S::of(on_score); scores.len()];
+                    work.adjoint(critic, &on_scores, &packing.once, false);
+                    work.input_gradient(critic);
+                    unit.grad_out.copy_from(&work.grad_input);
+                    scores.iter().sum()
+                })
             })
             .collect();
         let score = scores.iter().sum::<f64>() / real.sequences as f64;
 
-        let parts = units.iter_mut().map(|unit| (&mut unit.moments, &unit.generator.out));
+        let parts = units.iter_mut().map(|unit| (&mut unit.moments, &unit.out));
         let fake = Correlation::of(parts.collect(), real.rows);
         let alignment = fake.distance(&real.correlation);
         let mut map = Buffer::new(padded(width), width);
         fake.gradient_map(&real.correlation, correlation_weight, &mut map);
-        let mut panels = Panels::new(self.path);
+        let mut panels = Panels::new(pool.path);
         panels.pack(map.view());
 
+        // The forward pass once more: cheaper than to keep all that it computed.
         units.par_iter_mut().zip(&real.units).for_each(|(unit, (packing, _))| {
-            let grad_out = &mut unit.critic.grad_input;
-            multiply(unit.moments.centred(), &panels, Start::Keep, grad_out.view_mut());
-            unit.on_generator.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
-            unit.generator.add_gradient(weights, packing, grad_out, &mut unit.on_generator);
+            let Unit { moments, grad_out, on_generator, .. } = unit;
+            multiply(moments.centred(), &panels, Start::Keep, grad_out.view_mut());
+            on_generator.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+            pool.with(|Work { generator, .. }| {
+                generator.forward(weights, packing, noise);
+                generator.add_gradient(weights, packing, grad_out, on_generator);
+            });
         });
         add_up(units, |unit| unit.on_generator.buffers().collect());
         let gradients = units[0].on_generator.export()?;
@@ -266,32 +316,30 @@ impl<S: Real> Engine<S> {
         self.generator_weights.load(generator)?;
         let packings = self.units_of(lengths.rows());
         let weights = &self.generator_weights;
-        let (steps, width) = (lengths.steps(), self.generator.layout.width());
+        let (steps, width) = (lengths.steps(), self.pool.generator.layout.width());
         let mut all = vec![S::default(); lengths.batch() * steps * width];
-        self.units
-            .par_iter_mut()
-            .zip(&packings)
-            .zip(all.par_chunks_mut(UNIT * steps * width))
-            .for_each(|((unit, packing), all)| {
-                unit.generator.forward(weights, packing, noise);
-                for (_, sequence, time, row) in packing.steps() {
-                    let to = &mut all[(sequence % UNIT * steps + time) * width..][..width];
-                    to.copy_from_slice(&unit.generator.out.row(row)[..width]);
-                }
-            });
+        packings.par_iter().zip(all.par_chunks_mut(UNIT * steps * width)).for_each(
+            |(packing, all)| {
+                self.pool.with(|Work { generator, .. }| {
+                    generator.forward(weights, packing, noise);
+                    for (_, sequence, time, row) in packing.steps() {
+                        let to = &mut all[(sequence % UNIT * steps + time) * width..][..width];
+                        to.copy_from_slice(&generator.out.row(row)[..width]);
+                    }
+                });
+            },
+        );
         Ok(all)
     }
 }
 
-impl<S: Real> UnitWork<S> {
-    fn new(generator: &GeneratorConfig, critic: &CriticConfig, path: SimdPath) -> Self {
+impl<S: Real> Unit<S> {
+    fn new(Pool { generator, critic, path, .. }: &Pool<S>) -> Self {
         let width = critic.layout.width();
         Self {
-            generator: GeneratorWork::new(generator, path),
-            critic: CriticWork::new(critic, path),
-            both: Buffer::new(0, width),
-            between: Buffer::new(0, width),
-            moments: Moments::new(width, path),
+            moments: Moments::new(width, *path),
+            out: Buffer::new(0, width),
+            grad_out: Buffer::new(0, width),
             on_critic: CriticGradient::new(critic),
             on_generator: GeneratorGradient::new(generator),
         }
@@ -300,42 +348,41 @@ impl<S: Real> UnitWork<S> {
 
 /// One critic step over all units.
 fn critic_step<S: Real>(
-    weights: &mut CriticWeights<S>,
-    units: &mut [UnitWork<S>],
-    critic: &Parameters,
+    weights: &CriticWeights<S>,
+    units: &mut [Unit<S>],
+    pool: &Pool<S>,
     real: &RealBatch<S>,
-    fake: &(dyn Fn(&mut UnitWork<S>, &Packing) + Sync),
+    fake: &(dyn Fn(&mut Work<S>, &Packing) + Sync),
     alpha: &[S],
     penalty_weight: f64,
 ) -> Result<(CriticMeasures, Gradients)> {
-    weights.load(critic)?;
-    let weights = &*weights;
     let units = &mut units[..real.units.len()];
     let share = 1. / real.sequences as f64;
+    let of_unit = |work: &mut Work<S>, unit: &mut Unit<S>, packing: &Packing, rows: &Buffer<S>| {
+        work.both.set_rows(2 * packing.rows);
+        let half = rows.as_slice().len();
+        work.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
+        fake(work, packing);
+        let Work { critic, both, between, .. } = work;
+        let into = &mut unit.on_critic;
+        into.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+
+        let scores = critic.forward(weights, both, &packing.twice);
+        let count = packing.sequences.len();
+        let on_score = |n: usize| S::of(if n < count { -share } else { share });
+        let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
+        critic.adjoint(weights, &on_scores, &packing.twice, false);
+        critic.add_first(weights, both, &on_scores, &packing.twice, into);
+
+        interpolate(both, alpha, packing, between);
+        let penalty = critic.add_penalty(weights, between, packing, share * penalty_weight, into);
+        let (real, fake) = scores.split_at(count);
+        [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
+    };
     let sums: Vec<[f64; 2]> = units
         .par_iter_mut()
         .zip(&real.units)
-        .map(|(unit, (packing, rows))| {
-            unit.both.set_rows(2 * packing.rows);
-            let half = rows.as_slice().len();
-            unit.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
-            fake(unit, packing);
-            unit.on_critic.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
-
-            let scores = unit.critic.forward(weights, &unit.both, &packing.twice);
-            let count = packing.sequences.len();
-            let on_scores: Vec<S> =
-                (0..2 * count).map(|n| S::of(if n < count { -share } else { share })).collect();
-            unit.critic.adjoint(weights, &on_scores, &packing.twice, false);
-            let (both, into) = (&unit.both, &mut unit.on_critic);
-            unit.critic.add_first(weights, both, &on_scores, &packing.twice, into);
-
-            interpolate(&unit.both, alpha, packing, &mut unit.between);
-            let share = share * penalty_weight;
-            let penalty = unit.critic.add_penalty(weights, &unit.between, packing, share, into);
-            let (real, fake) = scores.split_at(count);
-            [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
-        })
+        .map(|(unit, (packing, rows))| pool.with(|work| of_unit(work, unit, packing, rows)))
         .collect();
     let total = |n: usize| sums.iter().map(|sums| sums[n]).sum::<f64>() * share;
     let (wasserstein, penalty) = (total(0), total(1));
@@ -347,8 +394,8 @@ fn critic_step<S: Real>(
 
 /// Adds the buffers of all units to the first unit's, in the order of units.
 fn add_up<'a, S: Real>(
-    units: &'a mut [UnitWork<S>],
-    buffers: impl Fn(&'a mut UnitWork<S>) -> Vec<&'a mut Buffer<S>>,
+    units: &'a mut [Unit<S>],
+    buffers: impl Fn(&'a mut Unit<S>) -> Vec<&'a mut Buffer<S>>,
 ) {
     let mut units = units.iter_mut();
     let Some(first) = units.next() else { return };

@@ -1,0 +1,118 @@
+//! Times training iterations (5 critic steps, 1 generator step) on random rows of
+//! the sepsis shape: 35 numeric, 3 binary, 6 categorical columns, 104 features.
+//!
+//! `cargo xtask bench iteration --batch 32 --steps 20 --json`
+
+use clap::Parser;
+use hg_data::Encoded;
+use hg_models::RowLayout;
+use hg_train::{TrainConfig, Trainer};
+use rand::{RngExt, SeedableRng};
+use std::time::Instant;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Sequences in a batch.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Steps of every sequence.
+    #[arg(long, default_value_t = 20)]
+    steps: usize,
+    /// Hidden features.
+    #[arg(long, default_value_t = 128)]
+    hidden: usize,
+    /// Numeric columns beside the discrete ones (35 make 104 features).
+    #[arg(long, default_value_t = 35)]
+    numeric: usize,
+    /// Iterations that are timed, after one to warm up.
+    #[arg(long, default_value_t = 7)]
+    repeat: usize,
+    /// One line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The widths of sepsis's discrete columns.
+const DISCRETE: [usize; 9] = [2, 2, 2, 13, 10, 10, 10, 10, 10];
+
+fn main() -> anyhow::Result<()> {
+    let start = Instant::now();
+    let Arguments { batch, steps, hidden, numeric, repeat, json } = Arguments::parse();
+    let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
+    let encoded = random_rows(&layout, batch, steps);
+    let config = TrainConfig { batch_size: batch, hidden, ..Default::default() };
+    let mut trainer = Trainer::new(&config, &layout, &encoded)?;
+    trainer.step()?;
+    let first_step = start.elapsed().as_secs_f64();
+
+    let (mut whole, mut critic, mut generator) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..repeat {
+        let start = Instant::now();
+        trainer.step()?;
+        whole.push(start.elapsed().as_secs_f64() * 1e3);
+        critic.push(trainer.times().critic.as_secs_f64() * 1e3);
+        generator.push(trainer.times().generator.as_secs_f64() * 1e3);
+    }
+    let iteration = median(whole);
+    let flops = batch as f64 * steps as f64 * flops_per_row(&layout, hidden, 128);
+    let gflops = flops / iteration / 1e6;
+    let (critic, generator, rss) = (median(critic), median(generator), peak_rss_mb());
+    if json {
+        println!(
+            "{{\"iteration_ms\":{iteration:.3},\"critic_ms\":{critic:.3},\
+             \"generator_ms\":{generator:.3},\"gflops\":{gflops:.1},\"peak_rss_mb\":{rss:.1},\
+             \"first_step_ms\":{:.1}}}",
+            first_step * 1e3
+        );
+    } else {
+        println!("{batch} × {steps}, D = {}, H = {hidden}", layout.width());
+        println!(
+            "iteration {iteration:.1} ms (critic steps {critic:.1}, generator {generator:.1})"
+        );
+        println!(
+            "{gflops:.0} GFLOP/s, peak memory {rss:.0} MB, first step after {first_step:.2} s"
+        );
+    }
+    Ok(())
+}
+
+/// Floating-point operations of an iteration for one row of one sequence, by the
+/// formula of DESIGN §2 (a multiply-add counts as two; pointwise work is left out).
+fn flops_per_row(layout: &RowLayout, hidden: usize, latent: usize) -> f64 {
+    let (d, h, z) = (layout.width() as f64, hidden as f64, latent as f64);
+    let critic = 2. * (d * h + h * h + 2. * (4. * h * h + 4. * h * h));
+    let generator = 2. * (2. * (4. * z * h + 4. * h * h) + 2. * h * h + h * h + h * d);
+    // Three forwards, two first-order gradients (twice the forward, less the
+    // input gradient), and the penalty: ∇ₓ, its tangent, its adjoint and the
+    // weights' gradients (two factors each).
+    let critic_step = generator + 3. * critic + 2. * 2. * critic + 5. * critic;
+    let generator_step = generator + 2. * critic + 2. * generator;
+    5. * critic_step + generator_step
+}
+
+fn random_rows(layout: &RowLayout, batch: usize, steps: usize) -> Encoded {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let width = layout.width();
+    let mut values = vec![0f64; batch * steps * width];
+    for row in values.chunks_exact_mut(width) {
+        row[..layout.numeric].iter_mut().for_each(|x| *x = rng.random());
+        for block in layout.blocks() {
+            row[rng.random_range(block)] = 1.;
+        }
+    }
+    let lengths = vec![steps; batch];
+    Encoded { values, lengths, steps, features: width, dropped_patients: 0 }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The greatest resident memory so far, where /proc tells; else 0.
+fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.) / 1024.
+}
