@@ -59,6 +59,7 @@ pub trait Real:
     + std::ops::Div<Output = Self>
     + std::ops::Neg<Output = Self>
     + std::ops::AddAssign
+    + std::ops::DivAssign
     + std::iter::Sum
     + candle_core::WithDType
     + private::Vectors

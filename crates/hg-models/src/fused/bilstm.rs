@@ -210,11 +210,11 @@ impl<S: Real> BiGradient<S> {
         work: &mut Workspace<S>,
         scratch: &mut Panels<S>,
     ) {
-        for n in 0..2 {
+        for (n, chains) in chains.iter().enumerate() {
             let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
             self.input[n].add(path, grad, x, scratch);
             let (from, before) = (&work.states[n], &mut work.before);
-            self.add_recurrent(n, &chains[n], grad, from, before, scratch);
+            self.add_recurrent(n, chains, grad, from, before, scratch);
         }
     }
 
@@ -229,14 +229,14 @@ impl<S: Real> BiGradient<S> {
         work: &mut Workspace<S>,
         scratch: &mut Panels<S>,
     ) {
-        for n in 0..2 {
+        for (n, chains) in chains.iter().enumerate() {
             let second = work.second[n].view();
             let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
             self.input[n].add(path, second, x, scratch);
             self.input[n].add_to_weight(grad, x_dot, scratch);
             let (states, tangents, before) = (&work.states[n], &work.tangents[n], &mut work.before);
-            self.add_recurrent(n, &chains[n], second, states, before, scratch);
-            self.add_recurrent(n, &chains[n], grad, tangents, before, scratch);
+            self.add_recurrent(n, chains, second, states, before, scratch);
+            self.add_recurrent(n, chains, grad, tangents, before, scratch);
         }
     }
 

@@ -81,7 +81,7 @@ struct Pool<S: Real> {
     generator: GeneratorConfig,
     critic: CriticConfig,
     path: SimdPath,
-    waiting: Mutex<Vec<Box<Work<S>>>>,
+    waiting: Mutex<Vec<Work<S>>>,
 }
 
 impl<S: Real> Pool<S> {
@@ -92,12 +92,12 @@ impl<S: Real> Pool<S> {
         let idle = waiting().pop();
         let mut work = idle.unwrap_or_else(|| {
             let width = self.critic.layout.width();
-            Box::new(Work {
+            Work {
                 generator: GeneratorWork::new(&self.generator, self.path),
                 critic: CriticWork::new(&self.critic, self.path),
                 both: Buffer::new(0, width),
                 between: Buffer::new(0, width),
-            })
+            }
         });
         let result = job(&mut work);
         waiting().push(work);

@@ -229,7 +229,7 @@ fn squash<S: Real>(path: SimdPath, layout: &RowLayout, row: &mut [S]) {
     for block in layout.blocks() {
         let block = &mut row[block];
         let sum: S = block.iter().copied().sum();
-        block.iter_mut().for_each(|x| *x = *x / sum);
+        block.iter_mut().for_each(|x| *x /= sum);
     }
 }
 
