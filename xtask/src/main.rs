@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask <command>`.
 
+mod bench;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,8 @@ enum Task {
     Test,
     /// The same as `test`: what CI runs.
     Ci,
+    /// Measure kernels, iterations, and the peers.
+    Bench(bench::Bench),
     /// Make the golden values again with PyTorch, in a venv of its own.
     Fixtures {
         /// Folder of the venv.
@@ -40,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Train { name, arguments } => tasks::train(&name, &arguments),
         Task::Test | Task::Ci => tasks::test(),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Fixtures { venv } => tasks::fixtures(&venv),
     }
 }

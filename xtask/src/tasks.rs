@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// xtask lies directly in the workspace's folder.
-const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What makes the committed golden values.
 const FIXTURE_PACKAGES: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"];
@@ -44,17 +44,23 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn fixtures(venv: &Path) -> Result<()> {
-    let venv = Path::new(WORKSPACE).join(venv);
-    let python = venv.join("bin/python");
+/// A Python environment with these packages; its interpreter.
+pub(crate) fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let folder = Path::new(WORKSPACE).join(folder);
+    let python = folder.join("bin/python");
     if !python.exists() {
         let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&venv);
+        make.args(["-m", "venv"]).arg(&folder);
         execute(make)?;
     }
     let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet"]).args(FIXTURE_PACKAGES);
+    install.args(["-m", "pip", "install", "--quiet"]).args(packages);
     execute(install)?;
+    Ok(python)
+}
+
+pub(crate) fn fixtures(folder: &Path) -> Result<()> {
+    let python = venv(folder, &FIXTURE_PACKAGES)?;
     // PyTorch's values first, then the weights that Rust saves from them, then
     // PyTorch's verdict on those.
     let script = || {
@@ -71,7 +77,7 @@ pub(crate) fn fixtures(venv: &Path) -> Result<()> {
 }
 
 /// Where cargo puts what it builds.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => folder.into(),
         None => Path::new(WORKSPACE).join("target"),
@@ -79,13 +85,13 @@ fn target() -> PathBuf {
 }
 
 /// The cargo that runs this program, in the workspace's folder.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(WORKSPACE);
     command
 }
 
-fn execute(mut command: Command) -> Result<()> {
+pub(crate) fn execute(mut command: Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");

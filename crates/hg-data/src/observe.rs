@@ -6,14 +6,13 @@ use crate::{Result, Schema};
 use polars::prelude::DataFrame;
 use std::path::Path;
 
-/// The observed cells of a cohort, patient after patient and step after step.
+/// The observed cells of a cohort, patient after patient and step after step;
+/// steps of the grid at which nothing at all was observed are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     /// One entry per schema column, in schema order: values, or positions of
     /// levels; `None` where nothing was measured.
     pub columns: Vec<Vec<Option<f64>>>,
-    /// Steps of each patient.
-    pub lengths: Vec<usize>,
 }
 
 impl Observed {
@@ -25,7 +24,11 @@ impl Observed {
     pub fn new(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Self> {
         let gridded = grid(&check(table, schema, path)?, schema, path)?;
         let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
-        let columns = schema.columns.iter().map(|column| cells(&column.name));
-        Ok(Self { columns: columns.collect::<Result<_>>()?, lengths: gridded.lengths.clone() })
+        let columns: Vec<Vec<Option<f64>>> =
+            schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;
+        let seen = |row: &usize| columns.iter().any(|cells| cells[*row].is_some());
+        let rows: Vec<usize> = (0..gridded.frame.height()).filter(seen).collect();
+        let at_rows = |cells: &Vec<Option<f64>>| rows.iter().map(|&row| cells[row]).collect();
+        Ok(Self { columns: columns.iter().map(at_rows).collect() })
     }
 }

@@ -30,6 +30,10 @@ struct Arguments {
     /// One line of JSON.
     #[arg(long)]
     json: bool,
+    /// Run one iteration for each line on stdin and answer as the peers in
+    /// `tests/peers` do.
+    #[arg(long)]
+    serve: bool,
 }
 
 /// The widths of sepsis's discrete columns.
@@ -37,13 +41,23 @@ const DISCRETE: [usize; 9] = [2, 2, 2, 13, 10, 10, 10, 10, 10];
 
 fn main() -> anyhow::Result<()> {
     let start = Instant::now();
-    let Arguments { batch, steps, hidden, numeric, repeat, json } = Arguments::parse();
+    let Arguments { batch, steps, hidden, numeric, repeat, json, serve } = Arguments::parse();
     let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
     let encoded = random_rows(&layout, batch, steps);
     let config = TrainConfig { batch_size: batch, hidden, ..Default::default() };
     let mut trainer = Trainer::new(&config, &layout, &encoded)?;
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();
+    if serve {
+        println!("{{\"name\":\"Health Gym in Rust\",\"first_step_ms\":{}}}", first_step * 1e3);
+        for _ in std::io::stdin().lines() {
+            let start = Instant::now();
+            trainer.step()?;
+            let elapsed = start.elapsed().as_secs_f64() * 1e3;
+            println!("{{\"ms\":{elapsed},\"peak_rss_mb\":{}}}", peak_rss_mb());
+        }
+        return Ok(());
+    }
 
     let (mut whole, mut critic, mut generator) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..repeat {

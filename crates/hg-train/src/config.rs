@@ -46,7 +46,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            iterations: 1000,
+            iterations: 4000,
             seed: 0,
             batch_size: 32,
             hidden: 128,

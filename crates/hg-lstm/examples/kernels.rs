@@ -1,0 +1,120 @@
+//! Benches of the kernels on one thread, H = 128 in f32.
+//!
+//! `cargo xtask bench`
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use hg_lstm::kernel::{
+    Arriving, Buffer, Chains, Panels, RecurrentWeights, SimdPath, Start, add_transposed_product,
+    adjoint, forward, multiply, second_adjoint, tangent,
+};
+
+const HIDDEN: usize = 128;
+/// (sequences, steps)
+const SHAPES: [(usize, usize); 3] = [(8, 20), (16, 20), (16, 60)];
+
+fn main() {
+    divan::main();
+}
+
+/// One direction with everything that the four passes need, computed once.
+struct Scene {
+    weights: Buffer<f32>,
+    u: RecurrentWeights<f32>,
+    chains: Chains,
+    x: Buffer<f32>,
+    states: Buffer<f32>,
+    gradients: Buffer<f32>,
+    tangents: Buffer<f32>,
+    second: Buffer<f32>,
+    last: Buffer<f32>,
+}
+
+fn filled(rows: usize, width: usize) -> Buffer<f32> {
+    let mut buffer = Buffer::new(rows, width);
+    for (n, x) in buffer.as_mut_slice().iter_mut().enumerate() {
+        *x = ((n * 7919 % 1009) as f32 / 1009. - 0.5) * 0.2;
+    }
+    buffer
+}
+
+impl Scene {
+    fn new((sequences, steps): (usize, usize)) -> Self {
+        let rows = sequences * steps;
+        let weights = filled(4 * HIDDEN, HIDDEN);
+        let mut u = RecurrentWeights::new(HIDDEN, SimdPath::widest());
+        u.pack(weights.view());
+        let lengths = vec![steps; sequences];
+        let mut scene = Self {
+            u,
+            weights,
+            chains: Chains::new(&lengths, |n, step| step * sequences + n),
+            x: filled(rows, HIDDEN),
+            states: filled(rows, 7 * HIDDEN),
+            gradients: filled(rows, 6 * HIDDEN),
+            tangents: filled(rows, 6 * HIDDEN),
+            second: filled(rows, 4 * HIDDEN),
+            last: filled(sequences, HIDDEN),
+        };
+        forward(&scene.u, &scene.chains, scene.states.view_mut());
+        scene
+    }
+
+    /// Floating-point operations of one product over all rows.
+    fn flops(&self) -> ItemsCount {
+        ItemsCount::new(2 * self.x.rows() * 4 * HIDDEN * HIDDEN)
+    }
+}
+
+fn bench(bencher: Bencher<'_, '_>, shape: (usize, usize), pass: impl Fn(&mut Scene) + Sync) {
+    let mut scene = Scene::new(shape);
+    let flops = scene.flops();
+    bencher.counter(flops).bench_local(|| pass(black_box(&mut scene)));
+}
+
+#[divan::bench(args = SHAPES)]
+fn input_product(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    let mut panels = Panels::new(SimdPath::widest());
+    panels.pack_transposed(filled(4 * HIDDEN, HIDDEN).view());
+    bench(bencher, shape, |s| {
+        multiply(s.x.view(), &panels, Start::Zero, s.states.columns_mut(0, 4 * HIDDEN));
+    });
+}
+
+#[divan::bench(args = SHAPES)]
+fn weight_gradient(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    bench(bencher, shape, |s| {
+        let mut scratch = Panels::new(SimdPath::widest());
+        let into = s.weights.view_mut();
+        add_transposed_product(s.second.view(), s.x.view(), into, &mut scratch);
+    });
+}
+
+#[divan::bench(args = SHAPES)]
+fn f_forward(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    bench(bencher, shape, |s| forward(&s.u, &s.chains, s.states.view_mut()));
+}
+
+#[divan::bench(args = SHAPES)]
+fn b_adjoint(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    bench(bencher, shape, |s| {
+        let arriving = Arriving::Last(s.last.view());
+        adjoint(&s.u, &s.chains, s.states.view(), arriving, s.gradients.view_mut());
+    });
+}
+
+#[divan::bench(args = SHAPES)]
+fn tangent_of_f(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    bench(bencher, shape, |s| {
+        tangent(&s.u, &s.chains, s.states.view(), s.tangents.view_mut());
+    });
+}
+
+#[divan::bench(args = SHAPES)]
+fn adjoint_of_tangent(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    bench(bencher, shape, |s| {
+        let (states, gradients) = (s.states.view(), s.gradients.view());
+        let tangents = s.tangents.view();
+        second_adjoint(&s.u, &s.chains, states, gradients, tangents, s.second.view_mut());
+    });
+}

@@ -1,0 +1,236 @@
+//! Benches: kernels, iterations, growth with the sizes, and the peers.
+
+use crate::tasks::{WORKSPACE, cargo, execute, target, venv};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// What the peers run on.
+const PEER_PACKAGES: [&str; 3] = ["torch==2.15.0", "jax==0.10.2", "numpy==2.4.6"];
+/// (batch, steps)
+const SHAPES: [(usize, usize); 3] = [(32, 20), (128, 48), (256, 60)];
+/// Multiply-adds of an iteration per row and step, counted as two operations each
+/// (the formula is in crates/hg-train/examples/iteration.rs).
+const MFLOP_PER_ROW: f64 = 41.4;
+
+/// Without arguments: the kernels alone.
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// Whole iterations against PyTorch and JAX, taking turns; writes
+    /// docs/benchmarks.md.
+    #[arg(long)]
+    peers: bool,
+    /// Folder of the peers' Python environment.
+    #[arg(long, default_value = "target/peers-venv", requires = "peers")]
+    venv: PathBuf,
+    /// Turns of each peer.
+    #[arg(long, default_value_t = 7, requires = "peers")]
+    turns: usize,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Iterations of one shape: --batch B --steps T [--hidden H] [--json].
+    Iteration {
+        /// Passed on; see `cargo xtask bench iteration -- --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// How an iteration's time grows with batch, steps, hidden and columns.
+    Growth,
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    build_examples()?;
+    match &bench.what {
+        Some(What::Iteration { arguments }) => {
+            let mut iteration = example("iteration");
+            iteration.args(arguments.iter().filter(|argument| *argument != "--"));
+            execute(iteration)
+        }
+        Some(What::Growth) => growth(),
+        None if bench.peers => peers(bench),
+        None => {
+            let mut kernels = example("kernels");
+            kernels.arg("--bench");
+            execute(kernels)
+        }
+    }
+}
+
+fn build_examples() -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--workspace", "--example", "iteration"]);
+    build.args(["--example", "kernels"]);
+    execute(build)
+}
+
+fn example(name: &str) -> Command {
+    Command::new(target().join("release/examples").join(name))
+}
+
+fn growth() -> Result<()> {
+    let base = [("batch", 32), ("steps", 20), ("hidden", 128), ("numeric", 35)];
+    println!("{:>8} {:>6} {:>12} {:>10}", "", "", "iteration ms", "GFLOP/s");
+    for (name, values) in [
+        ("batch", [8, 32, 128, 512]),
+        ("steps", [5, 20, 80, 320]),
+        ("hidden", [32, 64, 128, 256]),
+        ("numeric", [0, 35, 100, 400]),
+    ] {
+        for value in values {
+            let mut iteration = example("iteration");
+            iteration.args(["--json", "--repeat", "5"]);
+            for (other, default) in base {
+                let value = if other == name { value } else { default };
+                iteration.arg(format!("--{other}")).arg(value.to_string());
+            }
+            let out = iteration.output().context("cannot run the iteration bench")?;
+            let measured: Value = serde_json::from_slice(&out.stdout)?;
+            let [ms, gflops] = ["iteration_ms", "gflops"].map(|key| measured[key].as_f64());
+            let (ms, gflops) = (ms.context("no time")?, gflops.context("no rate")?);
+            println!("{name:>8} {value:>6} {ms:>12.1} {gflops:>10.0}");
+        }
+    }
+    Ok(())
+}
+
+/// A program that runs one iteration for each line it is sent.
+struct Peer {
+    name: String,
+    first_step: f64,
+    times: Vec<f64>,
+    peak: f64,
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start(mut command: Command) -> Result<Self> {
+        let what = format!("{command:?}");
+        command.current_dir(WORKSPACE).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {what}"))?;
+        let to = child.stdin.take().context("a piped stdin")?;
+        let from = BufReader::new(child.stdout.take().context("a piped stdout")?);
+        let (name, times) = (String::new(), Vec::new());
+        let mut peer = Self { name, first_step: 0., times, peak: 0., child, to, from };
+        let ready = peer.answer().with_context(|| format!("{what} did not get ready"))?;
+        peer.name = ready["name"].as_str().unwrap_or(&what).to_owned();
+        peer.first_step = ready["first_step_ms"].as_f64().context("no first step")?;
+        Ok(peer)
+    }
+
+    fn answer(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.from.read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn turn(&mut self) -> Result<()> {
+        writeln!(self.to)?;
+        let answer = self.answer()?;
+        self.times.push(answer["ms"].as_f64().context("no time")?);
+        self.peak = answer["peak_rss_mb"].as_f64().context("no memory")?;
+        Ok(())
+    }
+
+    fn median(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
+    if *turns == 0 {
+        bail!("--turns is 0, it must be at least 1");
+    }
+    let python = venv(folder, &PEER_PACKAGES)?;
+    let script = |name: &str, shape: (usize, usize), kind: &[&str]| {
+        let mut command = Command::new(&python);
+        command.arg(format!("tests/peers/{name}")).args([shape.0, shape.1].map(|n| n.to_string()));
+        command.args(kind);
+        command
+    };
+    let mut table = String::new();
+    for shape in SHAPES {
+        let (batch, steps) = shape;
+        let mut sgemm = Command::new(&python);
+        sgemm.current_dir(WORKSPACE).arg("tests/peers/sgemm.py");
+        let rate = String::from_utf8(sgemm.output().context("cannot run sgemm.py")?.stdout)?;
+        let rate: f64 = rate.trim().parse().context("sgemm.py printed no rate")?;
+        let limit = batch as f64 * steps as f64 * MFLOP_PER_ROW / rate;
+        let mut ours = example("iteration");
+        ours.args(["--serve", "--batch", &batch.to_string(), "--steps", &steps.to_string()]);
+        let mut peers = Vec::new();
+        for command in [
+            ours,
+            script("torch_wgan.py", shape, &["founding"]),
+            script("torch_wgan.py", shape, &["builtin"]),
+            script("jax_wgan.py", shape, &[]),
+        ] {
+            peers.push(Peer::start(command)?);
+        }
+        for _ in 0..*turns {
+            peers.iter_mut().try_for_each(Peer::turn)?;
+        }
+        writeln!(
+            table,
+            "\n**{batch} × {steps}** · SGEMM {rate:.0} GFLOP/s, which allows {limit:.0} ms\n\n\
+             | | median ms | of our time | share of the SGEMM limit | peak MB | first step s |\n\
+             | --- | ---: | ---: | ---: | ---: | ---: |"
+        )?;
+        let our_time = peers[0].median();
+        for peer in &peers {
+            let time = peer.median();
+            let (share, first) = (100. * limit / time, peer.first_step / 1e3);
+            writeln!(
+                table,
+                "| {} | {time:.0} | {:.2} | {share:.0} % | {:.0} | {first:.2} |",
+                peer.name,
+                time / our_time,
+                peer.peak
+            )?;
+        }
+    }
+    println!("{table}");
+    let path = PathBuf::from(WORKSPACE).join("docs/benchmarks.md");
+    let text = format!("{}{table}", introduction(*turns)?);
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn introduction(turns: usize) -> Result<String> {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
+    let model = model.unwrap_or(" unknown").trim();
+    let cores = std::thread::available_parallelism()?;
+    let rustc = Command::new("rustc").arg("--version").output().context("cannot run rustc")?;
+    let rustc = String::from_utf8(rustc.stdout)?;
+    let (rustc, packages) = (rustc.trim(), PEER_PACKAGES.join(", "));
+    Ok(format!(
+        "# Benchmarks\n\n\
+         One training iteration (5 critic steps with gradient penalty, 1 generator step) at the\n\
+         sepsis shape: D = 104 (35 numeric, 3 binary, 6 categorical columns), H = Z = 128, f32.\n\
+         Made by `cargo xtask bench --peers`: all programs stay loaded and take turns, {turns}\n\
+         each; the medians are compared. The peers are in `tests/peers/`, on two threads.\n\n\
+         {model}, {cores} cores · {rustc} · {packages}\n\n\
+         «SGEMM» is PyTorch's product of 1024 × 1024 matrices in the same run. The limit is the\n\
+         iteration's floating-point operations ({MFLOP_PER_ROW} million for a row and step) at\n\
+         that rate; a share above 100 % means that our own products run faster than that library's.\n"
+    ))
+}
