@@ -32,7 +32,7 @@
 //! ```
 //!
 //! The gradient for h̄ is ḣ, that for `U` is Σ δp_{t+1} ḣ_tᵀ, and what F computed
-//! receives ([`direct`]):
+//! receives ([`direct_gradients`]):
 //!
 //! ```text
 //! D_f = ṗ_f δc c_{t−1}(1 − 2f) + ċ_{t−1} δc     D_i = ṗ_i δc a(1 − 2i) + ṗ_a δc (1 − a²)
@@ -41,7 +41,7 @@
 //! ```
 //!
 //! **F's adjoint with direct gradients** is B with D added where it belongs; one
-//! definition serves all three ([`pull_back`]):
+//! definition serves all three ([`adjoint`], [`adjoint_with_direct`], [`second_adjoint`]):
 //!
 //! ```text
 //! εh_t = D_h + Uᵀ εp_{t+1}
