@@ -60,9 +60,21 @@ impl Chains {
     /// (row of a step, row of the step before) for all but the first steps.
     pub fn successions(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (1..self.steps()).flat_map(move |step| {
-            let pairs = self.active(step).iter().zip(self.active(step - 1));
-            pairs.map(|(&row, &before)| (row as usize, before as usize))
+            self.visits(step).filter_map(|(row, before)| Some((row, before?)))
         })
+    }
+
+    /// The rows one step earlier of the sequences that have step `step`, in the
+    /// chains' order; empty at the first step.
+    pub(super) fn active_before(&self, step: usize) -> &[u32] {
+        if step > 0 { &self.active(step - 1)[..self.active(step).len()] } else { &[] }
+    }
+
+    /// [`Chains::active`] with the row one step earlier, where there is one.
+    pub(super) fn visits(&self, step: usize) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
+        let before = self.active_before(step);
+        let active = self.active(step).iter().enumerate();
+        active.map(|(n, &row)| (row as usize, before.get(n).map(|&before| before as usize)))
     }
 
     /// [`Chains::active`] of the step after, empty after the last.

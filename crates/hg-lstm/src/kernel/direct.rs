@@ -2,7 +2,7 @@
 
 use super::matrix::{Matrix, MatrixMut};
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, Parts, STATE_PARTS, check, part};
+use super::{Chains, GRADIENT_PARTS, STATE_PARTS, check, part};
 
 /// Gradients that reach the values of one step directly.
 pub(super) struct Direct<V> {
@@ -75,13 +75,12 @@ impl<S: Real> DirectSource<S> for Nothing {
 
 /// Gradients in the layout of states, as autograd brings them.
 #[derive(Clone, Copy)]
-pub(super) struct Given<S> {
-    pub(super) base: *const S,
-    pub(super) stride: usize,
+pub(super) struct Given<'a, S> {
+    pub(super) direct: Matrix<'a, S>,
     pub(super) hidden: usize,
 }
 
-impl<S: Real> DirectSource<S> for Given<S> {
+impl<S: Real> DirectSource<S> for Given<'_, S> {
     #[inline(always)]
     unsafe fn at<V: Vector<Scalar = S>>(
         self,
@@ -92,17 +91,12 @@ impl<S: Real> DirectSource<S> for Given<S> {
     ) -> Direct<V> {
         // SAFETY: the caller's.
         unsafe {
-            let parts = Parts { row: self.base.add(row * self.stride), hidden: self.hidden };
+            let of = |n: usize| part::load(self.direct, self.hidden, row, n, at);
             Direct {
-                gates: [
-                    parts.load(part::F, at),
-                    parts.load(part::I, at),
-                    parts.load(part::A, at),
-                    parts.load(part::O, at),
-                ],
-                cell: parts.load(part::CELL, at),
-                tanh: parts.load(part::TANH, at),
-                hidden: parts.load(part::HIDDEN, at),
+                gates: [of(part::F), of(part::I), of(part::A), of(part::O)],
+                cell: of(part::CELL),
+                tanh: of(part::TANH),
+                hidden: of(part::HIDDEN),
                 previous_cell: V::splat(S::default()),
             }
         }
@@ -111,15 +105,13 @@ impl<S: Real> DirectSource<S> for Given<S> {
 
 /// Gradients from B's values (δp, δc, δh) and the tangents (ṗ, ċ, ḣ).
 #[derive(Clone, Copy)]
-pub(super) struct FromTangent<S> {
-    pub(super) gradients: *const S,
-    pub(super) gradients_stride: usize,
-    pub(super) tangents: *const S,
-    pub(super) tangents_stride: usize,
+pub(super) struct FromTangent<'a, S> {
+    pub(super) gradients: Matrix<'a, S>,
+    pub(super) tangents: Matrix<'a, S>,
     pub(super) hidden: usize,
 }
 
-impl<S: Real> DirectSource<S> for FromTangent<S> {
+impl<S: Real> DirectSource<S> for FromTangent<'_, S> {
     #[inline(always)]
     unsafe fn at<V: Vector<Scalar = S>>(
         self,
@@ -133,24 +125,17 @@ impl<S: Real> DirectSource<S> for FromTangent<S> {
         unsafe {
             let zero = V::splat(S::default());
             let one = V::splat(S::SMALL[1]);
-            let gradient = Parts { row: self.gradients.add(row * self.gradients_stride), hidden };
-            let dot = Parts { row: self.tangents.add(row * self.tangents_stride), hidden };
-            let grad_cell: V = gradient.load(part::GRAD_CELL, at);
-            let grad_hidden: V = gradient.load(part::GRAD_HIDDEN, at);
-            let cell_dot: V = dot.load(part::GRAD_CELL, at);
-            let cell_dot_before = match before {
-                Some(before) => {
-                    let dot =
-                        Parts { row: self.tangents.add(before * self.tangents_stride), hidden };
-                    dot.load(part::GRAD_CELL, at)
-                }
-                None => zero,
-            };
+            let gradient = |n: usize| -> V { part::load(self.gradients, hidden, row, n, at) };
+            let dot = |row: usize, n: usize| -> V { part::load(self.tangents, hidden, row, n, at) };
+            let grad_cell = gradient(part::GRAD_CELL);
+            let grad_hidden = gradient(part::GRAD_HIDDEN);
+            let cell_dot = dot(row, part::GRAD_CELL);
+            let cell_dot_before = before.map_or(zero, |before| dot(before, part::GRAD_CELL));
             let State { f, i, a, o, tanh_c, cell_before } = *state;
-            let on_f = dot.load::<V>(part::F, at).mul(grad_cell);
-            let on_i = dot.load::<V>(part::I, at).mul(grad_cell);
-            let on_a = dot.load::<V>(part::A, at).mul(grad_cell);
-            let on_o = dot.load::<V>(part::O, at).mul(grad_hidden);
+            let on_f = dot(row, part::F).mul(grad_cell);
+            let on_i = dot(row, part::I).mul(grad_cell);
+            let on_a = dot(row, part::A).mul(grad_cell);
+            let on_o = dot(row, part::O).mul(grad_hidden);
             let on_cell = cell_dot.mul(grad_hidden);
             // 1 − 2s
             let turn = |s: V| one.sub(s.add(s));
@@ -187,30 +172,14 @@ impl<S: Real> Kernel<S> for Write<'_, S> {
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
         let Self { chains, states, gradients, tangents, hidden, out } = self;
-        let source = FromTangent {
-            gradients: gradients.values.as_ptr(),
-            gradients_stride: gradients.stride,
-            tangents: tangents.values.as_ptr(),
-            tangents_stride: tangents.stride,
-            hidden,
-        };
+        let source = FromTangent { gradients, tangents, hidden };
         let base = out.values.as_mut_ptr();
         for step in 0..chains.steps() {
-            let before = if step > 0 { chains.active(step - 1) } else { &[] };
-            for (chain, &row) in chains.active(step).iter().enumerate() {
-                let row = row as usize;
-                let before = before.get(chain).map(|&before| before as usize);
+            for (row, before) in chains.visits(step) {
                 for at in (0..hidden).step_by(V::LANES) {
                     // SAFETY: `direct_gradients` compared the chains with the rows.
                     unsafe {
-                        let state = State::load(
-                            states.values.as_ptr(),
-                            states.stride,
-                            hidden,
-                            row,
-                            before,
-                            at,
-                        );
+                        let state = State::load(states, hidden, row, before, at);
                         let direct: Direct<V> = source.at(row, before, at, &state);
                         let to = base.add(row * out.stride + at);
                         for (n, gate) in direct.gates.into_iter().enumerate() {
@@ -235,8 +204,7 @@ impl<V: Vector> State<V> {
     /// The rows exist, and the processor has `V`'s instructions.
     #[inline(always)]
     pub(super) unsafe fn load(
-        states: *const V::Scalar,
-        stride: usize,
+        states: Matrix<'_, V::Scalar>,
         hidden: usize,
         row: usize,
         before: Option<usize>,
@@ -244,8 +212,7 @@ impl<V: Vector> State<V> {
     ) -> Self {
         // SAFETY: the caller's.
         unsafe {
-            let at_part =
-                |row: usize, n: usize| V::load(states.add(row * stride + n * hidden + at));
+            let at_part = |row: usize, n: usize| part::load(states, hidden, row, n, at);
             Self {
                 f: at_part(row, part::F),
                 i: at_part(row, part::I),

@@ -2,9 +2,8 @@
 
 use super::activation::{sigmoid, tanh};
 use super::matrix::MatrixMut;
-use super::product::{Product, Rows, Start};
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, Parts, RecurrentWeights, STATE_PARTS, check, part};
+use super::{Chains, RecurrentWeights, STATE_PARTS, check, part};
 
 struct Forward<'a, S: Real> {
     u: &'a RecurrentWeights<S>,
@@ -22,27 +21,15 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
         let base = states.values.as_mut_ptr();
         let nothing = vec![S::default(); hidden];
         for step in 0..chains.steps() {
-            let active = chains.active(step);
-            let before = if step > 0 { &chains.active(step - 1)[..active.len()] } else { &[] };
             // SAFETY: `check` compared the chains with the rows; no two chains
             // share a row, and a step reads rows of the step before alone.
             unsafe {
-                if step > 0 {
-                    let product = Product {
-                        a: base.add(part::HIDDEN * hidden),
-                        a_rows: Rows::At(before, stride),
-                        a_step: 1,
-                        c: base,
-                        c_rows: Rows::At(active, stride),
-                        rows: active.len(),
-                    };
-                    product.add::<V>(&u.forwards, Start::Keep);
-                }
-                for (chain, &row) in active.iter().enumerate() {
-                    let row = base.add(row as usize * stride);
-                    let cell_before = match before.get(chain) {
-                        Some(&before) => {
-                            base.add(before as usize * stride + part::CELL * hidden).cast_const()
+                u.carry_forwards::<V>(chains, step, base, stride, part::HIDDEN);
+                for (row, before) in chains.visits(step) {
+                    let row = base.add(row * stride);
+                    let cell_before = match before {
+                        Some(before) => {
+                            base.add(before * stride + part::CELL * hidden).cast_const()
                         }
                         None => nothing.as_ptr(),
                     };
@@ -60,14 +47,13 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
 /// instructions.
 #[inline(always)]
 unsafe fn cell<S: Real, V: Vector<Scalar = S>>(row: *mut S, cell_before: *const S, hidden: usize) {
-    let parts = Parts { row: row.cast_const(), hidden };
     for at in (0..hidden).step_by(V::LANES) {
         // SAFETY: the caller's.
         unsafe {
-            let f = sigmoid(parts.load::<V>(part::F, at));
-            let i = sigmoid(parts.load::<V>(part::I, at));
-            let a = tanh(parts.load::<V>(part::A, at));
-            let o = sigmoid(parts.load::<V>(part::O, at));
+            let f = sigmoid(V::load(row.add(part::F * hidden + at)));
+            let i = sigmoid(V::load(row.add(part::I * hidden + at)));
+            let a = tanh(V::load(row.add(part::A * hidden + at)));
+            let o = sigmoid(V::load(row.add(part::O * hidden + at)));
             let c = f.mul_add(V::load(cell_before.add(at)), i.mul(a));
             let tanh_c = tanh(c);
             let values = [f, i, a, o, c, tanh_c, o.mul(tanh_c)];

@@ -77,6 +77,8 @@ pub use pull_back::{Arriving, adjoint, adjoint_with_direct, second_adjoint};
 pub use simd::{Real, SimdPath};
 pub use tangent::tangent;
 
+use product::{Product, Rows};
+
 /// The parts of a row of states, each of the padded hidden width: the gates f, i,
 /// a, o, then c, τ and h.
 pub const STATE_PARTS: usize = 7;
@@ -115,29 +117,61 @@ impl<S: Real> RecurrentWeights<S> {
         self.forwards.pack_transposed(u);
         self.backwards.pack(u);
     }
-}
 
-/// A row's parts of hidden width.
-#[derive(Clone, Copy)]
-struct Parts<S> {
-    row: *const S,
-    hidden: usize,
-}
-
-impl<S: Real> Parts<S> {
-    /// Vector `at` of part `n`.
+    /// Adds `U h` to the pre-activations of the rows of `step`, h being part
+    /// `hidden_part` of the rows one step earlier.
     ///
     /// # Safety
-    /// The row has that part, and the processor `V`'s instructions.
+    /// `base` has the chains' rows `stride` apart, with that part in each, and the
+    /// processor has `V`'s instructions.
     #[inline(always)]
-    unsafe fn load<V: simd::Vector<Scalar = S>>(self, n: usize, at: usize) -> V {
-        // SAFETY: the caller's.
-        unsafe { V::load(self.row.add(n * self.hidden + at)) }
+    unsafe fn carry_forwards<V: simd::Vector<Scalar = S>>(
+        &self,
+        chains: &Chains,
+        step: usize,
+        base: *mut S,
+        stride: usize,
+        hidden_part: usize,
+    ) {
+        let before = chains.active_before(step);
+        if before.is_empty() {
+            return;
+        }
+        // SAFETY: the caller's; no two chains share a row.
+        unsafe {
+            let product = Product {
+                a: base.add(hidden_part * self.hidden),
+                a_rows: Rows::At(before, stride),
+                a_step: 1,
+                c: base,
+                c_rows: Rows::At(chains.active(step), stride),
+                rows: before.len(),
+            };
+            product.add::<V>(&self.forwards, Start::Keep);
+        }
     }
 }
 
 /// Positions of the parts in a row of states.
 mod part {
+    use super::{Matrix, simd};
+
+    /// Vector `at` of part `n` of a row.
+    ///
+    /// # Safety
+    /// The row has that part, and the processor `V`'s instructions.
+    #[inline(always)]
+    pub(super) unsafe fn load<V: simd::Vector>(
+        rows: Matrix<'_, V::Scalar>,
+        hidden: usize,
+        row: usize,
+        n: usize,
+        at: usize,
+    ) -> V {
+        // SAFETY: the caller's.
+        unsafe { V::load(rows.values.as_ptr().add(row * rows.stride + n * hidden + at)) }
+    }
+
     pub(super) const F: usize = 0;
     pub(super) const I: usize = 1;
     pub(super) const A: usize = 2;

@@ -41,9 +41,7 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
         let mut grad_hidden = vec![S::default(); chains.count() * hidden];
         let mut carried = vec![S::default(); chains.count() * hidden];
         for step in (0..chains.steps()).rev() {
-            let active = chains.active(step);
             let after = chains.active_at_next(step);
-            let before = if step > 0 { chains.active(step - 1) } else { &[] };
             // SAFETY: `check` compared the chains with the rows; no two chains
             // share a row, and a step reads rows of the step after alone.
             unsafe {
@@ -58,9 +56,7 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
                     };
                     product.add::<V>(&u.backwards, Start::Zero);
                 }
-                for (chain, &row) in active.iter().enumerate() {
-                    let row = row as usize;
-                    let before = before.get(chain).map(|&before| before as usize);
+                for (chain, (row, before)) in chains.visits(step).enumerate() {
                     let arrives = match arriving {
                         Arriving::Every(rows) => Some(rows.values.as_ptr().add(row * rows.stride)),
                         Arriving::Last(rows) if chain >= after.len() => {
@@ -71,14 +67,7 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
                     let to = base.add(row * stride);
                     for at in (0..hidden).step_by(V::LANES) {
                         let one = V::splat(S::SMALL[1]);
-                        let state = State::load(
-                            states.values.as_ptr(),
-                            states.stride,
-                            hidden,
-                            row,
-                            before,
-                            at,
-                        );
+                        let state = State::load(states, hidden, row, before, at);
                         let given: Direct<V> = direct.at(row, before, at, &state);
                         let State { f, i, a, o, tanh_c, cell_before } = state;
                         let carried = carried.as_mut_ptr().add(chain * hidden + at);
@@ -157,7 +146,7 @@ pub fn adjoint_with_direct<S: Real>(
     out: MatrixMut<'_, S>,
 ) {
     check(direct.rows, direct.width, chains, u.hidden, STATE_PARTS);
-    let direct = Given { base: direct.values.as_ptr(), stride: direct.stride, hidden: u.hidden };
+    let direct = Given { direct, hidden: u.hidden };
     PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out }.dispatch();
 }
 
@@ -177,12 +166,6 @@ pub fn second_adjoint<S: Real>(
 ) {
     check(gradients.rows, gradients.width, chains, u.hidden, GRADIENT_PARTS);
     check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
-    let direct = FromTangent {
-        gradients: gradients.values.as_ptr(),
-        gradients_stride: gradients.stride,
-        tangents: tangents.values.as_ptr(),
-        tangents_stride: tangents.stride,
-        hidden: u.hidden,
-    };
+    let direct = FromTangent { gradients, tangents, hidden: u.hidden };
     PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out }.dispatch();
 }

@@ -2,9 +2,8 @@
 
 use super::direct::{State, one_minus_square, sigmoid_slope};
 use super::matrix::{Matrix, MatrixMut};
-use super::product::{Product, Rows, Start};
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, Parts, RecurrentWeights, STATE_PARTS, check, part};
+use super::{Chains, GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, check, part};
 
 struct Tangent<'a, S: Real> {
     u: &'a RecurrentWeights<S>,
@@ -22,37 +21,15 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
         let (hidden, stride) = (u.hidden, tangents.stride);
         let base = tangents.values.as_mut_ptr();
         for step in 0..chains.steps() {
-            let active = chains.active(step);
-            let before = if step > 0 { &chains.active(step - 1)[..active.len()] } else { &[] };
             // SAFETY: `check` compared the chains with the rows; no two chains
             // share a row, and a step reads rows of the step before alone.
             unsafe {
-                if step > 0 {
-                    let product = Product {
-                        a: base.add(part::GRAD_HIDDEN * hidden),
-                        a_rows: Rows::At(before, stride),
-                        a_step: 1,
-                        c: base,
-                        c_rows: Rows::At(active, stride),
-                        rows: active.len(),
-                    };
-                    product.add::<V>(&u.forwards, Start::Keep);
-                }
-                for (chain, &row) in active.iter().enumerate() {
-                    let row = row as usize;
-                    let before = before.get(chain).map(|&before| before as usize);
+                u.carry_forwards::<V>(chains, step, base, stride, part::GRAD_HIDDEN);
+                for (row, before) in chains.visits(step) {
                     let to = base.add(row * stride);
-                    let dot = Parts { row: to.cast_const(), hidden };
                     for at in (0..hidden).step_by(V::LANES) {
                         let one = V::splat(S::SMALL[1]);
-                        let state = State::load(
-                            states.values.as_ptr(),
-                            states.stride,
-                            hidden,
-                            row,
-                            before,
-                            at,
-                        );
+                        let state = State::load(states, hidden, row, before, at);
                         let State { f, i, a, o, tanh_c, cell_before } = state;
                         let cell_dot_before = match before {
                             Some(before) => {
@@ -60,10 +37,11 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
                             }
                             None => V::splat(S::default()),
                         };
-                        let from_f = dot.load::<V>(part::F, at).mul(sigmoid_slope(f));
-                        let from_i = dot.load::<V>(part::I, at).mul(sigmoid_slope(i));
-                        let from_a = dot.load::<V>(part::A, at).mul(one_minus_square(a, one));
-                        let from_o = dot.load::<V>(part::O, at).mul(sigmoid_slope(o));
+                        let dot = |n: usize| V::load(to.add(n * hidden + at));
+                        let from_f = dot(part::F).mul(sigmoid_slope(f));
+                        let from_i = dot(part::I).mul(sigmoid_slope(i));
+                        let from_a = dot(part::A).mul(one_minus_square(a, one));
+                        let from_o = dot(part::O).mul(sigmoid_slope(o));
                         let kept = f.mul(cell_dot_before);
                         let cell_dot =
                             from_f.mul_add(cell_before, from_i.mul_add(a, from_a.mul_add(i, kept)));
