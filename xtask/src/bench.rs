@@ -17,6 +17,9 @@ const SHAPES: [(usize, usize); 3] = [(32, 20), (128, 48), (256, 60)];
 /// (the formula is in crates/hg-train/examples/iteration.rs).
 const MFLOP_PER_ROW: f64 = 41.4;
 
+/// Operations, in millions, of the product that sgemm.py times.
+const SGEMM_MFLOP: f64 = 2. * 1024. * 1024. * 1024. / 1e6;
+
 /// Without arguments: the kernels alone.
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -171,10 +174,8 @@ fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
     for shape in SHAPES {
         let (batch, steps) = shape;
         let mut sgemm = Command::new(&python);
-        sgemm.current_dir(WORKSPACE).arg("tests/peers/sgemm.py");
-        let rate = String::from_utf8(sgemm.output().context("cannot run sgemm.py")?.stdout)?;
-        let rate: f64 = rate.trim().parse().context("sgemm.py printed no rate")?;
-        let limit = batch as f64 * steps as f64 * MFLOP_PER_ROW / rate;
+        sgemm.arg("tests/peers/sgemm.py");
+        let mut sgemm = Peer::start(sgemm)?;
         let mut ours = example("iteration");
         ours.args(["--serve", "--batch", &batch.to_string(), "--steps", &steps.to_string()]);
         let mut peers = Vec::new();
@@ -187,8 +188,10 @@ fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
             peers.push(Peer::start(command)?);
         }
         for _ in 0..*turns {
-            peers.iter_mut().try_for_each(Peer::turn)?;
+            peers.iter_mut().chain([&mut sgemm]).try_for_each(Peer::turn)?;
         }
+        let rate = SGEMM_MFLOP / sgemm.median();
+        let limit = batch as f64 * steps as f64 * MFLOP_PER_ROW / rate;
         writeln!(
             table,
             "\n**{batch} × {steps}** · SGEMM {rate:.0} GFLOP/s, which allows {limit:.0} ms\n\n\
@@ -229,7 +232,7 @@ fn introduction(turns: usize) -> Result<String> {
          Made by `cargo xtask bench --peers`: all programs stay loaded and take turns, {turns}\n\
          each; the medians are compared. The peers are in `tests/peers/`, on two threads.\n\n\
          {model}, {cores} cores · {rustc} · {packages}\n\n\
-         «SGEMM» is PyTorch's product of 1024 × 1024 matrices in the same run. The limit is the\n\
+         «SGEMM» is PyTorch's product of 1024 × 1024 matrices, which takes turns too. The limit is the\n\
          iteration's floating-point operations ({MFLOP_PER_ROW} million for a row and step) at\n\
          that rate; a share above 100 % means that our own products run faster than that library's.\n"
     ))

@@ -35,6 +35,9 @@ pub(crate) enum Command {
         /// The run folder.
         run: PathBuf,
     },
+    /// Simulate a cohort from a published model: nobody's data, any size.
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
     /// Work with schemas.
     #[command(subcommand)]
     Schema(SchemaCommand),
@@ -42,7 +45,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The table, .csv or .parquet: one row per patient and time.
+    /// The table, .csv, .parquet or .arrow: one row per patient and time.
     #[arg(long, required_unless_present = "resume")]
     pub(crate) data: Option<PathBuf>,
     /// The TOML that describes the table's columns.
@@ -73,7 +76,7 @@ pub(crate) struct GenerateArguments {
     /// How many patients.
     #[arg(long)]
     pub(crate) patients: usize,
-    /// The file to write, .csv or .parquet.
+    /// The file to write, .csv, .parquet or .arrow.
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Drives every random draw.
@@ -83,11 +86,54 @@ pub(crate) struct GenerateArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SchemaCommand {
-    /// Say whether a schema is sound, and whether a table fits it.
+    /// Say everything that is wrong with a schema, and whether a table fits it.
     Check {
         /// The TOML file.
         schema: PathBuf,
-        /// The table, .csv or .parquet.
+        /// The table, .csv, .parquet or .arrow.
         table: Option<PathBuf>,
     },
+    /// Propose a schema for a table: a commented TOML to read through and edit.
+    #[command(after_help = "Example:\n  hg schema infer data/pbc/pbcseq.csv --out pbc.toml")]
+    Infer(InferArguments),
+    /// Print the JSON Schema of the TOML, for editors.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InferArguments {
+    /// The table, .csv, .parquet or .arrow: one row per patient and time.
+    pub(crate) table: PathBuf,
+    /// The TOML file to write; it must not exist.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// The column that tells patients apart, where the guess is wrong.
+    #[arg(long)]
+    pub(crate) patient: Option<String>,
+    /// The column that orders a patient's rows, where the guess is wrong.
+    #[arg(long)]
+    pub(crate) time: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimulateCommand {
+    /// HIV patients under therapy over 60 months, in the columns of Health Gym's table.
+    ///
+    /// The six-state model of Adams et al. (2004), with patients that vary, regimens that
+    /// are switched, noise and missed visits. The table fits data-schemas/art-for-hiv.toml.
+    #[command(after_help = "Example:\n  hg simulate art-for-hiv --patients 1000 --out hiv.parquet")]
+    ArtForHiv(SimulateArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArguments {
+    /// How many patients.
+    #[arg(long)]
+    pub(crate) patients: usize,
+    /// The file to write, .parquet or .csv.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Drives every random draw: the same seed gives the same bytes.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }

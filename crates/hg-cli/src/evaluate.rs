@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{Observed, read_table, write_atomically};
+use hg_data::{Observed, write_atomically};
 use hg_eval::{Comparison, draw_correlations, draw_marginals};
 use hg_train::Run;
 use std::io::Write;
@@ -23,10 +23,10 @@ pub(crate) fn run(folder: &Path, json: bool) -> Result<()> {
 /// Compares the run's cohorts and writes the report's files.
 pub(crate) fn evaluate(run: &Run) -> Result<Comparison> {
     let schema = &run.encoder.schema;
-    let observe = |path: &Path| Observed::new(schema, &read_table(path)?, path);
+    let observe = |path: &Path| Observed::new(schema, &schema.read(path)?, path);
     run.check_data()?;
     let real = observe(&run.manifest.data)?;
-    let synthetic = observe(&run.synthetic_csv())?;
+    let synthetic = observe(&run.synthetic_parquet())?;
     let comparison = Comparison::new(schema, &real, &synthetic);
     draw_marginals(&comparison, &run.report().join("marginals.svg"))?;
     draw_correlations(&comparison, &run.report().join("correlations.svg"))?;

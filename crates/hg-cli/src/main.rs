@@ -5,9 +5,10 @@ mod error;
 mod evaluate;
 mod generate;
 mod schema;
+mod simulate;
 mod train;
 
-use arguments::{Arguments, Command, SchemaCommand};
+use arguments::{Arguments, Command, SchemaCommand, SimulateCommand};
 use clap::Parser;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -27,8 +28,16 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments, json),
         Command::Generate(arguments) => generate::run(&arguments, json),
         Command::Evaluate { run } => evaluate::run(&run, json),
+        Command::Simulate(SimulateCommand::ArtForHiv(arguments)) => {
+            simulate::art_for_hiv(&arguments, json)
+        }
         Command::Schema(SchemaCommand::Check { schema, table }) => {
             schema::check(&schema, table.as_deref(), json)
+        }
+        Command::Schema(SchemaCommand::Infer(arguments)) => schema::infer(&arguments),
+        Command::Schema(SchemaCommand::Json) => {
+            print!("{}", hg_data::json_schema());
+            Ok(())
         }
     };
     match done {

@@ -1,13 +1,15 @@
-//! `hg schema check`.
+//! `hg schema`: check, infer, json.
 
+use crate::arguments::InferArguments;
 use crate::error::Result;
-use hg_data::{Encoder, Schema, read_table};
+use hg_data::{Encoder, Schema, write_atomically};
+use std::io::Write;
 use std::path::Path;
 
 pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()> {
     let schema = Schema::load(path)?;
     let fitted = match table {
-        Some(table) => Some(Encoder::fit(&schema, &read_table(table)?, table)?),
+        Some(table) => Some(Encoder::fit(&schema, &schema.read(table)?, table)?),
         None => None,
     };
     let columns = schema.columns.len();
@@ -34,5 +36,34 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
             encoded.features
         );
     }
+    Ok(())
+}
+
+pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
+    let InferArguments { table, out, patient, time } = arguments;
+    let toml = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
+    // A proposal that its own table does not fit helps nobody.
+    let schema = Schema::parse(&toml, out)?;
+    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(table)?, table)?;
+    if out.exists() {
+        return Err(hg_data::Error::File {
+            path: out.clone(),
+            problem: "already exists; choose another --out, or remove it first".into(),
+        }
+        .into());
+    }
+    write_atomically(out, |file| {
+        file.write_all(toml.as_bytes()).map_err(|e| hg_data::Error::File {
+            path: out.clone(),
+            problem: format!("cannot write the schema: {e}"),
+        })
+    })?;
+    tracing::info!(
+        "{} columns, {} patients of up to {} steps; read it through before you train",
+        encoder.schema.columns.len(),
+        encoded.lengths.len(),
+        encoded.steps
+    );
+    println!("{}", out.display());
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     train(&run, &encoded)?;
     let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
     write_table(&mut cohort, &run.synthetic_csv())?;
-    write_table(&mut cohort, &run.synthetic_csv().with_extension("parquet"))?;
+    write_table(&mut cohort, &run.synthetic_parquet())?;
     let comparison = evaluate::evaluate(&run)?;
     if json {
         let summary = serde_json::json!({

@@ -3,7 +3,7 @@
 //! `cargo run --release -p hg-data --example round_trip`
 
 use anyhow::Context;
-use hg_data::{Encoder, Schema, read_table, write_table};
+use hg_data::{Encoder, Schema, write_table};
 use std::path::Path;
 
 const SCHEMA: &str = r#"
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     std::fs::write(&path, TABLE)?;
 
     let schema = Schema::parse(SCHEMA, Path::new("ward.toml"))?;
-    let (encoder, encoded) = Encoder::fit(&schema, &read_table(&path)?, &path)?;
+    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
     println!(
         "{} patients, up to {} steps of {} features: lactate, ventilated (2), measured (2)",
         encoded.lengths.len(),
@@ -57,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     }
 
     // What was fitted is all that decoding needs: it can be saved as JSON.
-    let mut table = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps)?;
+    let mut table = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 0)?;
     let back = folder.join("back.csv");
     write_table(&mut table, &back)?;
     print!("{}", std::fs::read_to_string(&back).context("the table was just written")?);

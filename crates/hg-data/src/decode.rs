@@ -1,18 +1,28 @@
 //! From encoded sequences back to a table.
 
-use crate::{Column, Encoder, Error, FittedColumn, FittedKind, Result};
+use crate::source::TimeSource;
+use crate::{Bins, Column, Encoder, Error, FittedColumn, FittedKind, Result, Time, ValueGrid};
 use polars::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
     /// table with the schema's names, levels and types. Patients are numbered
-    /// from 1, times run from 0 on the grid. Of a block, the greatest feature
-    /// is the level; static columns keep their first value; cells that were
-    /// «not measured» are empty.
+    /// from 1, times run from 0 (dates from 1 January 2000) on the grid. Of a
+    /// block, the greatest feature is the level; static columns keep their first
+    /// value; cells that were «not measured» are empty. `seed` drives the draws
+    /// within bins.
     ///
     /// # Errors
     /// [`Error::Shape`] when `values` is not `lengths.len() × steps × features`.
-    pub fn decode(&self, values: &[f64], lengths: &[usize], steps: usize) -> Result<DataFrame> {
+    pub fn decode(
+        &self,
+        values: &[f64],
+        lengths: &[usize],
+        steps: usize,
+        seed: u64,
+    ) -> Result<DataFrame> {
         let features = self.features();
         if values.len() != lengths.len() * steps * features || lengths.iter().any(|&l| l > steps) {
             let expected = format!("{} × {steps} × {features} values", lengths.len());
@@ -29,18 +39,25 @@ impl Encoder {
                 rows.iter().map(|row| row.patient as i64 + 1).collect::<Vec<_>>(),
             )
             .into_column(),
-            self.times(&rows),
+            self.times(&rows)?,
         ];
-        for ((column, fitted), (at, flag)) in
-            self.schema.columns.iter().zip(&self.columns).zip(self.places())
+        for (n, ((column, fitted), (at, flag))) in
+            self.schema.columns.iter().zip(&self.columns).zip(self.places()).enumerate()
         {
+            let mut draws = ChaCha8Rng::seed_from_u64(seed);
+            draws.set_stream(n as u64);
+            // One position a patient for a static column, else one a row.
+            let mut position = 0.;
             let cells: Vec<Option<f64>> = rows
                 .iter()
                 .map(|row| {
                     let step = if column.is_static { 0 } else { row.step };
+                    if row.step == step {
+                        position = draws.random();
+                    }
                     let row = &values[start(row, step)..][..features];
                     let measured = flag.is_none_or(|flag| row[flag + 1] > row[flag]);
-                    measured.then(|| fitted.decode(&row[at..]))
+                    measured.then(|| fitted.decode(&row[at..], position))
                 })
                 .collect();
             columns.push(column.series(fitted, &cells).into_column());
@@ -48,15 +65,15 @@ impl Encoder {
         Ok(DataFrame::new(rows.len(), columns)?)
     }
 
-    fn times(&self, rows: &[Row]) -> polars::prelude::Column {
-        let name = self.schema.time.column.as_str().into();
-        let step = self.schema.time.step;
-        let times = rows.iter().map(|row| row.step as f64 * step);
-        if self.integer_time && step.fract() == 0. {
-            Series::new(name, times.map(|time| time as i64).collect::<Vec<_>>()).into_column()
-        } else {
-            Series::new(name, times.collect::<Vec<_>>()).into_column()
-        }
+    fn times(&self, rows: &[Row]) -> Result<polars::prelude::Column> {
+        let Time { column, step, format, .. } = &self.schema.time;
+        let times: Vec<f64> = rows.iter().map(|row| row.step as f64 * step).collect();
+        let source = match self.time {
+            TimeSource::Integer if step.fract() != 0. => TimeSource::Real,
+            source => source,
+        };
+        let format = format.as_deref().unwrap_or_default();
+        Ok(source.series(column.as_str().into(), &times, format)?.into_column())
     }
 }
 
@@ -67,25 +84,38 @@ struct Row {
 
 impl FittedColumn {
     /// The value, or the position of the level, from a row that begins with
-    /// this column's features.
-    fn decode(&self, features: &[f64]) -> f64 {
+    /// this column's features; `position` is where in its bin a value lies.
+    fn decode(&self, features: &[f64], position: f64) -> f64 {
         match &self.kind {
-            FittedKind::Numeric { transform, decimals, .. } => {
-                let value = transform.decode(features[0]);
-                match decimals {
-                    Some(decimals) => {
-                        let scale = 10f64.powi(*decimals as i32);
-                        // Adding 0 turns −0 into 0.
-                        (value * scale).round() / scale + 0.
-                    }
-                    None => value,
-                }
+            FittedKind::Numeric { transform, values } => {
+                values.nearest(transform.decode(features[0]))
             }
-            FittedKind::Discrete { levels } => {
-                // The first of the greatest.
-                let level = (0..*levels).rev().max_by(|&a, &b| features[a].total_cmp(&features[b]));
-                level.unwrap_or(0) as f64
+            FittedKind::Binned { bins, values } => {
+                let bin = greatest(&features[..bins.count()]);
+                let value = values.nearest(bins.value(bin, position));
+                // Rounding may not leave the bin.
+                if bins.bin(value) == bin { value } else { bins.value(bin, position) }
             }
+            FittedKind::Discrete { levels } => greatest(&features[..*levels]) as f64,
+        }
+    }
+}
+
+/// The first of the greatest.
+fn greatest(features: &[f64]) -> usize {
+    let order = |&a: &usize, &b: &usize| features[a].total_cmp(&features[b]);
+    (0..features.len()).rev().max_by(order).unwrap_or(0)
+}
+
+impl ValueGrid {
+    fn nearest(&self, value: f64) -> f64 {
+        match self.decimals {
+            Some(decimals) => {
+                let scale = 10f64.powi(decimals as i32);
+                // Adding 0 turns −0 into 0.
+                (value * scale).round() / scale + 0.
+            }
+            None => value,
         }
     }
 }
@@ -93,23 +123,40 @@ impl FittedColumn {
 impl Column {
     /// The cells in the type that the source had.
     fn series(&self, fitted: &FittedColumn, cells: &[Option<f64>]) -> Series {
-        let name = self.name.as_str().into();
-        match &fitted.kind {
-            FittedKind::Numeric { integer, .. } => match &self.censored {
-                Some(censored) => {
-                    let text = |x: &f64| {
-                        if *x >= censored.value { censored.text.clone() } else { x.to_string() }
-                    };
-                    let cells = cells.iter().map(|cell| cell.as_ref().map(text));
-                    Series::new(name, cells.collect::<Vec<_>>())
-                }
-                None if *integer => {
-                    let cells = cells.iter().map(|cell| cell.map(|x| x as i64));
-                    Series::new(name, cells.collect::<Vec<_>>())
-                }
-                None => Series::new(name, cells),
-            },
+        let name: PlSmallStr = self.name.as_str().into();
+        let series = match &fitted.kind {
             FittedKind::Discrete { .. } => self.level_series(name, cells),
+            FittedKind::Binned { bins, .. } if self.shows_labels() => {
+                let labels = self.bins.as_ref().map(|given| bins.labels(given)).unwrap_or_default();
+                let label = |x: f64| labels.get(bins.bin(x)).cloned();
+                let cells = cells.iter().map(|cell| cell.and_then(label));
+                return Series::new(name, cells.collect::<Vec<_>>());
+            }
+            FittedKind::Numeric { values, .. } | FittedKind::Binned { values, .. } => {
+                self.number_series(name, values, cells)
+            }
+        };
+        fitted.source.restore(series)
+    }
+
+    fn shows_labels(&self) -> bool {
+        self.bins.as_ref().is_some_and(Bins::shows_labels)
+    }
+
+    fn number_series(&self, name: PlSmallStr, values: &ValueGrid, cells: &[Option<f64>]) -> Series {
+        if let Some(censored) = &self.censored {
+            let below = censored.text.starts_with('<');
+            let text = |x: f64| {
+                let beyond = if below { x <= censored.value } else { x >= censored.value };
+                if beyond { censored.text.clone() } else { x.to_string() }
+            };
+            let cells = cells.iter().map(|cell| cell.map(text));
+            Series::new(name, cells.collect::<Vec<_>>())
+        } else if values.integer {
+            let cells = cells.iter().map(|cell| cell.map(|x| x as i64));
+            Series::new(name, cells.collect::<Vec<_>>())
+        } else {
+            Series::new(name, cells)
         }
     }
 
@@ -119,6 +166,10 @@ impl Column {
         let integers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
         let floats: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
         let positions = cells.iter().map(|cell| cell.map(|position| position as usize));
+        if names.iter().all(|name| name == "true" || name == "false") {
+            let truth = positions.map(|p| p.map(|p| names[p] == "true"));
+            return Series::new(name, truth.collect::<Vec<_>>());
+        }
         match (integers, floats) {
             (Some(levels), _) => {
                 Series::new(name, positions.map(|p| p.map(|p| levels[p])).collect::<Vec<_>>())

@@ -1,12 +1,14 @@
 //! Fitting an encoder to a table, and the encoded sequences.
 //!
 //! Features of an encoded row: numeric columns in schema order, then a one-hot
-//! block for each categorical and binary column, then a block of two for each
-//! column whose measuring is modelled (not measured, measured).
+//! block for each categorical, binary and binned column, then a block of two for
+//! each column whose measuring is modelled (not measured, measured).
 
 use crate::grid::{Gridded, fill_within_patients, grid};
-use crate::typed::{Typed, check};
-use crate::{Column, Error, FittedTransform, Kind, Result, Schema};
+use crate::landmarks::quantile;
+use crate::source::{SourceType, TimeSource};
+use crate::typed::check;
+use crate::{Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -16,13 +18,13 @@ use std::path::Path;
 /// to the private table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Encoder {
-    /// The schema that it was fitted for.
+    /// The schema that it was fitted for, with the levels and edges that were found.
     pub schema: Schema,
     /// One entry per schema column.
     pub columns: Vec<FittedColumn>,
-    /// Whether times are whole numbers.
-    pub integer_time: bool,
-    /// `lengths[n]` patients have `n` steps.
+    /// What the time column holds.
+    pub time: TimeSource,
+    /// `lengths[n]` sequences have `n` steps.
     pub lengths: Vec<usize>,
 }
 
@@ -34,6 +36,8 @@ pub struct FittedColumn {
     /// What fills cells of patients without any value: the median, or the
     /// position of the commonest level.
     pub fill: f64,
+    /// The source's type.
+    pub source: SourceType,
 }
 
 /// What was fitted, by kind.
@@ -44,10 +48,15 @@ pub enum FittedKind {
     Numeric {
         /// Its transform.
         transform: FittedTransform,
-        /// Whether the source held whole numbers only.
-        integer: bool,
-        /// Decimals of the source's values, where at most six.
-        decimals: Option<u32>,
+        /// Its values' grid.
+        values: ValueGrid,
+    },
+    /// A numeric column by bins.
+    Binned {
+        /// Its bins.
+        bins: FittedBins,
+        /// Its values' grid.
+        values: ValueGrid,
     },
     /// A categorical or binary column with so many levels.
     Discrete {
@@ -56,14 +65,23 @@ pub enum FittedKind {
     },
 }
 
+/// The grid that a source's values lie on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueGrid {
+    /// Whether they are whole numbers only.
+    pub integer: bool,
+    /// Their decimals, where at most six.
+    pub decimals: Option<u32>,
+}
+
 /// Encoded sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoded {
     /// `[patients, steps, features]`, row-major; 0 beyond a patient's length.
     pub values: Vec<f64>,
-    /// Steps of each patient.
+    /// Steps of each sequence.
     pub lengths: Vec<usize>,
-    /// Steps of the longest patient.
+    /// Steps of the longest sequence.
     pub steps: usize,
     /// Features of a row.
     pub features: usize,
@@ -75,37 +93,39 @@ impl Encoder {
     /// Fits to `table` and encodes it; `path` is for messages.
     ///
     /// # Errors
-    /// The first thing in the table that does not fit the schema, with its
-    /// place and the mend.
+    /// Everything in the table that does not fit the schema, with the places and
+    /// the mends.
     pub fn fit(schema: &Schema, table: &DataFrame, path: &Path) -> Result<(Self, Encoded)> {
-        let typed = check(table, schema, path)?;
-        let gridded = grid(&typed, schema, path)?;
+        let mut typed = check(table, schema, path)?;
+        let gridded = grid(&typed, path)?;
         let mut columns = Vec::with_capacity(schema.columns.len());
-        for (column, &integer) in schema.columns.iter().zip(&typed.integers) {
-            columns.push(fit_column(column, &gridded, integer, path)?);
+        let mut problems = Vec::new();
+        for (n, column) in typed.schema.columns.iter_mut().enumerate() {
+            match fit_column(column, &gridded, typed.integers[n], typed.sources[n], path) {
+                Ok(fitted) => columns.push(fitted),
+                Err(problem) => problems.push(problem),
+            }
         }
+        Error::all(problems)?;
         let longest = gridded.lengths.iter().copied().max().unwrap_or(0);
         let mut lengths = vec![0; longest + 1];
         for &length in &gridded.lengths {
             lengths[length] += 1;
         }
-        let Typed { integer_time, .. } = typed;
-        let encoder = Self { schema: schema.clone(), columns, integer_time, lengths };
+        let encoder = Self { schema: typed.schema, columns, time: typed.time, lengths };
         let encoded = encoder.encode_grid(&gridded)?;
         Ok((encoder, encoded))
     }
 
     /// Numeric features, which lead every row.
     pub fn numeric_features(&self) -> usize {
-        self.schema.columns.iter().filter(|column| column.kind == Kind::Numeric).count()
+        let is_numeric = |column: &&FittedColumn| matches!(column.kind, FittedKind::Numeric { .. });
+        self.columns.iter().filter(is_numeric).count()
     }
 
     /// The widths of the one-hot blocks that follow.
     pub fn blocks(&self) -> Vec<usize> {
-        let levels = self.columns.iter().filter_map(|column| match column.kind {
-            FittedKind::Discrete { levels } => Some(levels),
-            FittedKind::Numeric { .. } => None,
-        });
+        let levels = self.columns.iter().filter_map(FittedColumn::width);
         let measured = self.schema.columns.iter().filter(|column| column.measured).map(|_| 2);
         levels.chain(measured).collect()
     }
@@ -122,14 +142,14 @@ impl Encoder {
         let values: Vec<usize> = self
             .columns
             .iter()
-            .map(|column| match column.kind {
-                FittedKind::Numeric { .. } => {
+            .map(|column| match column.width() {
+                None => {
                     numeric += 1;
                     numeric - 1
                 }
-                FittedKind::Discrete { levels } => {
-                    discrete += levels;
-                    discrete - levels
+                Some(width) => {
+                    discrete += width;
+                    discrete - width
                 }
             })
             .collect();
@@ -167,6 +187,7 @@ impl Encoder {
                     FittedKind::Numeric { transform, .. } => {
                         values[row + at] = transform.encode(cell);
                     }
+                    FittedKind::Binned { bins, .. } => values[row + at + bins.bin(cell)] = 1.,
                     FittedKind::Discrete { .. } => values[row + at + cell as usize] = 1.,
                 }
             }
@@ -182,10 +203,23 @@ impl Encoder {
     }
 }
 
+impl FittedColumn {
+    /// The width of its one-hot block; `None` for a single number.
+    fn width(&self) -> Option<usize> {
+        match &self.kind {
+            FittedKind::Numeric { .. } => None,
+            FittedKind::Binned { bins, .. } => Some(bins.count()),
+            FittedKind::Discrete { levels } => Some(*levels),
+        }
+    }
+}
+
+/// Fits a column, and writes what is found of its bins to the schema's `column`.
 fn fit_column(
-    column: &Column,
+    column: &mut Column,
     gridded: &Gridded,
     integer: bool,
+    source: SourceType,
     path: &Path,
 ) -> Result<FittedColumn> {
     let cells = gridded.frame.column(&column.name)?.f64()?;
@@ -203,27 +237,31 @@ fn fit_column(
         }
         // The first of the commonest.
         let mode = (0..levels).rev().max_by_key(|&level| counts[level]).unwrap_or(0);
-        return Ok(FittedColumn { kind: FittedKind::Discrete { levels }, fill: mode as f64 });
+        let kind = FittedKind::Discrete { levels };
+        return Ok(FittedColumn { kind, fill: mode as f64, source });
+    }
+    let fill = quantile(&observed, 0.5);
+    let is_mean = column.aggregate == Aggregate::Mean;
+    let values = ValueGrid {
+        integer: integer && !is_mean,
+        decimals: if is_mean { None } else { decimals(&observed) },
+    };
+    if let Some(bins) = &mut column.bins {
+        let fitted = FittedBins::fit(bins, &observed);
+        (bins.edges, bins.quantiles) = (fitted.edges().to_vec(), None);
+        let kind = FittedKind::Binned { bins: fitted, values };
+        return Ok(FittedColumn { kind, fill, source });
     }
     let shift = column.shift.unwrap_or(0.);
-    let transform = FittedTransform::fit(column.transform.unwrap_or_default(), shift, &observed)
+    let transform = column.transform.unwrap_or_default();
+    let transform = FittedTransform::fit(transform, shift, column.margin, &observed)
         .map_err(|value| {
             let problem = format!(
-                "the transform is not defined at {value}; choose \"identity\", or a greater shift"
+                "the transform is not defined at {value}; choose \"identity\" or \"quantile\", or a greater shift"
             );
             Error::column(path, &column.name, problem)
         })?;
-    let half = observed.len() / 2;
-    let fill = match observed.len() % 2 {
-        0 => 0.5 * (observed[half - 1] + observed[half]),
-        _ => observed[half],
-    };
-    let decimals = match column.aggregate {
-        crate::Aggregate::Mean => None,
-        _ => decimals(&observed),
-    };
-    let integer = integer && column.aggregate != crate::Aggregate::Mean;
-    Ok(FittedColumn { kind: FittedKind::Numeric { transform, integer, decimals }, fill })
+    Ok(FittedColumn { kind: FittedKind::Numeric { transform, values }, fill, source })
 }
 
 /// The fewest decimals, up to six, that write every value exactly.

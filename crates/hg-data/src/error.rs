@@ -55,6 +55,14 @@ pub enum Error {
         /// What is wrong and the mend.
         problem: String,
     },
+    /// Several things are wrong.
+    #[error("{}{}", lines(problems), and_more(*more))]
+    Many {
+        /// The first of them.
+        problems: Vec<Error>,
+        /// How many more there are.
+        more: usize,
+    },
     /// Encoded values of another shape than the encoder's.
     #[error("encoded values: expected {expected}, got {got}")]
     Shape {
@@ -68,7 +76,29 @@ pub enum Error {
     Polars(#[from] polars::error::PolarsError),
 }
 
+/// Problems that are shown; the rest is counted.
+const SHOWN: usize = 20;
+
+fn lines(problems: &[Error]) -> String {
+    problems.iter().map(Error::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!("\n… and {more} more") }
+}
+
 impl Error {
+    /// All of `problems` in one; nothing where there are none.
+    pub(crate) fn all(mut problems: Vec<Self>) -> Result<()> {
+        let more = problems.len().saturating_sub(SHOWN);
+        problems.truncate(SHOWN);
+        match problems.len() {
+            0 => Ok(()),
+            1 => Err(problems.remove(0)),
+            _ => Err(Self::Many { problems, more }),
+        }
+    }
+
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), problem: problem.into() }
     }

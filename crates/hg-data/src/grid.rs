@@ -1,7 +1,7 @@
 //! From rows at any time to one row per grid step, ordered by patient and step.
 
 use crate::typed::{PATIENT, TIME, Typed};
-use crate::{Aggregate, Error, Result, Schema, ShortPatients};
+use crate::{Aggregate, Carry, Error, Result, Schema, ShortPatients};
 use polars::prelude::*;
 use std::path::Path;
 
@@ -13,15 +13,16 @@ pub(crate) struct Gridded {
     /// One f64 column per schema column, ordered by patient and step, nulls
     /// where nothing was measured.
     pub(crate) frame: DataFrame,
-    /// Steps of each patient.
+    /// Steps of each sequence: of each patient, or of a patient's windows.
     pub(crate) lengths: Vec<usize>,
     /// Patients that were too short and left out.
     pub(crate) dropped: usize,
 }
 
 /// Puts a checked table on the schema's grid; `path` is for messages.
-pub(crate) fn grid(typed: &Typed, schema: &Schema, path: &Path) -> Result<Gridded> {
-    refuse_duplicates(typed, schema, path)?;
+pub(crate) fn grid(typed: &Typed, path: &Path) -> Result<Gridded> {
+    refuse_duplicates(typed, path)?;
+    let schema = &typed.schema;
     let stepped = typed
         .frame
         .clone()
@@ -50,7 +51,7 @@ pub(crate) fn grid(typed: &Typed, schema: &Schema, path: &Path) -> Result<Gridde
                 .collect::<Vec<_>>(),
         )
         .collect()?;
-    let (skeleton, lengths, dropped) = skeleton(&observed, typed, schema, path)?;
+    let (skeleton, lengths, dropped) = skeleton(&observed, typed, path)?;
     let keys = [col(PATIENT), col(STEP)];
     let mut join = JoinArgs::new(JoinType::Left);
     join.maintain_order = MaintainOrderJoin::Left;
@@ -64,7 +65,8 @@ fn step_of_row(step: f64) -> PolarsResult<Expr> {
     Ok((since_first / lit(step) + lit(0.5)).floor())
 }
 
-fn refuse_duplicates(typed: &Typed, schema: &Schema, path: &Path) -> Result<()> {
+fn refuse_duplicates(typed: &Typed, path: &Path) -> Result<()> {
+    let mut problems = Vec::new();
     let patients = typed.frame.column(PATIENT)?.u32()?;
     let times = typed.frame.column(TIME)?.f64()?;
     let mut first_row = std::collections::HashMap::new();
@@ -77,17 +79,16 @@ fn refuse_duplicates(typed: &Typed, schema: &Schema, path: &Path) -> Result<()> 
                 typed.patients[patient as usize],
                 before + 1
             );
-            return Err(Error::cell(path, row + 1, &schema.time.column, problem));
+            problems.push(Error::cell(path, row + 1, &typed.schema.time.column, problem));
         }
     }
-    Ok(())
+    Error::all(problems)
 }
 
 /// Every (patient, step) up to each patient's last observed step.
 fn skeleton(
     observed: &DataFrame,
     typed: &Typed,
-    schema: &Schema,
     path: &Path,
 ) -> Result<(DataFrame, Vec<usize>, usize)> {
     let mut all_lengths = vec![0usize; typed.patients.len()];
@@ -100,30 +101,38 @@ fn skeleton(
         }
     }
     let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
-    let shortest = schema.sequence.min_length;
+    let sequence = &typed.schema.sequence;
+    let (shortest, mut dropped, mut problems) = (sequence.min_length, 0, Vec::new());
     for (patient, &length) in all_lengths.iter().enumerate() {
         if length < shortest {
-            if schema.sequence.short_patients == ShortPatients::Drop {
-                continue;
+            dropped += 1;
+            if sequence.short_patients == ShortPatients::Refuse {
+                let problem = format!(
+                    "has {length} of the {shortest} steps that sequence.min_length asks for; \
+                     lower it, or set sequence.short_patients = \"drop\""
+                );
+                let (path, patient) = (path.to_owned(), typed.patients[patient].clone());
+                problems.push(Error::Patient { path, patient, problem });
             }
-            let problem = format!(
-                "has {length} of the {shortest} steps that sequence.min_length asks for; \
-                 lower it, or set sequence.short_patients = \"drop\""
-            );
-            let (path, patient) = (path.to_owned(), typed.patients[patient].clone());
-            return Err(Error::Patient { path, patient, problem });
+            continue;
         }
-        lengths.push(length);
-        patients.extend(std::iter::repeat_n(patient as u32, length));
-        steps.extend((0..length).map(|step| step as f64));
+        let window = sequence.window.unwrap_or(length);
+        for start in (0..length).step_by(window) {
+            let length = window.min(length - start);
+            if length >= shortest {
+                lengths.push(length);
+                patients.extend(std::iter::repeat_n(patient as u32, length));
+                steps.extend((start..start + length).map(|step| step as f64));
+            }
+        }
     }
+    Error::all(problems)?;
     if lengths.is_empty() {
         let problem = format!(
             "no patient has the {shortest} steps that sequence.min_length asks for; lower it"
         );
         return Err(Error::file(path, problem));
     }
-    let dropped = all_lengths.len() - lengths.len();
     let columns = vec![
         Series::new(PATIENT.into(), patients).into_column(),
         Series::new(STEP.into(), steps).into_column(),
@@ -131,16 +140,20 @@ fn skeleton(
     Ok((DataFrame::new(columns[0].len(), columns)?, lengths, dropped))
 }
 
-/// Fills gaps forwards, then backwards, within each patient.
+/// Fills gaps from the same patient's other steps, as each column asks.
 pub(crate) fn fill_within_patients(gridded: &Gridded, schema: &Schema) -> Result<DataFrame> {
     let fills: Vec<Expr> = schema
         .columns
         .iter()
+        .filter(|column| column.carry != Carry::None)
         .map(|column| {
-            col(column.name.as_str())
-                .fill_null_with_strategy(FillNullStrategy::Forward(None))
-                .fill_null_with_strategy(FillNullStrategy::Backward(None))
-                .over([col(PATIENT)])
+            let carried =
+                col(column.name.as_str()).fill_null_with_strategy(FillNullStrategy::Forward(None));
+            let filled = match column.carry {
+                Carry::Both => carried.fill_null_with_strategy(FillNullStrategy::Backward(None)),
+                Carry::Forward | Carry::None => carried,
+            };
+            filled.over([col(PATIENT)])
         })
         .collect::<PolarsResult<_>>()?;
     Ok(gridded.frame.clone().lazy().with_columns(fills).collect()?)

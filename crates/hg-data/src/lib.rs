@@ -1,31 +1,38 @@
 //! From a clinical table to encoded sequences and back.
 //!
 //! A [`Schema`] (TOML) says which column is the patient, which the time, and
-//! what every other column is. [`read_table`] reads CSV or Parquet,
-//! [`Encoder::fit`] turns the table into sequences
+//! what every other column is; [`infer`] proposes one for a table.
+//! [`Schema::read`] reads CSV, Parquet or Arrow IPC, [`Encoder::fit`] turns the table into sequences
 //! `[patients, steps, features]` with values in [0, 1], and
 //! [`Encoder::decode`] turns such sequences into a table with the original
 //! names, levels, types and number of decimals.
 //!
 //! This crate knows nothing about neural networks.
 
+mod bins;
 mod decode;
 mod encode;
 mod error;
 mod grid;
+mod landmarks;
 mod observe;
 mod schema;
+pub mod simulate;
+mod source;
 mod table;
 mod transform;
 mod typed;
 
-pub use encode::{Encoded, Encoder, FittedColumn, FittedKind};
+pub use bins::FittedBins;
+pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
 pub use error::{Error, Result};
 pub use observe::Observed;
 pub use schema::{
-    Aggregate, Censored, Column, Kind, Patient, Schema, Sequence, ShortPatients, Time, Transform,
+    Aggregate, Bins, Carry, Censored, Column, DecodeBins, Kind, Patient, Rare, Schema, Sequence,
+    ShortPatients, Time, Transform, infer, json_schema,
 };
-pub use table::{fingerprint, read_table, write_atomically, write_table};
+pub use source::{SourceType, TimeSource};
+pub use table::{fingerprint, write_atomically, write_simulated, write_table};
 pub use transform::FittedTransform;
 
 pub use polars::prelude::DataFrame;

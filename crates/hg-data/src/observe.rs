@@ -22,7 +22,7 @@ impl Observed {
     /// # Errors
     /// The first thing in the table that does not fit the schema.
     pub fn new(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Self> {
-        let gridded = grid(&check(table, schema, path)?, schema, path)?;
+        let gridded = grid(&check(table, schema, path)?, path)?;
         let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
         let columns: Vec<Vec<Option<f64>>> =
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;

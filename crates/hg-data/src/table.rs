@@ -1,6 +1,7 @@
-//! Tables in and out: CSV and Parquet.
+//! Tables in and out: CSV, Parquet and Arrow IPC.
 
-use crate::{Error, Result};
+use crate::{Error, Result, Schema};
+use encoding_rs::Encoding;
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 enum Format {
     Csv,
     Parquet,
+    Ipc,
 }
 
 impl Format {
@@ -19,25 +21,40 @@ impl Format {
         match extension.to_ascii_lowercase().as_str() {
             "csv" => Ok(Self::Csv),
             "parquet" | "pq" => Ok(Self::Parquet),
-            _ => Err(Error::file(path, "unknown kind of table; name it .csv or .parquet")),
+            "arrow" | "ipc" | "feather" => Ok(Self::Ipc),
+            _ => {
+                let problem = "unknown kind of table; name it .csv, .parquet or .arrow";
+                Err(Error::file(path, problem))
+            }
         }
     }
 }
 
-/// Reads a CSV or Parquet table, by the ending of its name. Columns of a CSV
-/// come as text, so that the schema alone decides what they are.
-///
-/// # Errors
-/// [`Error::File`] when the file is missing, empty or no such table.
-pub fn read_table(path: &Path) -> Result<DataFrame> {
+impl Schema {
+    /// Reads a CSV, Parquet or Arrow IPC table, by the ending of its name. Columns of
+    /// a CSV come as text, so that the schema alone decides what they are.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file is missing, empty or no such table.
+    pub fn read(&self, path: &Path) -> Result<DataFrame> {
+        let encoding = self.encoding.as_ref().and_then(|name| Encoding::for_label(name.as_bytes()));
+        read_table(path, encoding, self.separator.unwrap_or(',') as u8)
+    }
+}
+
+/// Reads a table, a CSV with this encoding (UTF-8 if none is given) and separator.
+pub(crate) fn read_table(
+    path: &Path,
+    encoding: Option<&'static Encoding>,
+    separator: u8,
+) -> Result<DataFrame> {
+    let no = |what: &str, e: PolarsError| Error::file(path, format!("is no {what} file: {e}"));
     let table = match Format::of(path)? {
-        Format::Csv => read_csv(path)?,
+        Format::Csv => parse_csv(path, read_csv_text(path, encoding)?, separator)?,
         Format::Parquet => {
-            let file = open(path)?;
-            ParquetReader::new(file)
-                .finish()
-                .map_err(|e| Error::file(path, format!("is no Parquet file: {e}")))?
+            ParquetReader::new(open(path)?).finish().map_err(|e| no("Parquet", e))?
         }
+        Format::Ipc => IpcReader::new(open(path)?).finish().map_err(|e| no("Arrow IPC", e))?,
     };
     if table.height() == 0 {
         return Err(Error::file(path, "has no rows; the table needs at least one"));
@@ -49,7 +66,13 @@ fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| Error::file(path, format!("cannot open the table: {e}")))
 }
 
-fn read_csv(path: &Path) -> Result<DataFrame> {
+/// Whether the file is a CSV by its name.
+pub(crate) fn is_csv(path: &Path) -> Result<bool> {
+    Ok(Format::of(path)? == Format::Csv)
+}
+
+/// The text of a CSV, as UTF-8.
+pub(crate) fn read_csv_text(path: &Path, encoding: Option<&'static Encoding>) -> Result<String> {
     let bytes = std::fs::read(path)
         .map_err(|e| Error::file(path, format!("cannot open the table: {e}")))?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -60,18 +83,46 @@ fn read_csv(path: &Path) -> Result<DataFrame> {
         let line = line_of(at);
         return Err(Error::file(path, format!("is no CSV: line {line} holds a NUL byte")));
     }
-    if let Err(e) = std::str::from_utf8(&bytes) {
-        let line = line_of(e.valid_up_to());
-        return Err(Error::file(path, format!("line {line} is not UTF-8; save the file as UTF-8")));
+    if let Some(encoding) = encoding {
+        let (text, used, failed) = encoding.decode(&bytes);
+        if failed {
+            let problem = format!("is not {}; mend `encoding` in the schema", used.name());
+            return Err(Error::file(path, problem));
+        }
+        return Ok(text.into_owned());
     }
-    let options = CsvReadOptions::default().with_has_header(true).with_infer_schema_length(Some(0));
-    CsvReader::new(std::io::Cursor::new(bytes))
+    String::from_utf8(bytes).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count();
+        let problem = format!(
+            "line {line} is not UTF-8; save the file as UTF-8, or set encoding = \"windows-1252\" in the schema"
+        );
+        Error::file(path, problem)
+    })
+}
+
+/// The separator that the header line holds most of; a comma if it holds none.
+pub(crate) fn csv_separator(text: &str) -> u8 {
+    let header = text.lines().next().unwrap_or_default();
+    let count = |separator: &u8| header.bytes().filter(|b| b == separator).count();
+    let candidates = [b'|', b'\t', b';', b','];
+    candidates.into_iter().max_by_key(count).unwrap_or(b',')
+}
+
+fn parse_csv(path: &Path, text: String, separator: u8) -> Result<DataFrame> {
+    let options = CsvReadOptions::default()
+        .with_has_header(true)
+        .with_infer_schema_length(Some(0))
+        .with_parse_options(CsvParseOptions::default().with_separator(separator));
+    CsvReader::new(std::io::Cursor::new(text.into_bytes()))
         .with_options(options)
         .finish()
         .map_err(|e| Error::file(path, format!("is no CSV: {e}")))
 }
 
-/// Writes a table as CSV or Parquet, by the ending of its name, to a temporary
+/// Writes a table as CSV, Parquet or Arrow IPC, by the ending of its name, to a temporary
 /// name first.
 ///
 /// # Errors
@@ -82,9 +133,61 @@ pub fn write_table(table: &mut DataFrame, path: &Path) -> Result<()> {
         let written = match format {
             Format::Csv => CsvWriter::new(file).finish(table),
             Format::Parquet => ParquetWriter::new(file).finish(table).map(|_| ()),
+            Format::Ipc => IpcWriter::new(file).finish(table),
         };
         written.map_err(|e| Error::file(path, format!("cannot write the table: {e}")))
     })
+}
+
+/// Writes a table that comes in parts, by the ending of its name, to a temporary
+/// name first; a Parquet file is marked as simulated. At least one part must come.
+///
+/// # Errors
+/// What a part reports, and [`Error::File`] when the file cannot be written.
+pub fn write_simulated(
+    parts: impl Iterator<Item = Result<DataFrame>>,
+    path: &Path,
+) -> Result<usize> {
+    let format = Format::of(path)?;
+    let mut parts = parts.peekable();
+    let columns = match parts.peek() {
+        Some(Ok(first)) => first.schema().clone(),
+        // The first part's error is reported below.
+        _ => SchemaRef::default(),
+    };
+    let failed = |e: PolarsError| Error::file(path, format!("cannot write the table: {e}"));
+    let mut rows = 0;
+    let mut each = |write: &mut dyn FnMut(&DataFrame) -> PolarsResult<()>| -> Result<()> {
+        for part in &mut parts {
+            let part = part?;
+            rows += part.height();
+            write(&part).map_err(failed)?;
+        }
+        Ok(())
+    };
+    write_atomically(path, |file| -> Result<()> {
+        match format {
+            Format::Csv => {
+                let mut writer = CsvWriter::new(file).batched(&columns).map_err(failed)?;
+                each(&mut |part| writer.write_batch(part))?;
+                writer.finish().map_err(failed)
+            }
+            Format::Parquet => {
+                let mark = vec![("simulated".to_owned(), "true".to_owned())];
+                let mut writer = ParquetWriter::new(file)
+                    .with_key_value_metadata(Some(KeyValueMetadata::from_static(mark)))
+                    .batched(&columns)
+                    .map_err(failed)?;
+                each(&mut |part| writer.write_batch(part))?;
+                writer.finish().map(|_| ()).map_err(failed)
+            }
+            Format::Ipc => {
+                let problem = "simulated cohorts come part by part; name it .parquet or .csv";
+                Err(Error::file(path, problem))
+            }
+        }
+    })?;
+    Ok(rows)
 }
 
 /// Lets `write` fill a temporary file beside `path` and renames it when it is

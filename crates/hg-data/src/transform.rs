@@ -5,11 +5,19 @@
 //! ```text
 //! y = (x^λ − 1)/λ  (λ ≠ 0),  log x  (λ = 0);   λ maximises (λ−1) Σ log x − n/2 · log var(y)
 //! ```
+//!
+//! Quantile → normal, over m landmarks q (the values at m equally spaced quantiles):
+//!
+//! ```text
+//! y = Φ⁻¹((p (m−1) + ½)/m),   p = where x stands among the landmarks, in [0, 1]
+//! ```
 
 use crate::Transform;
+use crate::landmarks::Landmarks;
 use argmin::core::{CostFunction, Executor, State};
 use argmin::solver::brent::BrentOpt;
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, Normal};
 
 /// A transform with its parameters, then min–max to [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,20 +27,24 @@ pub struct FittedTransform {
     shift: f64,
     /// λ of Box–Cox; 0 elsewhere.
     lambda: f64,
-    /// The least observed value, transformed.
+    /// Of the quantile transform; none elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    landmarks: Option<Landmarks>,
+    /// The least observed value, transformed, less the margin.
     low: f64,
-    /// The greatest observed value, transformed.
+    /// The greatest observed value, transformed, and the margin.
     high: f64,
 }
 
 impl FittedTransform {
-    /// Fits to observed values (finite; at least one).
+    /// Fits to observed values (finite, ascending; at least one). `margin` widens
+    /// the range on both sides, as a share of it.
     ///
     /// # Errors
     /// The offending value, when the transform is not defined there.
-    pub fn fit(transform: Transform, shift: f64, values: &[f64]) -> Result<Self, f64> {
+    pub fn fit(transform: Transform, shift: f64, margin: f64, values: &[f64]) -> Result<Self, f64> {
         let defined = |x: f64| match transform {
-            Transform::Identity => true,
+            Transform::Identity | Transform::Quantile => true,
             Transform::Log1p => x > -1.,
             Transform::BoxCox => x + shift > 0.,
         };
@@ -45,11 +57,13 @@ impl FittedTransform {
             }
             _ => 0.,
         };
-        let mut fitted = Self { transform, shift, lambda, low: 0., high: 1. };
-        let transformed = values.iter().map(|&x| fitted.forward(x));
-        let (low, high) =
-            transformed.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), y| (l.min(y), h.max(y)));
-        (fitted.low, fitted.high) = (low, high);
+        let landmarks = (transform == Transform::Quantile).then(|| Landmarks::of(values));
+        let mut fitted = Self { transform, shift, lambda, landmarks, low: 0., high: 1. };
+        // Every transform is monotone.
+        let low = fitted.forward(values[0]);
+        let high = fitted.forward(values[values.len() - 1]);
+        let margin = margin * (high - low);
+        (fitted.low, fitted.high) = (low - margin, high + margin);
         Ok(fitted)
     }
 
@@ -67,13 +81,17 @@ impl FittedTransform {
         }
     }
 
-    /// [0, 1] → a value within the observed range.
+    /// [0, 1] → a value within the observed range and its margins.
     pub fn decode(&self, unit: f64) -> f64 {
         let y = self.low + unit.clamp(0., 1.) * (self.high - self.low);
         match self.transform {
             Transform::Identity => y,
             Transform::Log1p => y.exp_m1(),
             Transform::BoxCox => box_cox_inverse(y, self.lambda) - self.shift,
+            Transform::Quantile => self.landmarks.as_ref().map_or(y, |landmarks| {
+                let m = landmarks.count() as f64;
+                landmarks.value((Normal::standard().cdf(y) * m - 0.5) / (m - 1.))
+            }),
         }
     }
 
@@ -82,6 +100,10 @@ impl FittedTransform {
             Transform::Identity => x,
             Transform::Log1p => x.ln_1p(),
             Transform::BoxCox => box_cox(x + self.shift, self.lambda),
+            Transform::Quantile => self.landmarks.as_ref().map_or(x, |landmarks| {
+                let m = landmarks.count() as f64;
+                Normal::standard().inverse_cdf((landmarks.position(x) * (m - 1.) + 0.5) / m)
+            }),
         }
     }
 }
@@ -132,14 +154,14 @@ mod tests {
     fn box_cox_of_powers_of_two_is_the_logarithm() {
         // Symmetric on the log scale, so the likelihood peaks at λ = 0.
         let values: Vec<f64> = (-6..=6).map(|k| 2f64.powi(k)).collect();
-        let fitted = FittedTransform::fit(Transform::BoxCox, 0., &values).expect("fits");
+        let fitted = FittedTransform::fit(Transform::BoxCox, 0., 0., &values).expect("fits");
         assert!(fitted.lambda().expect("box-cox").abs() < 1e-6, "{fitted:?}");
     }
 
     #[test]
     fn a_value_outside_the_domain_is_named() {
-        assert_eq!(FittedTransform::fit(Transform::Log1p, 0., &[1., -2.]), Err(-2.));
-        assert_eq!(FittedTransform::fit(Transform::BoxCox, 0.5, &[-0.5]), Err(-0.5));
+        assert_eq!(FittedTransform::fit(Transform::Log1p, 0., 0., &[-2., 1.]), Err(-2.));
+        assert_eq!(FittedTransform::fit(Transform::BoxCox, 0.5, 0., &[-0.5]), Err(-0.5));
     }
 
     proptest! {
@@ -147,10 +169,14 @@ mod tests {
         fn decode_undoes_encode(
             values in prop::collection::vec(0f64..5000., 1..60),
             shift in 0.001f64..2.,
+            margin in 0f64..0.5,
         ) {
-            let kinds = [Transform::Identity, Transform::Log1p, Transform::BoxCox];
+            let mut values = values;
+            values.sort_by(f64::total_cmp);
+            let kinds =
+                [Transform::Identity, Transform::Log1p, Transform::BoxCox, Transform::Quantile];
             for kind in kinds {
-                let fitted = FittedTransform::fit(kind, shift, &values).expect("defined on x ≥ 0");
+                let fitted = FittedTransform::fit(kind, shift, margin, &values).expect("defined on x ≥ 0");
                 for &x in &values {
                     let unit = fitted.encode(x);
                     prop_assert!((0. ..=1. + 1e-12).contains(&unit));

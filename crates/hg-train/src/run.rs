@@ -13,7 +13,7 @@ use crate::checkpoint;
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, StepMetrics, TrainConfig, Trainer, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, read_table, write_atomically};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, write_atomically};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator};
 use rand::RngExt;
@@ -71,7 +71,7 @@ impl Run {
             return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
         }
         let schema = Schema::load(schema_path)?;
-        let (encoder, encoded) = Encoder::fit(&schema, &read_table(data)?, data)?;
+        let (encoder, encoded) = Encoder::fit(&schema, &schema.read(data)?, data)?;
         let manifest = RunManifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data: absolute(data)?,
@@ -134,12 +134,18 @@ impl Run {
     pub fn real(&self) -> Result<Encoded> {
         self.check_data()?;
         let data = &self.manifest.data;
-        Ok(Encoder::fit(&self.encoder.schema, &read_table(data)?, data)?.1)
+        let schema = &self.encoder.schema;
+        Ok(Encoder::fit(schema, &schema.read(data)?, data)?.1)
     }
 
     /// The synthetic cohort as CSV.
     pub fn synthetic_csv(&self) -> PathBuf {
         self.folder.join("synthetic.csv")
+    }
+
+    /// The synthetic cohort as Parquet.
+    pub fn synthetic_parquet(&self) -> PathBuf {
+        self.folder.join("synthetic.parquet")
     }
 
     /// The folder.
@@ -272,5 +278,5 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
         let rows = engine.generate(generator.parameters(), &lengths, &noise)?;
         values.extend(rows.into_iter().map(f64::from));
     }
-    Ok(encoder.decode(&values, &lengths, steps)?)
+    Ok(encoder.decode(&values, &lengths, steps, seed)?)
 }

@@ -37,7 +37,7 @@ pub struct StepMetrics {
 /// use hg_train::{TrainConfig, Trainer, layout_of};
 /// let path = std::path::Path::new("data/pbc/pbcseq.csv");
 /// let schema = hg_data::Schema::load("data-schemas/pbc.toml".as_ref())?;
-/// let table = hg_data::read_table(path)?;
+/// let table = schema.read(path)?;
 /// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &table, path)?;
 /// let config = TrainConfig { iterations: 10, ..Default::default() };
 /// let mut trainer = Trainer::new(&config, &layout_of(&encoder), &encoded)?;

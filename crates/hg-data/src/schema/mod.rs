@@ -1,12 +1,17 @@
 //! The schema: what a table's columns are, in TOML.
 
+mod check;
+mod infer;
+
 use crate::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::path::Path;
 
+pub use infer::infer;
+
 /// A table's description. Unknown keys are refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     /// A short name of the cohort.
@@ -22,14 +27,20 @@ pub struct Schema {
     #[serde(default)]
     pub sequence: Sequence,
     /// Texts that stand for a missing value, besides the empty cell.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// CSV only: the file's encoding, as `windows-1252`; UTF-8 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// CSV only: the character between cells; a comma if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
     /// Every other column that is modelled; the table may have more.
     pub columns: Vec<Column>,
 }
 
 /// The column that tells patients apart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Patient {
     /// Its name.
@@ -37,7 +48,7 @@ pub struct Patient {
 }
 
 /// The column that orders a patient's rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
     /// Its name.
@@ -45,21 +56,31 @@ pub struct Time {
     /// Its unit, for people.
     #[serde(default)]
     pub unit: String,
-    /// The width of the regular grid, in the column's own unit. A row belongs
-    /// to the nearest grid point, counted from the patient's first row.
+    /// The width of the regular grid, in the column's own unit, which is days
+    /// where the column holds dates. A row belongs to the nearest grid point,
+    /// counted from the patient's first row.
     pub step: f64,
+    /// How dates are written in a text column, as `%Y-%m-%d` or
+    /// `%d.%m.%Y %H:%M` (the letters of C's strftime). Synthetic dates start at
+    /// 1 January 2000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 /// How long sequences are, in grid steps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sequence {
     /// The shortest patient that is taken.
     #[serde(default = "one")]
     pub min_length: usize,
     /// Longer patients are cut after this many steps.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
+    /// Cut each patient into sequences of so many steps; a last piece shorter
+    /// than `min_length` is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
     /// What happens to patients shorter than `min_length`.
     #[serde(default)]
     pub short_patients: ShortPatients,
@@ -67,7 +88,12 @@ pub struct Sequence {
 
 impl Default for Sequence {
     fn default() -> Self {
-        Self { min_length: 1, max_length: None, short_patients: ShortPatients::default() }
+        Self {
+            min_length: 1,
+            max_length: None,
+            window: None,
+            short_patients: ShortPatients::default(),
+        }
     }
 }
 
@@ -76,7 +102,7 @@ fn one() -> usize {
 }
 
 /// What happens to patients shorter than the schema wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShortPatients {
     /// The table is refused.
@@ -87,7 +113,7 @@ pub enum ShortPatients {
 }
 
 /// A modelled column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
     /// Its name in the table.
@@ -104,26 +130,119 @@ pub struct Column {
     /// positive numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<f64>,
-    /// Categorical and binary only: the levels, in order; texts or numbers.
+    /// Numeric only: widens the range that synthetic values may take by this
+    /// share of the observed range (after the transform) on both sides.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub margin: f64,
+    /// Numeric only: model the value's bin, not the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bins: Option<Bins>,
+    /// Categorical and binary only: the levels, in order; texts or numbers. If
+    /// none are given, those of the table are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Level>")]
     pub levels: Vec<toml::Value>,
+    /// Categorical only: pools levels that are too rare to learn, or to share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rare: Option<Rare>,
     /// Numeric only: a text that stands for «more than», as `> 89`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub censored: Option<Censored>,
+    /// Numeric only: the character that groups digits, as in `12,500`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<char>,
     /// The column is constant within a patient.
-    #[serde(default, rename = "static")]
+    #[serde(default, rename = "static", skip_serializing_if = "is_false")]
     pub is_static: bool,
     /// Model whether the value was measured, and leave synthetic cells empty
     /// where it was not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub measured: bool,
     /// Which of several values in one grid step counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub aggregate: Aggregate,
+    /// How a missing value is filled from the patient's other steps.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub carry: Carry,
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.
+}
+
+fn is_false(x: &bool) -> bool {
+    !x
+}
+
+fn is_default<T: Default + PartialEq>(x: &T) -> bool {
+    *x == T::default()
+}
+
+/// A level in the JSON Schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes `Column::levels` to schemars, which reads the variants")]
+enum Level {
+    Text(String),
+    Number(f64),
+    Truth(bool),
+}
+
+/// Bins of a numeric column: either `edges` or `quantiles`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bins {
+    /// Inner edges, ascending; bin k holds edge k−1 ≤ x < edge k.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<f64>,
+    /// So many bins of equal share, as 10 for deciles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<usize>,
+    /// What a synthetic cell shows.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub decode: DecodeBins,
+    /// The bins' names for `decode = "label"`; intervals if not given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+}
+
+/// What a synthetic cell of a binned column shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecodeBins {
+    /// A value drawn from the distribution of the real values within the bin.
+    #[default]
+    Draw,
+    /// The bin's label.
+    Label,
+}
+
+/// Pools rare levels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rare {
+    /// Levels with a smaller share of the table's rows are pooled.
+    pub below: f64,
+    /// The level that they become.
+    pub into: String,
+}
+
+/// How a missing value is filled from the patient's other steps. What is still
+/// missing then becomes the cohort's median or commonest level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carry {
+    /// From the last step measured before, else from the first after.
+    #[default]
+    Both,
+    /// From the last step measured before.
+    Forward,
+    /// Not at all.
+    None,
 }
 
 /// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Real numbers.
@@ -135,7 +254,7 @@ pub enum Kind {
 }
 
 /// How a numeric column is made roughly normal before it is scaled to [0, 1].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transform {
     /// As it is.
@@ -145,10 +264,12 @@ pub enum Transform {
     Log1p,
     /// Box–Cox of x + shift with λ of maximum likelihood.
     BoxCox,
+    /// The value's quantile in the table as that of a normal law, within ±5.2.
+    Quantile,
 }
 
 /// A text that stands for a number at the end of the scale.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Censored {
     /// The text, as `> 89`.
@@ -159,7 +280,7 @@ pub struct Censored {
 }
 
 /// Which of several values in one grid step counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aggregate {
     /// The last one measured.
@@ -192,80 +313,22 @@ impl Schema {
             let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
             Error::Schema { path: path.to_owned(), line, problem: e.message().to_owned() }
         })?;
-        let problems = schema.problems();
-        if problems.is_empty() {
-            return Ok(schema);
-        }
-        Err(Error::Schema { path: path.to_owned(), line: None, problem: problems.join("; ") })
-    }
-
-    /// Everything that is wrong with it beyond its grammar.
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if !(self.time.step.is_finite() && self.time.step > 0.) {
-            problems.push(format!("time.step is {}, it must be above 0", self.time.step));
-        }
-        if self.sequence.min_length == 0 {
-            problems.push("sequence.min_length is 0, it must be at least 1".into());
-        }
-        if self.sequence.max_length.is_some_and(|max| max < self.sequence.min_length) {
-            problems.push("sequence.max_length is below sequence.min_length".into());
-        }
-        if self.columns.is_empty() {
-            problems.push("there is no [[columns]] entry; add one for each column to model".into());
-        }
-        let mut seen = HashSet::from([self.patient.column.as_str()]);
-        if !seen.insert(&self.time.column) {
-            problems.push(format!("«{}» is both patient and time", self.time.column));
-        }
-        for column in &self.columns {
-            let name = &column.name;
-            if !seen.insert(name) {
-                problems.push(format!("column «{name}» is named twice; remove one entry"));
-            }
-            problems.extend(column.problems().into_iter().map(|p| format!("column «{name}»: {p}")));
-        }
-        problems
+        Error::all(check::problems(&schema, text, path))?;
+        Ok(schema)
     }
 }
 
-impl Column {
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let levels = self.level_names();
-        let distinct: HashSet<_> = levels.iter().collect();
-        if distinct.len() < levels.len() {
-            problems.push("a level is named twice".into());
-        }
-        match self.kind {
-            Kind::Numeric if !levels.is_empty() => {
-                problems.push("a numeric column has no levels; remove them".into());
-            }
-            Kind::Categorical if levels.len() < 2 => {
-                problems.push("a categorical column needs at least two levels".into());
-            }
-            Kind::Binary if levels.len() != 2 => {
-                problems.push("a binary column needs exactly two levels".into());
-            }
-            _ => {}
-        }
-        if self.shift.is_some() && self.transform != Some(Transform::BoxCox) {
-            problems.push("shift goes with transform = \"box-cox\"; remove it".into());
-        }
-        if self.kind != Kind::Numeric {
-            if self.transform.is_some() {
-                problems.push("only numeric columns have a transform; remove it".into());
-            }
-            if self.censored.is_some() {
-                problems.push("only numeric columns can be censored".into());
-            }
-            if self.aggregate != Aggregate::Last {
-                problems.push("levels have no mean or sum; use aggregate = \"last\"".into());
-            }
-        }
-        problems
-    }
+/// The JSON Schema of the TOML, with which editors complete and check it.
+///
+/// # Panics
+/// Never: the schema's own description is JSON.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(Schema);
+    // Invariant: a JSON value always serialises.
+    serde_json::to_string_pretty(&schema).expect("JSON") + "\n"
+}
 
+impl Column {
     /// The levels as texts.
     pub fn level_names(&self) -> Vec<String> {
         let name = |level: &toml::Value| match level {

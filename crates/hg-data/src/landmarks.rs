@@ -1,0 +1,78 @@
+//! A distribution by its values at equally spaced quantiles.
+
+use serde::{Deserialize, Serialize};
+
+/// Values that each landmark stands for at least, so that a saved model does not
+/// hold the private values one by one.
+const VALUES_PER_LANDMARK: usize = 10;
+/// Landmarks at most.
+const MOST: usize = 1000;
+
+/// The values at `m` equally spaced quantiles, the least and the greatest among them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Landmarks(Vec<f64>);
+
+impl Landmarks {
+    /// Of ascending values, at least one.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let count = (values.len() / VALUES_PER_LANDMARK).clamp(2, MOST);
+        let at = |n: usize| quantile(values, n as f64 / (count - 1) as f64);
+        Self((0..count).map(at).collect())
+    }
+
+    /// How many, at least 2.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Where `x` stands, in [0, 1]; in the middle of equal landmarks, but at 0 and
+    /// 1 for the least and the greatest value.
+    pub(crate) fn position(&self, x: f64) -> f64 {
+        let (values, last) = (&self.0, self.0.len() - 1);
+        if x <= values[0] {
+            return 0.;
+        }
+        if x >= values[last] {
+            return 1.;
+        }
+        let below = values.partition_point(|&value| value < x);
+        let above = values.partition_point(|&value| value <= x);
+        let position = if below < above {
+            0.5 * (below + above - 1) as f64
+        } else {
+            let (low, high) = (values[below - 1], values[below]);
+            (below - 1) as f64 + (x - low) / (high - low)
+        };
+        position / last as f64
+    }
+
+    /// The value at a position; positions beyond [0, 1] are at its ends.
+    pub(crate) fn value(&self, position: f64) -> f64 {
+        quantile(&self.0, position.clamp(0., 1.))
+    }
+}
+
+/// The quantile `share` of ascending values, linear between neighbours (numpy's
+/// default).
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
+    let at = share * (values.len() - 1) as f64;
+    let below = at.floor() as usize;
+    let above = (below + 1).min(values.len() - 1);
+    values[below] + (at - below as f64) * (values[above] - values[below])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_leads_back_to_its_value() {
+        let values: Vec<f64> = (0..300).map(|n| f64::from(n / 3).powi(2)).collect();
+        let landmarks = Landmarks::of(&values);
+        assert_eq!(landmarks.count(), 30);
+        for x in values {
+            let back = landmarks.value(landmarks.position(x));
+            assert!((back - x).abs() < 1e-9 * x.max(1.), "{x} {back}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What is wrong with a schema beyond its grammar, with the lines.
+
+use super::{Aggregate, Column, Kind, Schema, Transform};
+use crate::Error;
+use std::collections::HashSet;
+use std::path::Path;
+use toml::de::{DeTable, DeValue};
+
+/// Everything that is wrong with `schema`, which was read from `text`.
+pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
+    let lines = Lines::new(text);
+    let mut found = Vec::new();
+    let mut say = |line: Option<usize>, problem: String| {
+        found.push(Error::Schema { path: path.to_owned(), line, problem });
+    };
+    let (time, sequence) = (&schema.time, &schema.sequence);
+    if !(time.step.is_finite() && time.step > 0.) {
+        let problem = format!("time.step is {}, it must be above 0", time.step);
+        say(lines.of_key("time", "step"), problem);
+    }
+    if let Some(format) = &time.format
+        && !crate::source::is_format(format)
+    {
+        let problem = format!("time.format «{format}» is no format of dates, as %Y-%m-%d is");
+        say(lines.of_key("time", "format"), problem);
+    }
+    if sequence.min_length == 0 {
+        let line = lines.of_key("sequence", "min_length");
+        say(line, "sequence.min_length is 0, it must be at least 1".into());
+    }
+    for (name, longest) in [("max_length", sequence.max_length), ("window", sequence.window)] {
+        if longest.is_some_and(|longest| longest < sequence.min_length.max(1)) {
+            let problem = format!("sequence.{name} is below sequence.min_length; raise it");
+            say(lines.of_key("sequence", name), problem);
+        }
+    }
+    if let Some(encoding) = &schema.encoding
+        && encoding_rs::Encoding::for_label(encoding.as_bytes()).is_none()
+    {
+        let problem = format!(
+            "encoding «{encoding}» is unknown; use «utf-8», «windows-1252» or another name of the WHATWG"
+        );
+        say(lines.of_top("encoding"), problem);
+    }
+    if schema.separator.is_some_and(|c| !c.is_ascii() || "\"\r\n".contains(c)) {
+        let problem = "separator must be one ASCII character, as \",\", \";\" or \"\\t\"".into();
+        say(lines.of_top("separator"), problem);
+    }
+    if schema.columns.is_empty() {
+        say(None, "there is no [[columns]] entry; add one for each column to model".into());
+    }
+    let mut seen = HashSet::from([schema.patient.column.as_str()]);
+    if !seen.insert(&time.column) {
+        let problem = format!("«{}» is both patient and time; name two columns", time.column);
+        say(lines.of_key("time", "column"), problem);
+    }
+    for (n, column) in schema.columns.iter().enumerate() {
+        let name = &column.name;
+        if name.is_empty() {
+            say(lines.of_column(n, "name"), "a column has an empty name; name it".into());
+        }
+        if !seen.insert(name) {
+            let problem = format!("column «{name}» is named twice; remove one entry");
+            say(lines.of_column(n, "name"), problem);
+        }
+        for (key, problem) in of_column(column) {
+            say(lines.of_column(n, key), format!("column «{name}»: {problem}"));
+        }
+    }
+    found
+}
+
+/// (key, problem)
+fn of_column(column: &Column) -> Vec<(&'static str, String)> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    let levels = column.level_names();
+    let distinct: HashSet<_> = levels.iter().collect();
+    if distinct.len() < levels.len() {
+        found.push(("levels", "a level is named twice; remove one".into()));
+    }
+    match column.kind {
+        Kind::Numeric if !levels.is_empty() => {
+            found.push(("levels", "a numeric column has no levels; remove them".into()));
+        }
+        Kind::Binary if !levels.is_empty() && levels.len() != 2 => {
+            found.push(("levels", "a binary column needs exactly two levels".into()));
+        }
+        _ => {}
+    }
+    if column.shift.is_some() && column.transform != Some(Transform::BoxCox) {
+        found.push(("shift", "shift goes with transform = \"box-cox\"; remove it".into()));
+    }
+    if !(0. ..=10.).contains(&column.margin) {
+        found.push(("margin", format!("margin is {}, it must be from 0 to 10", column.margin)));
+    }
+    if let Some(bins) = &column.bins {
+        if bins.edges.is_empty() == bins.quantiles.is_none() {
+            found.push(("bins", "bins need either edges or quantiles".into()));
+        }
+        if bins.edges.iter().any(|edge| !edge.is_finite())
+            || bins.edges.windows(2).any(|pair| pair[0] >= pair[1])
+        {
+            found.push(("bins", "edges must be finite and ascend".into()));
+        }
+        if bins.quantiles.is_some_and(|n| !(2..=1000).contains(&n)) {
+            found.push(("bins", "quantiles must be from 2 to 1000".into()));
+        }
+        let count = bins.quantiles.unwrap_or(bins.edges.len() + 1);
+        if !bins.labels.is_empty() && bins.labels.len() != count {
+            let problem = format!("{count} bins need {count} labels, not {}", bins.labels.len());
+            found.push(("bins", problem));
+        }
+        if column.transform.is_some() || column.margin != 0. {
+            found.push(("bins", "a binned column has no transform and no margin".into()));
+        }
+    }
+    if let Some(rare) = &column.rare
+        && !(rare.below > 0. && rare.below < 1.)
+    {
+        found.push(("rare", format!("rare.below is {}, it must be between 0 and 1", rare.below)));
+    }
+    if column.kind != Kind::Categorical && column.rare.is_some() {
+        found.push(("rare", "only categorical columns pool rare levels; remove it".into()));
+    }
+    if column.kind != Kind::Numeric {
+        let numeric_only = [
+            ("transform", column.transform.is_some()),
+            ("bins", column.bins.is_some()),
+            ("margin", column.margin != 0.),
+            ("censored", column.censored.is_some()),
+            ("thousands", column.thousands.is_some()),
+        ];
+        for (key, _) in numeric_only.into_iter().filter(|(_, given)| *given) {
+            found.push((key, format!("only numeric columns have {key}; remove it")));
+        }
+        if column.aggregate != Aggregate::Last {
+            let problem = "levels have no mean or sum; use aggregate = \"last\"";
+            found.push(("aggregate", problem.into()));
+        }
+    }
+    found
+}
+
+/// Where things stand in the TOML.
+struct Lines<'a> {
+    text: &'a str,
+    /// `None` for a text that cannot be parsed, which has no lines to give.
+    root: Option<DeTable<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, root: DeTable::parse(text).ok().map(toml::Spanned::into_inner) }
+    }
+
+    fn line(&self, at: usize) -> usize {
+        1 + self.text[..at].matches('\n').count()
+    }
+
+    fn key(&self, table: &DeTable<'_>, key: &str) -> Option<usize> {
+        table.get_key_value(key).map(|(key, _)| self.line(key.span().start))
+    }
+
+    fn of_top(&self, key: &str) -> Option<usize> {
+        self.key(self.root.as_ref()?, key)
+    }
+
+    fn of_key(&self, table: &str, key: &str) -> Option<usize> {
+        let table = self.root.as_ref()?.get(table)?.get_ref().as_table()?;
+        self.key(table, key)
+    }
+
+    /// The line of a column's key, or of its head where the key is not given.
+    fn of_column(&self, n: usize, key: &str) -> Option<usize> {
+        let DeValue::Array(columns) = self.root.as_ref()?.get("columns")?.get_ref() else {
+            return None;
+        };
+        let column = columns.get(n)?;
+        let table = column.get_ref().as_table()?;
+        Some(self.key(table, key).unwrap_or_else(|| self.line(column.span().start)))
+    }
+}

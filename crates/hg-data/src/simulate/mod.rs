@@ -1,0 +1,7 @@
+//! Simulated cohorts, whose true distribution is known.
+
+mod cohort;
+mod model;
+
+pub use cohort::{COLUMNS, Cohort, Simulation};
+pub use model::{Dynamics, Efficacy, State, advance};
