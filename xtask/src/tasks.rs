@@ -8,7 +8,14 @@ use std::process::Command;
 pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// What makes the committed golden values.
-const FIXTURE_PACKAGES: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"];
+const FIXTURE_PACKAGES: [&str; 6] = [
+    "torch==2.15.0",
+    "numpy==2.4.6",
+    "safetensors==0.8.0",
+    "scipy==1.17.1",
+    "pandas==3.1.1",
+    "scikit-learn==1.9.1",
+];
 
 pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
     // The whole workspace selects the features, so that this build and the
@@ -63,17 +70,19 @@ pub(crate) fn fixtures(folder: &Path) -> Result<()> {
     let python = venv(folder, &FIXTURE_PACKAGES)?;
     // PyTorch's values first, then the weights that Rust saves from them, then
     // PyTorch's verdict on those.
-    let script = || {
+    let script = |name: &str| {
         let mut script = Command::new(&python);
-        script.current_dir(WORKSPACE).args(["tests/golden/make_goldens.py", "tests/golden"]);
+        script.current_dir(WORKSPACE).args([&format!("tests/golden/{name}"), "tests/golden"]);
         script
     };
-    execute(script())?;
+    execute(script("encode_goldens.py"))?;
+    execute(script("hiv_model.py"))?;
+    execute(script("make_goldens.py"))?;
     let mut save = cargo();
     save.args(["test", "--release", "--workspace", "--test", "goldens", "saved_weights"]);
     save.env("HG_WRITE_GOLDENS", "1");
     execute(save)?;
-    execute(script())
+    execute(script("make_goldens.py"))
 }
 
 /// Where cargo puts what it builds.
