@@ -7,8 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use support::{hg, repository};
 
-const SCHEMA: &str = r#"
-name = "small"
+const SCHEMA: &str = r#"name = "small"
 [patient]
 column = "id"
 [time]
@@ -25,17 +24,312 @@ levels = ["f", "m"]
 
 const TABLE: &str = "id,day,x,sex\n1,0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m\n";
 
-struct Case {
-    what: &'static str,
-    table: String,
-    schema: String,
-    /// Every part must be in the message.
-    says: &'static [&'static str],
-}
+/// What is wrong; (from, to) in the table and in the schema, or (nothing, all of it); the
+/// message.
+type Case = (&'static str, [&'static str; 2], [&'static str; 2], &'static str);
 
-fn case(what: &'static str, table: &str, schema: &str, says: &'static [&'static str]) -> Case {
-    Case { what, table: table.into(), schema: schema.into(), says }
-}
+const NONE: [&str; 2] = ["", ""];
+
+/// TABLE and SCHEMA stand for the files.
+const CASES: [Case; 46] = [
+    (
+        "a missing column",
+        ["x", "y"],
+        NONE,
+        "TABLE, column «x»: the table has no such column; it has: id, day, y, sex. Mend the schema or the header",
+    ),
+    (
+        "two missing columns",
+        ["x,sex", "y,z"],
+        NONE,
+        "TABLE, column «x»: the table has no such column; it has: id, day, y, z. Mend the schema or the header\nTABLE, column «sex»: the table has no such column; it has: id, day, y, z. Mend the schema or the header",
+    ),
+    (
+        "an unknown level",
+        ["f", "w"],
+        NONE,
+        "TABLE, row 1, column «sex»: «w» is not among the levels f, m; mend the cell or add the level to the schema",
+    ),
+    (
+        "no number",
+        ["3.5", "high"],
+        NONE,
+        "TABLE, row 2, column «x»: «high» is not a number; mend the cell, or list «high» under `missing` in the schema",
+    ),
+    (
+        "a column twice in the header",
+        ["sex", "x"],
+        NONE,
+        "TABLE, column «x»: the header names it twice; rename one",
+    ),
+    (
+        "a row too short",
+        ["3.5,f", "3.5"],
+        NONE,
+        "TABLE: row 2 has 3 cells, the header has 4; mend it (quote cells that hold a «,»)",
+    ),
+    (
+        "no patient left",
+        NONE,
+        [
+            "step = 1.0\n[[columns]]",
+            "step = 1.0\n[sequence]\nmin_length = 3\nshort_patients = \"drop\"\n[[columns]]",
+        ],
+        "TABLE: no patient has the 3 steps that sequence.min_length asks for; lower it",
+    ),
+    (
+        "Box–Cox of −2",
+        ["2.5", "-2"],
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\ntransform = \"box-cox\"\n[[columns]]",
+        ],
+        "TABLE, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\", or a greater shift",
+    ),
+    (
+        "NaN",
+        ["1.0", "NaN"],
+        NONE,
+        "TABLE, row 3, column «x»: «NaN» is not finite; empty the cell, or list «NaN» under `missing` in the schema",
+    ),
+    (
+        "infinite",
+        ["4.0", "-inf"],
+        NONE,
+        "TABLE, row 4, column «x»: «-inf» is not finite; empty the cell, or list «-inf» under `missing` in the schema",
+    ),
+    (
+        "grouped digits",
+        ["3.5", "\"1,250\""],
+        NONE,
+        "TABLE, row 2, column «x»: «1,250» is not a number; if the comma groups digits, set thousands = \",\" for the column",
+    ),
+    (
+        "a bound",
+        ["3.5", "> 89"],
+        NONE,
+        "TABLE, row 2, column «x»: «> 89» is not a number; set censored = { text = \"> 89\", value = … } for the column",
+    ),
+    (
+        "a time twice",
+        ["1,1", "1,0"],
+        NONE,
+        "TABLE, row 2, column «day»: patient «1» has time 0 twice (row 1 too); remove or merge one of the rows",
+    ),
+    (
+        "a missing id",
+        ["f\n2", "f\n"],
+        NONE,
+        "TABLE, row 3, column «id»: the patient is missing; fill the cell or remove the row",
+    ),
+    (
+        "a missing time",
+        ["2,0", "2,"],
+        NONE,
+        "TABLE, row 3, column «day»: the time is missing; fill the cell or remove the row",
+    ),
+    (
+        "a time that is no number",
+        ["2,0", "2,May"],
+        NONE,
+        "TABLE, row 3, column «day»: «May» is not a number; mend the cell, or list «May» under `missing` in the schema",
+    ),
+    (
+        "several at once",
+        ["2.5,f", "high,w"],
+        NONE,
+        "TABLE, row 1, column «x»: «high» is not a number; mend the cell, or list «high» under `missing` in the schema\nTABLE, row 1, column «sex»: «w» is not among the levels f, m; mend the cell or add the level to the schema",
+    ),
+    (
+        "an empty file",
+        ["id,day,x,sex\n1,0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m\n", ""],
+        NONE,
+        "TABLE: is empty; a CSV needs a header line and rows",
+    ),
+    (
+        "a header alone",
+        ["1,0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m\n", ""],
+        NONE,
+        "TABLE: has no rows; the table needs at least one",
+    ),
+    (
+        "a NUL byte",
+        ["id,day,x,sex\n1,0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m\n", "\u{0}PNG\u{0}"],
+        NONE,
+        "TABLE: is no CSV: line 1 holds a NUL byte",
+    ),
+    (
+        "a row too long",
+        ["3.5,f", "3.5,f,9"],
+        NONE,
+        "TABLE: row 2 has 5 cells, the header has 4; mend it (quote cells that hold a «,»)",
+    ),
+    (
+        "not UTF-8",
+        ["f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m", "fü"],
+        NONE,
+        "TABLE: line 2 is not UTF-8; save the file as UTF-8, or set encoding = \"windows-1252\" in the schema",
+    ),
+    (
+        "a patient too short",
+        NONE,
+        ["step = 1.0\n[[columns]]", "step = 1.0\n[sequence]\nmin_length = 3\n[[columns]]"],
+        "TABLE, patient «1»: has 2 of the 3 steps that sequence.min_length asks for; lower it, or set sequence.short_patients = \"drop\"\nTABLE, patient «2»: has 2 of the 3 steps that sequence.min_length asks for; lower it, or set sequence.short_patients = \"drop\"",
+    ),
+    (
+        "nothing measured",
+        ["2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0", ",f\n1,1,,f\n2,0,,m\n2,1,"],
+        NONE,
+        "TABLE, column «x»: nothing was measured within the sequences' length; remove the column",
+    ),
+    (
+        "a logarithm of −2",
+        ["2.5", "-2"],
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\ntransform = \"log1p\"\n[[columns]]",
+        ],
+        "TABLE, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\"",
+    ),
+    (
+        "three levels for two",
+        ["4.0,m", "4.0,d"],
+        ["levels = [\"f\", \"m\"]\n", ""],
+        "TABLE, column «sex»: a binary column has two levels, this one has 3; use kind = \"categorical\", or name its levels",
+    ),
+    (
+        "a date in another form",
+        ["0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m", "1 May,2,f"],
+        ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"%Y-%m-%d\"\n[[columns]]"],
+        "TABLE, row 1, column «day»: «1 May» is no date of the form «%Y-%m-%d»; mend the cell, or time.format in the schema",
+    ),
+    (
+        "an unknown key",
+        NONE,
+        ["step = 1.0\n[[columns]]", "step = 1.0\nstpe = 2\n[[columns]]"],
+        "SCHEMA, line 7: unknown field `stpe`, expected one of `column`, `unit`, `step`, `format`",
+    ),
+    (
+        "an unknown kind",
+        NONE,
+        ["kind = \"numeric\"", "kind = \"number\""],
+        "SCHEMA, line 9: unknown variant `number`, expected one of `numeric`, `categorical`, `binary`",
+    ),
+    (
+        "an unknown transform",
+        NONE,
+        ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\ntransform = \"log\"\n[[columns]]"],
+        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `box-cox`, `quantile`",
+    ),
+    (
+        "no TOML",
+        NONE,
+        ["name = \"small\"", "name = small"],
+        "SCHEMA, line 1: string values must be quoted, expected literal string",
+    ),
+    (
+        "no patient",
+        NONE,
+        ["[patient]\ncolumn = \"id\"\n[time]", "[time]"],
+        "SCHEMA, line 1: missing field `patient`",
+    ),
+    (
+        "a step of 0",
+        NONE,
+        ["step = 1.0", "step = 0.0"],
+        "SCHEMA, line 6: time.step is 0, it must be above 0",
+    ),
+    (
+        "a min_length of 0",
+        NONE,
+        ["step = 1.0\n[[columns]]", "step = 1.0\n[sequence]\nmin_length = 0\n[[columns]]"],
+        "SCHEMA, line 8: sequence.min_length is 0, it must be at least 1",
+    ),
+    (
+        "a max_length below min_length",
+        NONE,
+        [
+            "step = 1.0\n[[columns]]",
+            "step = 1.0\n[sequence]\nmin_length = 5\nmax_length = 3\n[[columns]]",
+        ],
+        "SCHEMA, line 9: sequence.max_length is below sequence.min_length; raise it",
+    ),
+    (
+        "a column twice",
+        NONE,
+        ["name = \"sex\"", "name = \"x\""],
+        "SCHEMA, line 11: column «x» is named twice; remove one entry",
+    ),
+    (
+        "patient and time the same",
+        NONE,
+        ["column = \"day\"", "column = \"id\""],
+        "SCHEMA, line 5: «id» is both patient and time; name two columns",
+    ),
+    (
+        "a level twice",
+        NONE,
+        ["levels = [\"f\", \"m\"]", "levels = [\"f\", \"f\"]"],
+        "SCHEMA, line 13: column «sex»: a level is named twice; remove one",
+    ),
+    (
+        "levels of numbers",
+        NONE,
+        ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\nlevels = [1, 2]\n[[columns]]"],
+        "SCHEMA, line 10: column «x»: a numeric column has no levels; remove them",
+    ),
+    (
+        "a shift without Box–Cox",
+        NONE,
+        ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\nshift = 1.0\n[[columns]]"],
+        "SCHEMA, line 10: column «x»: shift goes with transform = \"box-cox\"; remove it",
+    ),
+    (
+        "edges that do not ascend",
+        NONE,
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\nbins = { edges = [2.0, 1.0] }\n[[columns]]",
+        ],
+        "SCHEMA, line 10: column «x»: edges must be finite and ascend",
+    ),
+    (
+        "bins without edges",
+        NONE,
+        ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\nbins = {}\n[[columns]]"],
+        "SCHEMA, line 10: column «x»: bins need either edges or quantiles",
+    ),
+    (
+        "a transform of levels",
+        NONE,
+        [
+            "kind = \"binary\"\nlevels = [\"f\", \"m\"]",
+            "kind = \"binary\"\ntransform = \"log1p\"\nlevels = [\"f\", \"m\"]",
+        ],
+        "SCHEMA, line 13: column «sex»: only numeric columns have transform; remove it",
+    ),
+    (
+        "a mean of levels",
+        NONE,
+        [
+            "kind = \"binary\"\nlevels = [\"f\", \"m\"]",
+            "kind = \"binary\"\naggregate = \"mean\"\nlevels = [\"f\", \"m\"]",
+        ],
+        "SCHEMA, line 13: column «sex»: levels have no mean or sum; use aggregate = \"last\"",
+    ),
+    (
+        "an unknown encoding",
+        NONE,
+        ["name = \"small\"\n[patient]", "name = \"small\"\nencoding = \"latin-15\"\n[patient]"],
+        "SCHEMA, line 2: encoding «latin-15» is unknown; use «utf-8», «windows-1252» or another name of the WHATWG",
+    ),
+    (
+        "a format of no date",
+        NONE,
+        ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"day\"\n[[columns]]"],
+        "SCHEMA, line 7: time.format «day» is no format of dates, as %Y-%m-%d is",
+    ),
+];
 
 fn train(data: &Path, schema: &Path, out: &Path) -> std::process::Output {
     let arguments: [&std::ffi::OsStr; 9] = [
@@ -63,46 +357,25 @@ fn refused(output: &std::process::Output, what: &str, says: &[&str]) {
 
 #[test]
 fn a_bad_table_or_schema_is_refused_with_its_place_and_leaves_nothing() {
-    let change = |from: &str, to: &str| TABLE.replacen(from, to, 1);
-    let cases = [
-        case("missing column", &TABLE.replace("x,", "y,"), SCHEMA, &["«x»", "no such column"]),
-        case("unknown level", &change("2.5,f", "2.5,w"), SCHEMA, &["row 1", "«sex»", "«w»", "add"]),
-        case("no number", &change("3.5", "high"), SCHEMA, &["row 2", "«x»", "not a number"]),
-        case(
-            "NaN",
-            &change("1.0", "NaN"),
-            SCHEMA,
-            &["row 3", "«x»", "not finite", "empty the cell"],
-        ),
-        case("infinite", &change("4.0", "-inf"), SCHEMA, &["row 4", "«x»", "not finite"]),
-        case("twice", &change("1,1,", "1,0,"), SCHEMA, &["row 2", "«day»", "twice", "row 1"]),
-        case("missing id", &change("\n2,0", "\n,0"), SCHEMA, &["row 3", "«id»", "missing"]),
-        case("empty file", "", SCHEMA, &["table.csv", "is empty"]),
-        case("header only", "id,day,x,sex\n", SCHEMA, &["table.csv", "no rows"]),
-        case("no CSV", "\u{0}PNG\u{0}", SCHEMA, &["table.csv", "no CSV", "line 1"]),
-        case(
-            "too short",
-            TABLE,
-            &SCHEMA.replace(
-                "[[columns]]\nname = \"x\"",
-                "[sequence]\nmin_length = 3\n[[columns]]\nname = \"x\"",
-            ),
-            &["patient «1»", "2 of the 3 steps", "short_patients"],
-        ),
-        case(
-            "unknown key",
-            TABLE,
-            &SCHEMA.replace("step = 1.0", "step = 1.0\nstpe = 2"),
-            &["schema.toml, line 8", "unknown field `stpe`"],
-        ),
-    ];
-    for Case { what, table, schema, says } in cases {
+    for (what, in_table, in_schema, says) in CASES {
         let folder = tempfile::tempdir().expect("a folder");
         let (data, toml) = (folder.path().join("table.csv"), folder.path().join("schema.toml"));
-        std::fs::write(&data, table).expect("writes");
-        std::fs::write(&toml, schema).expect("writes");
+        let edited = |text: &str, edit: [&str; 2]| match edit {
+            NONE => text.to_owned(),
+            ["", all] => all.to_owned(),
+            [from, to] => text.replacen(from, to, 1),
+        };
+        // Latin-1, in which «ü» is no UTF-8.
+        let bytes: Vec<u8> = edited(TABLE, in_table).chars().map(|c| c as u32 as u8).collect();
+        std::fs::write(&data, bytes).expect("writes");
+        std::fs::write(&toml, edited(SCHEMA, in_schema)).expect("writes");
         let out = folder.path().join("run");
-        refused(&train(&data, &toml, &out), what, says);
+        let output = train(&data, &toml, &out);
+        let message = String::from_utf8_lossy(&output.stderr)
+            .replace(&data.display().to_string(), "TABLE")
+            .replace(&toml.display().to_string(), "SCHEMA");
+        assert_eq!(message.trim_end(), format!("error: {says}"), "{what}");
+        assert_eq!(output.status.code(), Some(2), "{what}");
         assert!(!out.exists(), "{what}: half a run is left");
     }
 }

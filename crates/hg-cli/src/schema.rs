@@ -9,7 +9,7 @@ use std::path::Path;
 pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()> {
     let schema = Schema::load(path)?;
     let fitted = match table {
-        Some(table) => Some(Encoder::fit(&schema, &schema.read(table)?, table)?),
+        Some(table) => Some(Encoder::fit_file(&schema, table)?),
         None => None,
     };
     let columns = schema.columns.len();
@@ -44,7 +44,7 @@ pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let toml = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
     // A proposal that its own table does not fit helps nobody.
     let schema = Schema::parse(&toml, out)?;
-    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(table)?, table)?;
+    let (encoder, encoded) = Encoder::fit_file(&schema, table)?;
     if out.exists() {
         return Err(hg_data::Error::File {
             path: out.clone(),

@@ -18,7 +18,7 @@ impl Encoder {
     /// [`Error::Shape`] when `values` is not `lengths.len() × steps × features`.
     pub fn decode(
         &self,
-        values: &[f64],
+        values: &[f32],
         lengths: &[usize],
         steps: usize,
         seed: u64,
@@ -85,10 +85,10 @@ struct Row {
 impl FittedColumn {
     /// The value, or the position of the level, from a row that begins with
     /// this column's features; `position` is where in its bin a value lies.
-    fn decode(&self, features: &[f64], position: f64) -> f64 {
+    fn decode(&self, features: &[f32], position: f64) -> f64 {
         match &self.kind {
             FittedKind::Numeric { transform, values } => {
-                values.nearest(transform.decode(features[0]))
+                values.nearest(transform.decode(f64::from(features[0])))
             }
             FittedKind::Binned { bins, values } => {
                 let bin = greatest(&features[..bins.count()]);
@@ -102,7 +102,7 @@ impl FittedColumn {
 }
 
 /// The first of the greatest.
-fn greatest(features: &[f64]) -> usize {
+fn greatest(features: &[f32]) -> usize {
     let order = |&a: &usize, &b: &usize| features[a].total_cmp(&features[b]);
     (0..features.len()).rev().max_by(order).unwrap_or(0)
 }

@@ -6,10 +6,15 @@
 
 use crate::grid::{Gridded, fill_within_patients, grid};
 use crate::landmarks::quantile;
+use crate::levels::settled;
+use crate::sample::Sample;
 use crate::source::{SourceType, TimeSource};
 use crate::typed::check;
-use crate::{Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema};
-use polars::prelude::DataFrame;
+use crate::{
+    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema, Transform, Values,
+};
+use polars::prelude::{DataFrame, Float64Chunked};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -77,8 +82,8 @@ pub struct ValueGrid {
 /// Encoded sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoded {
-    /// `[patients, steps, features]`, row-major; 0 beyond a patient's length.
-    pub values: Vec<f64>,
+    /// `[sequences, steps, features]`, row-major; 0 beyond a sequence's length.
+    pub values: Values,
     /// Steps of each sequence.
     pub lengths: Vec<usize>,
     /// Steps of the longest sequence.
@@ -96,25 +101,23 @@ impl Encoder {
     /// Everything in the table that does not fit the schema, with the places and
     /// the mends.
     pub fn fit(schema: &Schema, table: &DataFrame, path: &Path) -> Result<(Self, Encoded)> {
-        let mut typed = check(table, schema, path)?;
-        let gridded = grid(&typed, path)?;
-        let mut columns = Vec::with_capacity(schema.columns.len());
-        let mut problems = Vec::new();
-        for (n, column) in typed.schema.columns.iter_mut().enumerate() {
-            match fit_column(column, &gridded, typed.integers[n], typed.sources[n], path) {
-                Ok(fitted) => columns.push(fitted),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        Error::all(problems)?;
-        let longest = gridded.lengths.iter().copied().max().unwrap_or(0);
-        let mut lengths = vec![0; longest + 1];
-        for &length in &gridded.lengths {
-            lengths[length] += 1;
-        }
-        let encoder = Self { schema: typed.schema, columns, time: typed.time, lengths };
-        let encoded = encoder.encode_grid(&gridded)?;
+        let schema = settled(schema, table, path)?;
+        let mut fit = Fit::new(&schema, path);
+        let gridded = fit.part(table, 0)?;
+        fit.add(&gridded)?;
+        let encoder = fit.finish()?;
+        let encoded = encoder.encode_one(gridded)?;
         Ok((encoder, encoded))
+    }
+
+    /// Encodes another table with what was fitted; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Encoder::fit`].
+    pub fn encode(&self, table: &DataFrame, path: &Path) -> Result<Encoded> {
+        let gridded = grid(check(table, &self.schema, path, 0)?, &self.schema, path)?;
+        refuse_nobody(&gridded.lengths, &self.schema, path)?;
+        self.encode_one(gridded)
     }
 
     /// Numeric features, which lead every row.
@@ -162,44 +165,168 @@ impl Encoder {
         values.into_iter().zip(flags.collect::<Vec<_>>()).collect()
     }
 
-    fn encode_grid(&self, gridded: &Gridded) -> Result<Encoded> {
-        let filled = fill_within_patients(gridded, &self.schema)?;
-        let steps = gridded.lengths.iter().copied().max().unwrap_or(0);
+    fn encode_one(&self, whole: Gridded) -> Result<Encoded> {
+        let steps = whole.lengths.iter().copied().max().unwrap_or(0);
         let features = self.features();
-        let mut values = vec![0f64; gridded.lengths.len() * steps * features];
-        // Where each row of the grid goes.
-        let rows: Vec<usize> = gridded
-            .lengths
+        let values = Values::fill(whole.lengths.len() * steps * features, |values| {
+            self.encode_part(&whole, steps, values)
+        })?;
+        let Gridded { lengths, dropped: dropped_patients, .. } = whole;
+        Ok(Encoded { values, lengths, steps, features, dropped_patients })
+    }
+
+    /// Encodes a part into `values` `[its sequences, steps, features]`, which are 0.
+    pub(crate) fn encode_part(
+        &self,
+        part: &Gridded,
+        steps: usize,
+        values: &mut [f32],
+    ) -> Result<()> {
+        let filled = fill_within_patients(part, &self.schema)?;
+        let features = self.features();
+        let (mut starts, mut row) = (Vec::with_capacity(part.lengths.len()), 0);
+        for &length in &part.lengths {
+            starts.push(row);
+            row += length;
+        }
+        let columns: Vec<ToEncode<'_>> = self
+            .schema
+            .columns
             .iter()
-            .enumerate()
-            .flat_map(|(patient, &length)| {
-                (0..length).map(move |step| (patient * steps + step) * features)
+            .zip(&self.columns)
+            .zip(self.places())
+            .map(|((column, fitted), (at, flag))| {
+                let cells = filled.column(&column.name)?.f64()?.rechunk().into_owned();
+                let observed = part.frame.column(&column.name)?.f64()?.rechunk().into_owned();
+                Ok(ToEncode { fitted, at, flag, cells, observed })
             })
-            .collect();
-        let places = self.places();
-        for ((column, fitted), (at, flag)) in
-            self.schema.columns.iter().zip(&self.columns).zip(places)
-        {
-            let cells = filled.column(&column.name)?.f64()?;
-            for (&row, cell) in rows.iter().zip(cells.iter()) {
-                let cell = cell.unwrap_or(fitted.fill);
-                match &fitted.kind {
-                    FittedKind::Numeric { transform, .. } => {
-                        values[row + at] = transform.encode(cell);
+            .collect::<Result<_>>()?;
+        // Some sequences at a time stay in the cache while every column writes to them.
+        let together = 64;
+        values
+            .par_chunks_mut(together * steps * features)
+            .zip(starts.par_chunks(together).zip(part.lengths.par_chunks(together)))
+            .for_each(|(values, (starts, lengths))| {
+                for column in &columns {
+                    let sequences = starts.iter().zip(lengths);
+                    for ((&start, &length), values) in
+                        sequences.zip(values.chunks_exact_mut(steps * features))
+                    {
+                        for (row, values) in
+                            (start..start + length).zip(values.chunks_exact_mut(features))
+                        {
+                            column.encode(row, values);
+                        }
                     }
-                    FittedKind::Binned { bins, .. } => values[row + at + bins.bin(cell)] = 1.,
-                    FittedKind::Discrete { .. } => values[row + at + cell as usize] = 1.,
                 }
+            });
+        Ok(())
+    }
+}
+
+/// Refuses a cohort in which every patient is too short.
+fn refuse_nobody(lengths: &[usize], schema: &Schema, path: &Path) -> Result<()> {
+    if !lengths.is_empty() {
+        return Ok(());
+    }
+    let shortest = schema.sequence.min_length;
+    let problem =
+        format!("no patient has the {shortest} steps that sequence.min_length asks for; lower it");
+    Err(Error::file(path, problem))
+}
+
+/// A column on its way into the rows.
+struct ToEncode<'a> {
+    fitted: &'a FittedColumn,
+    at: usize,
+    flag: Option<usize>,
+    cells: Float64Chunked,
+    observed: Float64Chunked,
+}
+
+impl ToEncode<'_> {
+    fn encode(&self, row: usize, values: &mut [f32]) {
+        let cell = self.cells.get(row).unwrap_or(self.fitted.fill);
+        match &self.fitted.kind {
+            FittedKind::Numeric { transform, .. } => {
+                values[self.at] = transform.encode(cell) as f32;
             }
-            if let Some(flag) = flag {
-                let observed = gridded.frame.column(&column.name)?.f64()?;
-                for (&row, cell) in rows.iter().zip(observed.iter()) {
-                    values[row + flag + usize::from(cell.is_some())] = 1.;
-                }
+            FittedKind::Binned { bins, .. } => values[self.at + bins.bin(cell)] = 1.,
+            FittedKind::Discrete { .. } => values[self.at + cell as usize] = 1.,
+        }
+        if let Some(flag) = self.flag {
+            values[flag + usize::from(self.observed.get(row).is_some())] = 1.;
+        }
+    }
+}
+
+/// A fit that sees the table part by part.
+pub(crate) struct Fit<'a> {
+    schema: &'a Schema,
+    path: &'a Path,
+    samples: Vec<Sample>,
+    integers: Vec<bool>,
+    sources: Vec<SourceType>,
+    time: Option<TimeSource>,
+    /// Steps of each sequence so far.
+    pub(crate) lengths: Vec<usize>,
+    pub(crate) dropped: usize,
+}
+
+impl<'a> Fit<'a> {
+    /// Nothing seen yet. The schema's levels are settled.
+    pub(crate) fn new(schema: &'a Schema, path: &'a Path) -> Self {
+        Self {
+            schema,
+            path,
+            samples: schema.columns.iter().map(|_| Sample::default()).collect(),
+            integers: vec![true; schema.columns.len()],
+            sources: Vec::new(),
+            time: None,
+            lengths: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    /// Checks a part and puts it on the grid.
+    pub(crate) fn part(&mut self, table: &DataFrame, first_row: usize) -> Result<Gridded> {
+        let typed = check(table, self.schema, self.path, first_row)?;
+        self.integers.iter_mut().zip(&typed.integers).for_each(|(all, here)| *all &= here);
+        self.sources.clone_from(&typed.sources);
+        // A part of whole numbers among others is one of numbers.
+        let is_mixed = self.time == Some(TimeSource::Real) && typed.time == TimeSource::Integer;
+        self.time = Some(if is_mixed { TimeSource::Real } else { typed.time });
+        grid(typed, self.schema, self.path)
+    }
+
+    /// Takes what a part shows.
+    pub(crate) fn add(&mut self, part: &Gridded) -> Result<()> {
+        self.lengths.extend(&part.lengths);
+        self.dropped += part.dropped;
+        self.schema.columns.par_iter().zip(&mut self.samples).try_for_each(|(column, sample)| {
+            sample.add(part.frame.column(&column.name)?.f64()?);
+            Ok(())
+        })
+    }
+
+    /// Fits every column.
+    pub(crate) fn finish(self) -> Result<Encoder> {
+        refuse_nobody(&self.lengths, self.schema, self.path)?;
+        let mut schema = self.schema.clone();
+        let (mut columns, mut problems) = (Vec::with_capacity(schema.columns.len()), Vec::new());
+        for (n, sample) in self.samples.into_iter().enumerate() {
+            let (column, source) = (&mut schema.columns[n], self.sources[n]);
+            match fit_column(column, sample.sorted(), self.integers[n], source, self.path) {
+                Ok(fitted) => columns.push(fitted),
+                Err(problem) => problems.push(problem),
             }
         }
-        let (lengths, dropped_patients) = (gridded.lengths.clone(), gridded.dropped);
-        Ok(Encoded { values, lengths, steps, features, dropped_patients })
+        Error::all(problems)?;
+        let longest = self.lengths.iter().copied().max().unwrap_or(0);
+        let mut lengths = vec![0; longest + 1];
+        self.lengths.iter().for_each(|&length| lengths[length] += 1);
+        let time = self.time.unwrap_or(TimeSource::Real);
+        Ok(Encoder { schema, columns, time, lengths })
     }
 }
 
@@ -214,21 +341,19 @@ impl FittedColumn {
     }
 }
 
-/// Fits a column, and writes what is found of its bins to the schema's `column`.
+/// Fits a column to its values, ascending, and writes what is found of its bins to the
+/// schema's `column`.
 fn fit_column(
     column: &mut Column,
-    gridded: &Gridded,
+    observed: Vec<f64>,
     integer: bool,
     source: SourceType,
     path: &Path,
 ) -> Result<FittedColumn> {
-    let cells = gridded.frame.column(&column.name)?.f64()?;
-    let mut observed: Vec<f64> = cells.iter().flatten().collect();
     if observed.is_empty() {
         let problem = "nothing was measured within the sequences' length; remove the column";
         return Err(Error::column(path, &column.name, problem));
     }
-    observed.sort_by(f64::total_cmp);
     if column.kind != Kind::Numeric {
         let levels = column.levels.len();
         let mut counts = vec![0usize; levels];
@@ -256,8 +381,12 @@ fn fit_column(
     let transform = column.transform.unwrap_or_default();
     let transform = FittedTransform::fit(transform, shift, column.margin, &observed)
         .map_err(|value| {
+            let or_shift = match column.transform {
+                Some(Transform::BoxCox) => ", or a greater shift",
+                _ => "",
+            };
             let problem = format!(
-                "the transform is not defined at {value}; choose \"identity\" or \"quantile\", or a greater shift"
+                "the transform is not defined at {value}; choose \"identity\" or \"quantile\"{or_shift}"
             );
             Error::column(path, &column.name, problem)
         })?;

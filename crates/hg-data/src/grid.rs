@@ -6,7 +6,10 @@ use polars::prelude::*;
 use std::path::Path;
 
 /// Working name of the grid step.
-const STEP: &str = "__step";
+pub(crate) const STEP: &str = "__step";
+
+/// Steps of a patient at most: more are a slip in the times.
+const MOST_STEPS: f64 = 100_000.;
 
 /// Rows on the regular grid.
 pub(crate) struct Gridded {
@@ -20,9 +23,12 @@ pub(crate) struct Gridded {
 }
 
 /// Puts a checked table on the schema's grid; `path` is for messages.
-pub(crate) fn grid(typed: &Typed, path: &Path) -> Result<Gridded> {
-    refuse_duplicates(typed, path)?;
-    let schema = &typed.schema;
+pub(crate) fn grid(typed: Typed, schema: &Schema, path: &Path) -> Result<Gridded> {
+    if let Some(lengths) = regular(&typed, schema)? {
+        return Ok(Gridded { frame: typed.frame, lengths, dropped: 0 });
+    }
+    let typed = &typed;
+    refuse_duplicates(typed, schema, path)?;
     let stepped = typed
         .frame
         .clone()
@@ -51,12 +57,43 @@ pub(crate) fn grid(typed: &Typed, path: &Path) -> Result<Gridded> {
                 .collect::<Vec<_>>(),
         )
         .collect()?;
-    let (skeleton, lengths, dropped) = skeleton(&observed, typed, path)?;
+    let (skeleton, lengths, dropped) = skeleton(&observed, typed, schema, path)?;
     let keys = [col(PATIENT), col(STEP)];
     let mut join = JoinArgs::new(JoinType::Left);
     join.maintain_order = MaintainOrderJoin::Left;
     let frame = skeleton.lazy().join(observed.lazy(), keys.clone(), keys, join).collect()?;
     Ok(Gridded { frame, lengths, dropped })
+}
+
+/// The lengths of a table that already is on the grid: patient after patient, step after
+/// step, none missing, and no patient to cut or refuse. Most large tables are.
+fn regular(typed: &Typed, schema: &Schema) -> Result<Option<Vec<usize>>> {
+    let patients = typed.frame.column(PATIENT)?.u32()?;
+    let times = typed.frame.column(TIME)?.f64()?;
+    let sequence = &schema.sequence;
+    let longest = sequence.max_length.unwrap_or(usize::MAX).min(MOST_STEPS as usize);
+    let mut lengths: Vec<usize> = Vec::new();
+    let (mut current, mut start, mut before) = (None, 0., f64::NEG_INFINITY);
+    for (patient, time) in patients.iter().zip(times.iter()) {
+        let (Some(patient), Some(time)) = (patient, time) else { return Ok(None) };
+        if current != Some(patient) {
+            if current.is_some_and(|current| patient < current) {
+                return Ok(None);
+            }
+            (current, start, before) = (Some(patient), time, f64::NEG_INFINITY);
+            lengths.push(0);
+        }
+        let Some(length) = lengths.last_mut() else { return Ok(None) };
+        let step = ((time - start) / schema.time.step + 0.5).floor();
+        if step != *length as f64 || time <= before {
+            return Ok(None);
+        }
+        *length += 1;
+        before = time;
+    }
+    let shortest = sequence.min_length;
+    let fits = lengths.iter().all(|length| (shortest..=longest).contains(length));
+    Ok((fits && sequence.window.is_none()).then_some(lengths))
 }
 
 /// The nearest grid step, counted from the patient's first row.
@@ -65,7 +102,7 @@ fn step_of_row(step: f64) -> PolarsResult<Expr> {
     Ok((since_first / lit(step) + lit(0.5)).floor())
 }
 
-fn refuse_duplicates(typed: &Typed, path: &Path) -> Result<()> {
+fn refuse_duplicates(typed: &Typed, schema: &Schema, path: &Path) -> Result<()> {
     let mut problems = Vec::new();
     let patients = typed.frame.column(PATIENT)?.u32()?;
     let times = typed.frame.column(TIME)?.f64()?;
@@ -77,9 +114,14 @@ fn refuse_duplicates(typed: &Typed, path: &Path) -> Result<()> {
             let problem = format!(
                 "patient «{}» has time {time} twice (row {} too); remove or merge one of the rows",
                 typed.patients[patient as usize],
-                before + 1
+                typed.first_row + before + 1
             );
-            problems.push(Error::cell(path, row + 1, &typed.schema.time.column, problem));
+            problems.push(Error::cell(
+                path,
+                typed.first_row + row + 1,
+                &schema.time.column,
+                problem,
+            ));
         }
     }
     Error::all(problems)
@@ -89,6 +131,7 @@ fn refuse_duplicates(typed: &Typed, path: &Path) -> Result<()> {
 fn skeleton(
     observed: &DataFrame,
     typed: &Typed,
+    schema: &Schema,
     path: &Path,
 ) -> Result<(DataFrame, Vec<usize>, usize)> {
     let mut all_lengths = vec![0usize; typed.patients.len()];
@@ -96,12 +139,20 @@ fn skeleton(
     let steps = observed.column(STEP)?.f64()?;
     for (patient, step) in patients.iter().zip(steps.iter()) {
         if let (Some(patient), Some(step)) = (patient, step) {
+            if step >= MOST_STEPS {
+                let problem = format!(
+                    "spans {step:e} steps of the grid; mend its times, raise time.step, or set \
+                     sequence.max_length"
+                );
+                let patient = typed.patients[patient as usize].clone();
+                return Err(Error::Patient { path: path.to_owned(), patient, problem });
+            }
             let length = &mut all_lengths[patient as usize];
             *length = (*length).max(step as usize + 1);
         }
     }
     let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
-    let sequence = &typed.schema.sequence;
+    let sequence = &schema.sequence;
     let (shortest, mut dropped, mut problems) = (sequence.min_length, 0, Vec::new());
     for (patient, &length) in all_lengths.iter().enumerate() {
         if length < shortest {
@@ -127,12 +178,6 @@ fn skeleton(
         }
     }
     Error::all(problems)?;
-    if lengths.is_empty() {
-        let problem = format!(
-            "no patient has the {shortest} steps that sequence.min_length asks for; lower it"
-        );
-        return Err(Error::file(path, problem));
-    }
     let columns = vec![
         Series::new(PATIENT.into(), patients).into_column(),
         Series::new(STEP.into(), steps).into_column(),
@@ -145,7 +190,10 @@ pub(crate) fn fill_within_patients(gridded: &Gridded, schema: &Schema) -> Result
     let fills: Vec<Expr> = schema
         .columns
         .iter()
-        .filter(|column| column.carry != Carry::None)
+        .filter(|column| {
+            let has_gaps = |cells: &polars::prelude::Column| cells.null_count() > 0;
+            column.carry != Carry::None && gridded.frame.column(&column.name).is_ok_and(has_gaps)
+        })
         .map(|column| {
             let carried =
                 col(column.name.as_str()).fill_null_with_strategy(FillNullStrategy::Forward(None));
@@ -156,5 +204,8 @@ pub(crate) fn fill_within_patients(gridded: &Gridded, schema: &Schema) -> Result
             filled.over([col(PATIENT)])
         })
         .collect::<PolarsResult<_>>()?;
+    if fills.is_empty() {
+        return Ok(gridded.frame.clone());
+    }
     Ok(gridded.frame.clone().lazy().with_columns(fills).collect()?)
 }

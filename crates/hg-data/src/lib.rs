@@ -15,13 +15,17 @@ mod encode;
 mod error;
 mod grid;
 mod landmarks;
+mod levels;
 mod observe;
+mod parts;
+mod sample;
 mod schema;
 pub mod simulate;
 mod source;
 mod table;
 mod transform;
 mod typed;
+mod values;
 
 pub use bins::FittedBins;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
@@ -34,5 +38,6 @@ pub use schema::{
 pub use source::{SourceType, TimeSource};
 pub use table::{fingerprint, write_atomically, write_simulated, write_table};
 pub use transform::FittedTransform;
+pub use values::Values;
 
 pub use polars::prelude::DataFrame;

@@ -1,6 +1,7 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
 use crate::grid::grid;
+use crate::levels::settled;
 use crate::typed::check;
 use crate::{Result, Schema};
 use polars::prelude::DataFrame;
@@ -22,7 +23,8 @@ impl Observed {
     /// # Errors
     /// The first thing in the table that does not fit the schema.
     pub fn new(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Self> {
-        let gridded = grid(&check(table, schema, path)?, path)?;
+        let schema = &settled(schema, table, path)?;
+        let gridded = grid(check(table, schema, path, 0)?, schema, path)?;
         let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
         let columns: Vec<Vec<Option<f64>>> =
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;

@@ -4,6 +4,7 @@ use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ impl Format {
 }
 
 impl Schema {
-    /// Reads a CSV, Parquet or Arrow IPC table, by the ending of its name. Columns of
+    /// Reads a CSV, Parquet or Arrow IPC table, by the ending of its name; `path` may
+    /// also be a folder of such files, or a pattern as `visits/*.csv`. Columns of
     /// a CSV come as text, so that the schema alone decides what they are.
     ///
     /// # Errors
@@ -42,12 +44,77 @@ impl Schema {
     }
 }
 
-/// Reads a table, a CSV with this encoding (UTF-8 if none is given) and separator.
+/// The files at `path`: itself, those of a folder, or those of a pattern.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let text = path.to_string_lossy();
+    let mut files: Vec<PathBuf> = if path.is_dir() {
+        let entries = std::fs::read_dir(path)
+            .map_err(|e| Error::file(path, format!("cannot list the folder: {e}")))?;
+        let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        files.filter(|file| Format::of(file).is_ok()).collect()
+    } else if !path.exists() && text.contains(['*', '?', '[']) {
+        let found = glob::glob(&text)
+            .map_err(|e| Error::file(path, format!("is no pattern of files: {e}")))?;
+        found.filter_map(std::result::Result::ok).collect()
+    } else {
+        return Ok(vec![path.to_owned()]);
+    };
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::file(path, "holds no table; .csv, .parquet and .arrow are tables"));
+    }
+    Ok(files)
+}
+
+/// Bytes of the files at `path`.
+pub(crate) fn total_bytes(path: &Path) -> Result<u64> {
+    let size = |file: PathBuf| {
+        let failed = |e| Error::file(&file, format!("cannot open the table: {e}"));
+        Ok(std::fs::metadata(&file).map_err(failed)?.len())
+    };
+    files(path)?.into_iter().map(size).sum()
+}
+
+/// A plan that reads one file, CSV columns as text.
+pub(crate) fn scan(schema: &Schema, file: &Path) -> Result<LazyFrame> {
+    let path = PlRefPath::from(&*file.to_string_lossy());
+    let failed = |e: PolarsError| Error::file(file, format!("cannot read the table: {e}"));
+    match Format::of(file)? {
+        Format::Csv => LazyCsvReader::new(path)
+            .with_infer_schema_length(Some(0))
+            .with_separator(schema.separator.unwrap_or(',') as u8)
+            .finish(),
+        Format::Parquet => LazyFrame::scan_parquet(path, ScanArgsParquet::default()),
+        Format::Ipc => {
+            LazyFrame::scan_ipc(path, IpcScanOptions::default(), UnifiedScanArgs::default())
+        }
+    }
+    .map_err(failed)
+}
+
+/// Reads the files at `path` as one table, a CSV with this encoding (UTF-8 if none is
+/// given) and separator.
 pub(crate) fn read_table(
     path: &Path,
     encoding: Option<&'static Encoding>,
     separator: u8,
 ) -> Result<DataFrame> {
+    let mut all: Option<DataFrame> = None;
+    for file in files(path)? {
+        let table = read_file(&file, encoding, separator)?;
+        match &mut all {
+            None => all = Some(table),
+            Some(all) => {
+                all.vstack_mut(&table).map_err(|e| {
+                    Error::file(&file, format!("differs from the files before it: {e}"))
+                })?;
+            }
+        }
+    }
+    all.ok_or_else(|| Error::file(path, "holds no table"))
+}
+
+fn read_file(path: &Path, encoding: Option<&'static Encoding>, separator: u8) -> Result<DataFrame> {
     let no = |what: &str, e: PolarsError| Error::file(path, format!("is no {what} file: {e}"));
     let table = match Format::of(path)? {
         Format::Csv => parse_csv(path, read_csv_text(path, encoding)?, separator)?,
@@ -111,7 +178,71 @@ pub(crate) fn csv_separator(text: &str) -> u8 {
     candidates.into_iter().max_by_key(count).unwrap_or(b',')
 }
 
+/// Refuses a header with a name twice, and rows with more or fewer cells than it.
+fn check_records(path: &Path, text: &str, separator: u8) -> Result<()> {
+    let mut records = Records { rest: text.as_bytes(), separator };
+    let header = records.next().unwrap_or_default();
+    let mut names = HashSet::new();
+    if let Some(twice) = header.iter().find(|name| !names.insert(name.trim())) {
+        let problem = "the header names it twice; rename one";
+        return Err(Error::column(path, twice.trim(), problem));
+    }
+    let mut problems = Vec::new();
+    for (row, record) in records.filter(|record| *record != [""]).enumerate() {
+        // A table of one column has empty lines for empty cells.
+        if record.len() != header.len() {
+            let problem = format!(
+                "row {} has {} cells, the header has {}; mend it (quote cells that hold a «{}»)",
+                row + 1,
+                record.len(),
+                header.len(),
+                char::from(separator)
+            );
+            problems.push(Error::file(path, problem));
+        }
+    }
+    Error::all(problems)
+}
+
+/// The records of a CSV as raw cells.
+struct Records<'a> {
+    rest: &'a [u8],
+    separator: u8,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Vec<&'a str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (mut cells, mut start, mut quoted, mut end) = (Vec::new(), 0, false, self.rest.len());
+        // The cuts are at ASCII bytes, so the pieces are as sound as the whole.
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).unwrap_or_default();
+        for (at, &byte) in self.rest.iter().enumerate() {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\n' if !quoted => {
+                    end = at;
+                    break;
+                }
+                _ if byte == self.separator && !quoted => {
+                    cells.push(text(&self.rest[start..at]));
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+        let last = text(&self.rest[start..end]);
+        cells.push(last.strip_suffix('\r').unwrap_or(last));
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        Some(cells)
+    }
+}
+
 fn parse_csv(path: &Path, text: String, separator: u8) -> Result<DataFrame> {
+    check_records(path, &text, separator)?;
     let options = CsvReadOptions::default()
         .with_has_header(true)
         .with_infer_schema_length(Some(0))
@@ -217,14 +348,16 @@ pub fn write_atomically<E: From<Error>>(
     result
 }
 
-/// SHA-256 of a file, in hexadecimal.
+/// SHA-256 of the files at `path`, one after the other, in hexadecimal.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
 pub fn fingerprint(path: &Path) -> Result<String> {
     let mut digest = Sha256::new();
-    std::io::copy(&mut open(path)?, &mut HashWriter(&mut digest))
-        .map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
+    for file in files(path)? {
+        std::io::copy(&mut open(&file)?, &mut HashWriter(&mut digest))
+            .map_err(|e| Error::file(&file, format!("cannot read: {e}")))?;
+    }
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -41,7 +41,7 @@ impl FittedTransform {
     /// the range on both sides, as a share of it.
     ///
     /// # Errors
-    /// The offending value, when the transform is not defined there.
+    /// The offending value, when the transform is not defined, or infinite, there.
     pub fn fit(transform: Transform, shift: f64, margin: f64, values: &[f64]) -> Result<Self, f64> {
         let defined = |x: f64| match transform {
             Transform::Identity | Transform::Quantile => true,
@@ -60,8 +60,10 @@ impl FittedTransform {
         let landmarks = (transform == Transform::Quantile).then(|| Landmarks::of(values));
         let mut fitted = Self { transform, shift, lambda, landmarks, low: 0., high: 1. };
         // Every transform is monotone.
-        let low = fitted.forward(values[0]);
-        let high = fitted.forward(values[values.len() - 1]);
+        let [low, high] = [values[0], values[values.len() - 1]].map(|x| fitted.forward(x));
+        if !(high - low).is_finite() {
+            return Err(values[values.len() - 1]);
+        }
         let margin = margin * (high - low);
         (fitted.low, fitted.high) = (low - margin, high + margin);
         Ok(fitted)

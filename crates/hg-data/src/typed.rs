@@ -4,7 +4,8 @@
 use crate::source::{SourceType, TimeSource, days};
 use crate::{Column, Error, FittedBins, Kind, Result, Schema};
 use polars::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Working name of the patient's position among all patients.
@@ -20,73 +21,93 @@ pub(crate) struct Typed {
     /// The patients' ids in order: by number where all are whole numbers, else
     /// by text.
     pub(crate) patients: Vec<String>,
-    /// The schema, with the levels that were found.
-    pub(crate) schema: Schema,
     /// The type of each schema column's source.
     pub(crate) sources: Vec<SourceType>,
     /// Whether each schema column's source holds whole numbers only.
     pub(crate) integers: Vec<bool>,
     /// What the time column holds.
     pub(crate) time: TimeSource,
+    /// Rows that stand before the table in its file.
+    pub(crate) first_row: usize,
 }
 
-/// Checks `table` against `schema`; `path` is for messages.
-pub(crate) fn check(table: &DataFrame, schema: &Schema, path: &Path) -> Result<Typed> {
-    let mut checker = Checker { table, schema, path, problems: Vec::new() };
-    let missing: Vec<Error> = [&schema.patient.column, &schema.time.column]
-        .into_iter()
-        .chain(schema.columns.iter().map(|column| &column.name))
-        .filter_map(|name| checker.source(name).err())
-        .collect();
-    Error::all(missing)?;
-    let ids = checker.ids()?;
-    let (time, time_source) = checker.times()?;
-    let mut schema = schema.clone();
-    let mut columns = Vec::with_capacity(schema.columns.len());
+/// Checks `table` against `schema`, whose levels are settled. `path` is for messages, and
+/// `first_row` rows stand before the table in its file.
+pub(crate) fn check(
+    table: &DataFrame,
+    schema: &Schema,
+    path: &Path,
+    first_row: usize,
+) -> Result<Typed> {
+    let checker = || Checker { table, schema, path, first_row, problems: Vec::new() };
+    let mut first = checker();
+    require_columns(table.get_column_names().into_iter(), schema, path)?;
+    let (patients, positions) = first.patients()?;
+    let (times, time) = first.times()?;
+    let read: Vec<(Float64Chunked, bool, SourceType, Vec<Error>)> = schema
+        .columns
+        .par_iter()
+        .map(|column| {
+            let mut checker = checker();
+            let (values, integer) = match column.kind {
+                Kind::Numeric => checker.numbers(&column.name, Some(column))?,
+                Kind::Categorical | Kind::Binary => (checker.levels(column)?, false),
+            };
+            let source = SourceType::of(checker.source(&column.name)?.dtype());
+            Ok((values, integer, source, checker.problems))
+        })
+        .collect::<Result<_>>()?;
+    let mut problems = first.problems;
+    let mut columns = Vec::with_capacity(read.len() + 2);
     let (mut sources, mut integers) = (Vec::new(), Vec::new());
-    for column in &mut schema.columns {
-        let (values, integer) = match column.kind {
-            Kind::Numeric => checker.numbers(&column.name, Some(column))?,
-            Kind::Categorical | Kind::Binary => (checker.levels(column)?, false),
-        };
-        integers.push(integer);
-        sources.push(SourceType::of(checker.source(&column.name)?.dtype()));
+    for (values, integer, source, found) in read {
         columns.push(values.into_column());
+        integers.push(integer);
+        sources.push(source);
+        problems.extend(found);
     }
-    Error::all(checker.problems)?;
-    let (patients, positions) = order_patients(&ids);
+    Error::all(problems)?;
     columns.push(Series::new(PATIENT.into(), positions).into_column());
-    columns.push(time.with_name(TIME.into()).into_column());
+    columns.push(times.with_name(TIME.into()).into_column());
     let frame = DataFrame::new(table.height(), columns)?;
-    Ok(Typed { frame, patients, schema, sources, integers, time: time_source })
+    Ok(Typed { frame, patients, sources, integers, time, first_row })
+}
+
+/// Refuses a table that lacks one of the schema's columns.
+pub(crate) fn require_columns<'n>(
+    names: impl Iterator<Item = &'n PlSmallStr>,
+    schema: &Schema,
+    path: &Path,
+) -> Result<()> {
+    let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
+    let wanted = [&schema.patient.column, &schema.time.column]
+        .into_iter()
+        .chain(schema.columns.iter().map(|column| &column.name));
+    let problem = |name: &String| {
+        let problem = format!(
+            "the table has no such column; it has: {}. Mend the schema or the header",
+            names.join(", ")
+        );
+        Error::column(path, name, problem)
+    };
+    Error::all(wanted.filter(|name| !names.contains(&name.as_str())).map(problem).collect())
 }
 
 struct Checker<'a> {
     table: &'a DataFrame,
     schema: &'a Schema,
     path: &'a Path,
+    first_row: usize,
     problems: Vec<Error>,
 }
 
 impl<'a> Checker<'a> {
     fn source(&self, name: &str) -> Result<&'a polars::prelude::Column> {
-        self.table.column(name).map_err(|_| {
-            let names = self.table.get_column_names();
-            let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-            let problem = format!(
-                "the table has no such column; it has: {}. Mend the schema or the header",
-                names.join(", ")
-            );
-            Error::column(self.path, name, problem)
-        })
+        Ok(self.table.column(name)?)
     }
 
     fn say(&mut self, row: usize, name: &str, problem: impl Into<String>) {
-        self.problems.push(Error::cell(self.path, row + 1, name, problem));
-    }
-
-    fn is_missing(&self, cell: &str) -> bool {
-        cell.is_empty() || self.schema.missing.iter().any(|missing| missing == cell)
+        self.problems.push(Error::cell(self.path, self.first_row + row + 1, name, problem));
     }
 
     /// The cells as texts.
@@ -96,7 +117,38 @@ impl<'a> Checker<'a> {
 
     /// A cell, trimmed, where it is not missing.
     fn present<'t>(&self, cell: Option<&'t str>) -> Option<&'t str> {
-        cell.map(str::trim).filter(|cell| !self.is_missing(cell))
+        present(cell, &self.schema.missing)
+    }
+
+    /// Whether polars' numbers are all there is to a column: no texts, and no number
+    /// that stands for a missing value.
+    fn is_plain(&self, source: &polars::prelude::Column, read: &Float64Chunked) -> bool {
+        let dtype = SourceType::of(source.dtype());
+        let is_number = !matches!(dtype, SourceType::Text | SourceType::Boolean);
+        is_number
+            && self.schema.missing.is_empty()
+            && (dtype.is_integer() || read.iter().flatten().all(f64::is_finite))
+    }
+
+    /// The distinct ids in order, and each row's position among them.
+    fn patients(&mut self) -> Result<(Vec<String>, Vec<u32>)> {
+        let source = self.source(&self.schema.patient.column)?;
+        if SourceType::of(source.dtype()).is_integer()
+            && source.null_count() == 0
+            && self.schema.missing.is_empty()
+        {
+            let ids: Vec<i64> = source.cast(&DataType::Int64)?.i64()?.iter().flatten().collect();
+            if ids.len() == self.table.height() && ids.is_sorted() {
+                let mut patients: Vec<String> = Vec::new();
+                let mut positions = Vec::with_capacity(ids.len());
+                for run in ids.chunk_by(|a, b| a == b) {
+                    positions.extend(std::iter::repeat_n(patients.len() as u32, run.len()));
+                    patients.push(run[0].to_string());
+                }
+                return Ok((patients, positions));
+            }
+        }
+        Ok(order_patients(&self.ids()?))
     }
 
     fn ids(&mut self) -> Result<Vec<String>> {
@@ -151,8 +203,13 @@ impl<'a> Checker<'a> {
     /// Finite numbers, and whether all are written as whole numbers.
     fn numbers(&mut self, name: &str, column: Option<&Column>) -> Result<(Float64Chunked, bool)> {
         let source = self.source(name)?;
+        let dtype = SourceType::of(source.dtype());
         // polars reads most cells; those that it cannot read are looked at one by one.
         let read = source.cast(&DataType::Float64)?;
+        if self.is_plain(source, read.f64()?) {
+            return Ok((read.f64()?.clone(), dtype.is_integer()));
+        }
+        let is_float = matches!(dtype, SourceType::Float32 | SourceType::Float64);
         let texts = self.texts(name)?;
         let labels = column.map(labels_of).unwrap_or_default();
         let mut values = Vec::with_capacity(read.len());
@@ -170,8 +227,6 @@ impl<'a> Checker<'a> {
                 },
             });
         }
-        let dtype = SourceType::of(source.dtype());
-        let is_float = matches!(dtype, SourceType::Float32 | SourceType::Float64);
         let whole = || values.iter().flatten().all(|x| x.fract() == 0.);
         let integer = dtype.is_integer() || (!is_float && whole());
         Ok((Float64Chunked::from_iter_options(name.into(), values.into_iter()), integer))
@@ -204,89 +259,64 @@ impl<'a> Checker<'a> {
         None
     }
 
-    /// Positions of levels. Levels that are numbers match by value, so that
-    /// «1» is «1.0». Fills in levels that the schema leaves open, and pools rare
-    /// ones.
-    fn levels(&mut self, column: &mut Column) -> Result<Float64Chunked> {
-        let texts = self.texts(&column.name)?;
-        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-        for (row, cell) in texts.iter().enumerate() {
-            if let Some(text) = self.present(cell) {
-                counts.entry(text).or_insert((0, row)).0 += 1;
-            }
-        }
-        if column.levels.is_empty() {
-            let found = order_levels(counts.keys().copied());
-            if column.kind == Kind::Binary && found.len() != 2 {
-                let problem = format!(
-                    "a binary column has two levels, this one has {}; use kind = \"categorical\", or name its levels",
-                    found.len()
-                );
-                self.problems.push(Error::column(self.path, &column.name, problem));
-            }
-            if found.len() > MOST_LEVELS {
-                let problem = format!(
-                    "{} different levels were found, {MOST_LEVELS} are the most; name the levels, or leave the column out",
-                    found.len()
-                );
-                self.problems.push(Error::column(self.path, &column.name, problem));
-            }
-            column.levels = found.into_iter().map(toml::Value::String).collect();
-        }
-        let mut positions = self.positions(column, &counts);
-        if let Some(rare) = column.rare.clone() {
-            pool(column, &rare, &counts, &mut positions);
-        }
-        let cells = texts.iter().map(|cell| {
-            let text = self.present(cell)?;
-            positions.get(text).map(|&position| position as f64)
-        });
-        Ok(Float64Chunked::from_iter_options(
-            column.name.as_str().into(),
-            cells.collect::<Vec<_>>().into_iter(),
-        ))
-    }
-
-    /// The position of each text among the column's levels. A text that is none
-    /// is one of the pooled levels where there are such, else a problem.
-    fn positions<'t>(
-        &mut self,
-        column: &Column,
-        counts: &BTreeMap<&'t str, (usize, usize)>,
-    ) -> HashMap<&'t str, usize> {
+    /// Positions of levels. Levels that are numbers match by value, so that «1» is
+    /// «1.0». What is no level is one of the pooled ones where there are such, else a
+    /// problem, which is told once.
+    fn levels(&mut self, column: &Column) -> Result<Float64Chunked> {
         let names = column.level_names();
         let numbers: Option<Vec<f64>> = names.iter().map(|name| finite(name)).collect();
-        let mut positions = HashMap::new();
-        for (&text, &(_, row)) in counts {
-            let by_name = names.iter().position(|name| name == text);
-            let by_value = || {
-                let number = finite(text)?;
-                numbers.as_ref()?.iter().position(|&level| level == number)
-            };
-            let pooled = || {
-                let into = &column.rare.as_ref()?.into;
-                names.iter().position(|name| name == into)
-            };
-            match by_name.or_else(by_value).or_else(pooled) {
-                Some(position) => {
-                    positions.insert(text, position);
+        let by_value = |value: f64| numbers.as_ref()?.iter().position(|&level| level == value);
+        let pooled =
+            column.rare.as_ref().and_then(|rare| names.iter().position(|name| *name == rare.into));
+        let source = self.source(&column.name)?;
+        let mut unknown: Vec<(usize, String)> = Vec::new();
+        let mut positions: Vec<Option<f64>> = Vec::with_capacity(source.len());
+        let read = source.cast(&DataType::Float64)?;
+        if numbers.is_some() && self.is_plain(source, read.f64()?) {
+            for (row, value) in read.f64()?.iter().enumerate() {
+                let position = value.and_then(|value| by_value(value).or(pooled));
+                if let (Some(value), None) = (value, position) {
+                    unknown.push((row, value.to_string()));
                 }
-                None => self.say(
-                    row,
-                    &column.name,
-                    format!(
-                        "«{text}» is not among the levels {}; mend the cell or add the level to the schema",
-                        names.join(", ")
-                    ),
-                ),
+                positions.push(position.map(|position| position as f64));
+            }
+        } else {
+            let mut known: HashMap<&str, Option<usize>> = HashMap::new();
+            let texts = self.texts(&column.name)?;
+            for (row, cell) in texts.iter().enumerate() {
+                let position = self.present(cell).and_then(|text| {
+                    *known.entry(text).or_insert_with(|| {
+                        let by_name = names.iter().position(|name| name == text);
+                        let position = by_name.or_else(|| by_value(finite(text)?)).or(pooled);
+                        if position.is_none() {
+                            unknown.push((row, text.to_owned()));
+                        }
+                        position
+                    })
+                });
+                positions.push(position.map(|position| position as f64));
             }
         }
-        positions
+        let mut told = HashSet::new();
+        for (row, text) in unknown {
+            if told.insert(text.clone()) {
+                let problem = format!(
+                    "«{text}» is not among the levels {}; mend the cell or add the level to the schema",
+                    names.join(", ")
+                );
+                self.say(row, &column.name, problem);
+            }
+        }
+        let name = column.name.as_str().into();
+        Ok(Float64Chunked::from_iter_options(name, positions.into_iter()))
     }
 }
 
-/// Levels that are found in a table, at most.
-pub(crate) const MOST_LEVELS: usize = 100;
+/// A cell, trimmed, where it is neither empty nor one of the texts for «missing».
+pub(crate) fn present<'t>(cell: Option<&'t str>, missing: &[String]) -> Option<&'t str> {
+    let is_missing = |cell: &str| cell.is_empty() || missing.iter().any(|text| text == cell);
+    cell.map(str::trim).filter(|cell| !is_missing(cell))
+}
 
 /// A finite number.
 pub(crate) fn finite(text: &str) -> Option<f64> {
@@ -332,46 +362,6 @@ fn labels_of(column: &Column) -> HashMap<String, f64> {
         }
     }
     labels
-}
-
-/// Levels in order: by value where all are numbers, else by text.
-fn order_levels<'t>(texts: impl Iterator<Item = &'t str> + Clone) -> Vec<String> {
-    let mut levels: Vec<String> = texts.map(str::to_owned).collect();
-    if levels.iter().all(|level| finite(level).is_some()) {
-        levels.sort_by(|a, b| finite(a).unwrap_or(0.).total_cmp(&finite(b).unwrap_or(0.)));
-        // «1» and «1.0» are one level.
-        levels.dedup_by_key(|level| finite(level).unwrap_or(0.).to_bits());
-    }
-    levels
-}
-
-/// Lets the levels that fewer than `rare.below` of the cells have become one.
-fn pool(
-    column: &mut Column,
-    rare: &crate::Rare,
-    counts: &BTreeMap<&str, (usize, usize)>,
-    positions: &mut HashMap<&str, usize>,
-) {
-    let names = column.level_names();
-    let mut shares = vec![0.; names.len()];
-    let total: usize = counts.values().map(|(count, _)| count).sum();
-    for (text, (count, _)) in counts {
-        if let Some(&position) = positions.get(text) {
-            shares[position] += *count as f64 / total as f64;
-        }
-    }
-    let keeps = |n: usize| names[n] != rare.into && shares[n] >= rare.below;
-    let kept: Vec<usize> = (0..names.len()).filter(|&n| keeps(n)).collect();
-    if kept.len() == names.len() {
-        return;
-    }
-    let pooled = kept.len();
-    positions.values_mut().for_each(|position| {
-        *position = kept.iter().position(|n| n == position).unwrap_or(pooled);
-    });
-    let mut levels: Vec<toml::Value> = kept.iter().map(|&n| column.levels[n].clone()).collect();
-    levels.push(toml::Value::String(rare.into.clone()));
-    column.levels = levels;
 }
 
 /// The distinct ids in order, and each row's position among them.

@@ -107,7 +107,7 @@ fn flops_per_row(layout: &RowLayout, hidden: usize, latent: usize) -> f64 {
 fn random_rows(layout: &RowLayout, batch: usize, steps: usize) -> Encoded {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let width = layout.width();
-    let mut values = vec![0f64; batch * steps * width];
+    let mut values = vec![0f32; batch * steps * width];
     for row in values.chunks_exact_mut(width) {
         row[..layout.numeric].iter_mut().for_each(|x| *x = rng.random());
         for block in layout.blocks() {
@@ -115,7 +115,7 @@ fn random_rows(layout: &RowLayout, batch: usize, steps: usize) -> Encoded {
         }
     }
     let lengths = vec![steps; batch];
-    Encoded { values, lengths, steps, features: width, dropped_patients: 0 }
+    Encoded { values: values.into(), lengths, steps, features: width, dropped_patients: 0 }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

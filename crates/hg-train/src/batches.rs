@@ -41,7 +41,7 @@ impl Batches {
         device: &Device,
     ) -> Result<Self> {
         let shape = (encoded.lengths.len(), encoded.steps, encoded.features);
-        let cohort = Tensor::from_slice(&encoded.values, shape, device)?.to_dtype(dtype)?;
+        let cohort = Tensor::from_slice(&encoded.values[..], shape, device)?.to_dtype(dtype)?;
         Ok(Self {
             cohort,
             lengths: encoded.lengths.clone(),
@@ -103,7 +103,7 @@ mod tests {
 
     fn cohort() -> Encoded {
         let lengths = vec![3, 1, 2, 3, 1];
-        let values = (0..15).map(f64::from).collect();
+        let values = (0..15u8).map(f32::from).collect::<Vec<_>>().into();
         Encoded { values, lengths, steps: 3, features: 1, dropped_patients: 0 }
     }
 

@@ -71,7 +71,7 @@ impl Run {
             return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
         }
         let schema = Schema::load(schema_path)?;
-        let (encoder, encoded) = Encoder::fit(&schema, &schema.read(data)?, data)?;
+        let (encoder, encoded) = Encoder::fit_file(&schema, data)?;
         let manifest = RunManifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data: absolute(data)?,
@@ -134,8 +134,7 @@ impl Run {
     pub fn real(&self) -> Result<Encoded> {
         self.check_data()?;
         let data = &self.manifest.data;
-        let schema = &self.encoder.schema;
-        Ok(Encoder::fit(schema, &schema.read(data)?, data)?.1)
+        Ok(self.encoder.encode_file(data)?)
     }
 
     /// The synthetic cohort as CSV.
@@ -276,7 +275,7 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
         };
         let lengths = Lengths::new(lengths.to_vec(), steps)?;
         let rows = engine.generate(generator.parameters(), &lengths, &noise)?;
-        values.extend(rows.into_iter().map(f64::from));
+        values.extend(rows);
     }
     Ok(encoder.decode(&values, &lengths, steps, seed)?)
 }

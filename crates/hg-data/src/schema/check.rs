@@ -6,6 +6,9 @@ use std::collections::HashSet;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
+/// Working names.
+const RESERVED: [&str; 3] = [crate::typed::PATIENT, crate::typed::TIME, crate::grid::STEP];
+
 /// Everything that is wrong with `schema`, which was read from `text`.
 pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
     let lines = Lines::new(text);
@@ -56,6 +59,10 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
     }
     for (n, column) in schema.columns.iter().enumerate() {
         let name = &column.name;
+        if RESERVED.contains(&name.as_str()) {
+            let problem = format!("column «{name}» has a name that is used within; rename it");
+            say(lines.of_column(n, "name"), problem);
+        }
         if name.is_empty() {
             say(lines.of_column(n, "name"), "a column has an empty name; name it".into());
         }

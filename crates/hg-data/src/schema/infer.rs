@@ -3,7 +3,7 @@
 use super::Transform;
 use crate::landmarks::quantile;
 use crate::source::{TimeSource, days};
-use crate::table::{csv_separator, is_csv, read_csv_text, read_table};
+use crate::table::{csv_separator, files, is_csv, read_csv_text, read_table};
 use crate::typed::{finite, parse_number};
 use crate::{Error, FittedTransform, Result};
 use polars::prelude::{DataFrame, DataType};
@@ -71,7 +71,8 @@ const LONGEST: usize = 200;
 /// # Errors
 /// When the table cannot be read, or no column can be the patient or the time.
 pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<String> {
-    let (encoding, separator) = if is_csv(path)? { csv_dialect(path)? } else { (None, b',') };
+    let first = &files(path)?[0];
+    let (encoding, separator) = if is_csv(first)? { csv_dialect(first)? } else { (None, b',') };
     let table = read_table(path, encoding, separator)?;
     let columns: Vec<Cells> = Cells::all(&table)?;
     let place = |name: &str| {

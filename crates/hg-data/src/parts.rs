@@ -1,0 +1,275 @@
+//! Tables too large for memory, in parts of whole patients.
+
+use crate::encode::Fit;
+use crate::grid::{Gridded, grid};
+use crate::levels::LevelCounts;
+use crate::table::{files, scan, total_bytes};
+use crate::typed::{check, require_columns};
+use crate::{Encoded, Encoder, Error, Result, Schema, Values};
+use polars::prelude::*;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+/// Files of more bytes are read part by part.
+const LARGE: u64 = 256 << 20;
+/// Rows of a part, besides the rest of its last patient.
+const ROWS: usize = 1 << 19;
+
+impl Encoder {
+    /// Reads, fits and encodes the table at `path`: a file, a folder of files, or a
+    /// pattern as `visits/*.parquet`. A large table is read part by part, for which each
+    /// patient's rows must stand together; what is fitted then rests on every second,
+    /// fourth … row beyond a million.
+    ///
+    /// # Errors
+    /// As [`Schema::read`] and [`Encoder::fit`].
+    pub fn fit_file(schema: &Schema, path: &Path) -> Result<(Self, Encoded)> {
+        if is_small(schema, path)? {
+            return Self::fit(schema, &schema.read(path)?, path);
+        }
+        Self::fit_in_parts(schema, path, ROWS)
+    }
+
+    /// Encodes the table at `path` with what was fitted.
+    ///
+    /// # Errors
+    /// As [`Encoder::fit_file`].
+    pub fn encode_file(&self, path: &Path) -> Result<Encoded> {
+        if is_small(&self.schema, path)? {
+            return self.encode(&self.schema.read(path)?, path);
+        }
+        let (mut lengths, mut dropped) = (Vec::new(), 0);
+        for part in Parts::open(&self.schema, path, ROWS)? {
+            let part = self.gridded(part?, path)?;
+            lengths.extend(part.lengths);
+            dropped += part.dropped;
+        }
+        self.encode_in_parts(path, ROWS, lengths, dropped)
+    }
+
+    fn fit_in_parts(schema: &Schema, path: &Path, rows: usize) -> Result<(Self, Encoded)> {
+        let mut counts = LevelCounts::new(schema);
+        if counts.is_needed() {
+            for part in Parts::open(schema, path, rows)? {
+                counts.add(&part?.table, schema)?;
+            }
+        }
+        let schema = counts.settle(schema, path)?;
+        let mut fit = Fit::new(&schema, path);
+        for part in Parts::open(&schema, path, rows)? {
+            let Part { first_row, table } = part?;
+            let gridded = fit.part(&table, first_row)?;
+            fit.add(&gridded)?;
+        }
+        let (lengths, dropped) = (fit.lengths.clone(), fit.dropped);
+        let encoder = fit.finish()?;
+        let encoded = encoder.encode_in_parts(path, rows, lengths, dropped)?;
+        Ok((encoder, encoded))
+    }
+
+    fn encode_in_parts(
+        &self,
+        path: &Path,
+        rows: usize,
+        lengths: Vec<usize>,
+        dropped_patients: usize,
+    ) -> Result<Encoded> {
+        let steps = lengths.iter().copied().max().unwrap_or(0);
+        let features = self.features();
+        let values = Values::fill(lengths.len() * steps * features, |mut values| {
+            for part in Parts::open(&self.schema, path, rows)? {
+                let part = self.gridded(part?, path)?;
+                let (here, rest) = values
+                    .split_at_mut_checked(part.lengths.len() * steps * features)
+                    .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
+                self.encode_part(&part, steps, here)?;
+                values = rest;
+            }
+            Ok(())
+        })?;
+        Ok(Encoded { values, lengths, steps, features, dropped_patients })
+    }
+
+    fn gridded(&self, Part { first_row, table }: Part, path: &Path) -> Result<Gridded> {
+        grid(check(&table, &self.schema, path, first_row)?, &self.schema, path)
+    }
+}
+
+/// A text in another encoding than UTF-8 cannot be read in parts.
+fn is_small(schema: &Schema, path: &Path) -> Result<bool> {
+    Ok(schema.encoding.is_some() || total_bytes(path)? < LARGE)
+}
+
+/// Rows of whole patients.
+struct Part {
+    /// Rows that stand before it.
+    first_row: usize,
+    table: DataFrame,
+}
+
+/// A table, part by part.
+struct Parts<'a> {
+    schema: &'a Schema,
+    path: &'a Path,
+    rows: usize,
+    files: VecDeque<PathBuf>,
+    batches: Option<std::sync::mpsc::IntoIter<PolarsResult<DataFrame>>>,
+    /// Rows that wait for the rest of their patient.
+    carried: Option<DataFrame>,
+    first_row: usize,
+    /// Hashes of the patients that are done.
+    seen: HashSet<u64>,
+}
+
+impl<'a> Parts<'a> {
+    fn open(schema: &'a Schema, path: &'a Path, rows: usize) -> Result<Self> {
+        let files = files(path)?.into();
+        let (batches, carried, first_row, seen) = (None, None, 0, HashSet::new());
+        Ok(Self { schema, path, rows, files, batches, carried, first_row, seen })
+    }
+
+    /// Some further rows, `None` after the last.
+    fn batch(&mut self) -> Result<Option<DataFrame>> {
+        loop {
+            if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
+                return Ok(Some(batch?));
+            }
+            let Some(file) = self.files.pop_front() else { return Ok(None) };
+            let mut lazy = scan(self.schema, &file)?;
+            let names = lazy.collect_schema()?;
+            require_columns(names.iter_names(), self.schema, &file)?;
+            let columns = [&self.schema.patient.column, &self.schema.time.column]
+                .into_iter()
+                .chain(self.schema.columns.iter().map(|column| &column.name));
+            let lazy = lazy.select(columns.map(|name| col(name.as_str())).collect::<Vec<_>>());
+            self.batches = Some(batches(lazy)?.into_iter());
+        }
+    }
+
+    /// The next part, `None` after the last.
+    fn part(&mut self) -> Result<Option<Part>> {
+        let mut table = self.carried.take();
+        let table = loop {
+            let more = self.batch()?;
+            let is_last = more.is_none();
+            table = match (table, more) {
+                (Some(mut table), Some(more)) => {
+                    table.vstack_mut(&more)?;
+                    Some(table)
+                }
+                (table, more) => table.or(more),
+            };
+            let Some(gathered) = &table else { return Ok(None) };
+            if is_last {
+                break table;
+            }
+            if gathered.height() >= self.rows {
+                let runs = runs(gathered.column(&self.schema.patient.column)?)?;
+                let last = runs.last().map_or(0, |(_, rows)| *rows);
+                let whole = gathered.height() - last;
+                if whole > 0 {
+                    self.carried = Some(gathered.slice(whole as i64, last));
+                    break Some(gathered.slice(0, whole));
+                }
+            }
+        };
+        let Some(mut table) = table.filter(|table| table.height() > 0) else { return Ok(None) };
+        table.rechunk_mut();
+        let first_row = self.first_row;
+        let mut row = first_row;
+        for (patient, rows) in runs(table.column(&self.schema.patient.column)?)? {
+            if !self.seen.insert(patient) {
+                let problem = "the patient's rows do not stand together, which a table of this \
+                               size needs; sort it by patient";
+                return Err(Error::cell(self.path, row + 1, &self.schema.patient.column, problem));
+            }
+            row += rows;
+        }
+        self.first_row = row;
+        Ok(Some(Part { first_row, table }))
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Result<Part>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.part().transpose()
+    }
+}
+
+/// The rows of a plan as polars' streaming engine hands them out, in order. A thread runs
+/// it, two batches ahead at most, and ends when nobody listens any more.
+fn batches(lazy: LazyFrame) -> Result<Receiver<PolarsResult<DataFrame>>> {
+    let (send, receive) = sync_channel(2);
+    let to = send.clone();
+    let hand_out = PlanCallback::new(move |batch| Ok(to.send(Ok(batch)).is_err()));
+    let lazy = lazy.sink_batches(hand_out, true, None)?;
+    std::thread::spawn(move || {
+        if let Err(error) = lazy.collect_with_engine(Engine::Streaming) {
+            // Nobody listens where this fails.
+            let _ = send.send(Err(error));
+        }
+    });
+    Ok(receive)
+}
+
+/// (hash of the patient, rows) of each run of rows of one patient.
+fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
+    let hashes: Vec<u64> = if ids.dtype().is_integer() {
+        ids.cast(&DataType::Int64)?.i64()?.iter().map(|id| id.unwrap_or(i64::MIN) as u64).collect()
+    } else {
+        let hash = |id: Option<&str>| {
+            let mut hasher = DefaultHasher::new();
+            id.map(str::trim).hash(&mut hasher);
+            hasher.finish()
+        };
+        ids.cast(&DataType::String)?.str()?.iter().map(hash).collect()
+    };
+    Ok(hashes.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_any_size_are_encoded_as_the_whole() -> Result<()> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for (schema, table) in [
+            ("data-schemas/pbc.toml", "data/pbc/pbcseq.csv"),
+            ("data-schemas/eicu-demo.toml", "data/eicu-demo/labs.csv"),
+        ] {
+            let (mut schema, path) =
+                (Schema::load(&repository.join(schema))?, repository.join(table));
+            // Levels that are found, and pooled, in parts too.
+            for column in schema.columns.iter_mut().filter(|c| c.kind == crate::Kind::Categorical) {
+                column.levels.clear();
+                column.rare = Some(crate::Rare { below: 0.05, into: "Other".into() });
+            }
+            let (whole, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
+            for rows in [1, 100, 1_000_000] {
+                let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, rows)?;
+                assert!(encoder == whole, "{table}, {rows} rows");
+                assert!(in_parts == encoded, "{table}, {rows} rows");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_patient_whose_rows_are_scattered_is_named() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|e| Error::file(Path::new(""), e.to_string()))?;
+        let path = folder.path().join("t.csv");
+        let table = "id,t,x\na,0,1\nb,0,1\na,1,2\n";
+        std::fs::write(&path, table).map_err(|e| Error::file(&path, e.to_string()))?;
+        let schema = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
+            step = 1.0\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
+        let schema = Schema::parse(schema, Path::new("t.toml"))?;
+        let error = Encoder::fit_in_parts(&schema, &path, 1).expect_err("refused").to_string();
+        assert!(error.contains("row 3") && error.contains("sort it by patient"), "{error}");
+        Ok(())
+    }
+}

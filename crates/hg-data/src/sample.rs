@@ -1,0 +1,78 @@
+//! What a column's fit rests on, gathered part by part.
+
+use polars::prelude::Float64Chunked;
+
+/// Values that are kept; of longer columns every second, every fourth … cell is.
+const MOST: usize = 1 << 20;
+
+/// A column's observed values. What is kept depends on the cells alone, not on the parts
+/// that they come in.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    /// (cell's number, value) of every 2ᵏ-th cell, where it is observed.
+    kept: Vec<(u64, f64)>,
+    thinning: u32,
+    cells: u64,
+    least: f64,
+    greatest: f64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        let (least, greatest) = (f64::INFINITY, f64::NEG_INFINITY);
+        Self { kept: Vec::new(), thinning: 0, cells: 0, least, greatest }
+    }
+}
+
+impl Sample {
+    /// Takes further cells.
+    pub(crate) fn add(&mut self, cells: &Float64Chunked) {
+        for cell in cells.iter() {
+            let number = self.cells;
+            self.cells += 1;
+            let Some(value) = cell else { continue };
+            self.least = self.least.min(value);
+            self.greatest = self.greatest.max(value);
+            if number % (1 << self.thinning) == 0 {
+                self.kept.push((number, value));
+            }
+            if self.kept.len() > MOST {
+                self.thinning += 1;
+                let step = 1 << self.thinning;
+                self.kept.retain(|(number, _)| number % step == 0);
+            }
+        }
+    }
+
+    /// The values, ascending, the least and the greatest of all cells among them.
+    pub(crate) fn sorted(self) -> Vec<f64> {
+        let mut values: Vec<f64> = self.kept.into_iter().map(|(_, value)| value).collect();
+        if self.thinning > 0 {
+            values.extend([self.least, self.greatest]);
+        }
+        values.sort_by(f64::total_cmp);
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_column_is_thinned_the_same_in_any_parts() {
+        let values: Vec<f64> = (0..MOST + MOST / 2).map(|n| (n as f64 * 0.37).sin()).collect();
+        let gather = |part: usize| {
+            let mut sample = Sample::default();
+            for part in values.chunks(part) {
+                sample.add(&Float64Chunked::from_vec("x".into(), part.to_vec()));
+            }
+            sample.sorted()
+        };
+        let whole = gather(values.len());
+        assert!(whole.len() > MOST / 2 && whole.len() <= MOST);
+        assert!(whole == gather(10_007));
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        assert_eq!(whole[0], least);
+    }
+}

@@ -1,0 +1,70 @@
+//! Encoded values, in memory or in a mapped file.
+
+use crate::{Error, Result};
+use memmap2::{Mmap, MmapMut};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+/// From so many numbers on (1 GiB) they lie in a mapped temporary file, so that the
+/// system can put them out of memory.
+const MAPPED_FROM: usize = 1 << 28;
+
+/// Numbers that are shared, not copied.
+#[derive(Clone, Debug)]
+pub struct Values(Arc<Store>);
+
+#[derive(Debug)]
+enum Store {
+    Memory(Vec<f32>),
+    Mapped(Mmap),
+}
+
+impl Values {
+    /// `count` zeros, which `fill` then changes.
+    pub(crate) fn fill(count: usize, fill: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Self> {
+        if count < MAPPED_FROM {
+            let mut values = vec![0.; count];
+            fill(&mut values)?;
+            return Ok(values.into());
+        }
+        let mut map = map(count).map_err(|e| {
+            let problem =
+                format!("cannot map {} GB for the encoded cohort: {e}; set TMPDIR", count >> 28);
+            Error::file(&std::env::temp_dir(), problem)
+        })?;
+        fill(bytemuck::cast_slice_mut(&mut map))?;
+        let failed = |e| Error::file(Path::new("the encoded cohort"), format!("cannot map: {e}"));
+        Ok(Self(Arc::new(Store::Mapped(map.make_read_only().map_err(failed)?))))
+    }
+}
+
+fn map(count: usize) -> std::io::Result<MmapMut> {
+    let file = tempfile::tempfile()?;
+    file.set_len(4 * count as u64)?;
+    // SAFETY: the file has no name, so nobody else can change or cut it.
+    unsafe { MmapMut::map_mut(&file) }
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self(Arc::new(Store::Memory(values)))
+    }
+}
+
+impl Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.0 {
+            Store::Memory(values) => values,
+            Store::Mapped(map) => bytemuck::cast_slice(map),
+        }
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
