@@ -47,6 +47,12 @@ enum What {
     },
     /// How an iteration's time grows with batch, steps, hidden and columns.
     Growth,
+    /// Fitting and encoding a large Parquet table, beside polars reading it.
+    Scale {
+        /// Patients of 48 steps.
+        #[arg(long, default_value_t = 100_000)]
+        patients: usize,
+    },
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
@@ -58,6 +64,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             execute(iteration)
         }
         Some(What::Growth) => growth(),
+        Some(What::Scale { patients }) => scale(*patients),
         None if bench.peers => peers(bench),
         None => {
             let mut kernels = example("kernels");
@@ -70,7 +77,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 fn build_examples() -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--workspace", "--example", "iteration"]);
-    build.args(["--example", "kernels"]);
+    build.args(["--example", "kernels", "--example", "scale"]);
     execute(build)
 }
 
@@ -102,6 +109,16 @@ fn growth() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn scale(patients: usize) -> Result<()> {
+    let file = target().join("scale.parquet");
+    let mut make = example("scale");
+    make.arg("make").arg(&file).args(["--patients", &patients.to_string()]);
+    execute(make)?;
+    let mut measure = example("scale");
+    measure.arg("measure").arg(&file);
+    execute(measure)
 }
 
 /// A program that runs one iteration for each line it is sent.
@@ -213,7 +230,10 @@ fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
     }
     println!("{table}");
     let path = PathBuf::from(WORKSPACE).join("docs/benchmarks.md");
-    let text = format!("{}{table}", introduction(*turns)?);
+    // What other benches measured stands below.
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let below = before.find("\n## ").map_or("", |at| &before[at..]);
+    let text = format!("{}{table}{below}", introduction(*turns)?);
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use hg_data::{Encoded, write_table};
 use hg_train::{Run, StepMetrics, TrainConfig, generate};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -86,8 +86,12 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
 
 /// On stderr, and only where that is a terminal.
 fn progress_bar(done: u64, iterations: u64) -> ProgressBar {
-    let template = "{bar:24} {pos}/{len} · {per_sec} · ETA {eta} · {msg}";
-    let style = ProgressStyle::with_template(template);
+    let template = "{bar:24} {pos}/{len} · {rate} · ETA {eta} · {msg}";
+    let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        // The bar shows what could be written.
+        let _ = write!(to, "{:.1}/s", state.per_sec());
+    };
+    let style = ProgressStyle::with_template(template).map(|style| style.with_key("rate", rate));
     let bar = ProgressBar::new(iterations)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_position(done);

@@ -13,7 +13,7 @@ use crate::typed::check;
 use crate::{
     Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema, Transform, Values,
 };
-use polars::prelude::{DataFrame, Float64Chunked};
+use polars::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -192,12 +192,16 @@ impl Encoder {
         let columns: Vec<ToEncode<'_>> = self
             .schema
             .columns
-            .iter()
+            .par_iter()
             .zip(&self.columns)
             .zip(self.places())
             .map(|((column, fitted), (at, flag))| {
-                let cells = filled.column(&column.name)?.f64()?.rechunk().into_owned();
-                let observed = part.frame.column(&column.name)?.f64()?.rechunk().into_owned();
+                let cells = filled.column(&column.name)?.f64()?;
+                let cells = cells.iter().map(|cell| cell.unwrap_or(fitted.fill)).collect();
+                let observed = match flag {
+                    Some(_) => part.frame.column(&column.name)?.is_not_null().iter().collect(),
+                    None => Vec::new(),
+                };
                 Ok(ToEncode { fitted, at, flag, cells, observed })
             })
             .collect::<Result<_>>()?;
@@ -240,13 +244,14 @@ struct ToEncode<'a> {
     fitted: &'a FittedColumn,
     at: usize,
     flag: Option<usize>,
-    cells: Float64Chunked,
-    observed: Float64Chunked,
+    cells: Vec<f64>,
+    /// Whether each cell was observed, where that is modelled.
+    observed: Vec<Option<bool>>,
 }
 
 impl ToEncode<'_> {
     fn encode(&self, row: usize, values: &mut [f32]) {
-        let cell = self.cells.get(row).unwrap_or(self.fitted.fill);
+        let cell = self.cells[row];
         match &self.fitted.kind {
             FittedKind::Numeric { transform, .. } => {
                 values[self.at] = transform.encode(cell) as f32;
@@ -255,7 +260,7 @@ impl ToEncode<'_> {
             FittedKind::Discrete { .. } => values[self.at + cell as usize] = 1.,
         }
         if let Some(flag) = self.flag {
-            values[flag + usize::from(self.observed.get(row).is_some())] = 1.;
+            values[flag + usize::from(self.observed[row] == Some(true))] = 1.;
         }
     }
 }
@@ -313,10 +318,19 @@ impl<'a> Fit<'a> {
     pub(crate) fn finish(self) -> Result<Encoder> {
         refuse_nobody(&self.lengths, self.schema, self.path)?;
         let mut schema = self.schema.clone();
-        let (mut columns, mut problems) = (Vec::with_capacity(schema.columns.len()), Vec::new());
-        for (n, sample) in self.samples.into_iter().enumerate() {
-            let (column, source) = (&mut schema.columns[n], self.sources[n]);
-            match fit_column(column, sample.sorted(), self.integers[n], source, self.path) {
+        let fitted: Vec<Result<FittedColumn>> = schema
+            .columns
+            .par_iter_mut()
+            .zip(self.samples)
+            .enumerate()
+            .map(|(n, (column, sample))| {
+                let (integer, source) = (self.integers[n], self.sources[n]);
+                fit_column(column, sample.sorted(), integer, source, self.path)
+            })
+            .collect();
+        let (mut columns, mut problems) = (Vec::with_capacity(fitted.len()), Vec::new());
+        for fitted in fitted {
+            match fitted {
                 Ok(fitted) => columns.push(fitted),
                 Err(problem) => problems.push(problem),
             }

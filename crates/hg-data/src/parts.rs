@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Files of more bytes are read part by part.
-const LARGE: u64 = 256 << 20;
+const LARGE: u64 = 64 << 20;
 /// Rows of a part, besides the rest of its last patient.
-const ROWS: usize = 1 << 19;
+const ROWS: usize = 1 << 17;
 
 impl Encoder {
     /// Reads, fits and encodes the table at `path`: a file, a folder of files, or a
@@ -219,7 +219,8 @@ fn batches(lazy: LazyFrame) -> Result<Receiver<PolarsResult<DataFrame>>> {
 /// (hash of the patient, rows) of each run of rows of one patient.
 fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
     let hashes: Vec<u64> = if ids.dtype().is_integer() {
-        ids.cast(&DataType::Int64)?.i64()?.iter().map(|id| id.unwrap_or(i64::MIN) as u64).collect()
+        let ids = ids.cast(&DataType::Int64)?;
+        ids.i64()?.iter().map(|id| id.unwrap_or(i64::MIN) as u64).collect()
     } else {
         let hash = |id: Option<&str>| {
             let mut hasher = DefaultHasher::new();

@@ -1,6 +1,6 @@
 //! What a column's fit rests on, gathered part by part.
 
-use polars::prelude::Float64Chunked;
+use polars::prelude::{ChunkAgg, Float64Chunked};
 
 /// Values that are kept; of longer columns every second, every fourth … cell is.
 const MOST: usize = 1 << 20;
@@ -27,19 +27,19 @@ impl Default for Sample {
 impl Sample {
     /// Takes further cells.
     pub(crate) fn add(&mut self, cells: &Float64Chunked) {
+        self.least = self.least.min(cells.min().unwrap_or(f64::INFINITY));
+        self.greatest = self.greatest.max(cells.max().unwrap_or(f64::NEG_INFINITY));
         for cell in cells.iter() {
             let number = self.cells;
             self.cells += 1;
             let Some(value) = cell else { continue };
-            self.least = self.least.min(value);
-            self.greatest = self.greatest.max(value);
-            if number % (1 << self.thinning) == 0 {
+            if number.is_multiple_of(1 << self.thinning) {
                 self.kept.push((number, value));
             }
             if self.kept.len() > MOST {
                 self.thinning += 1;
                 let step = 1 << self.thinning;
-                self.kept.retain(|(number, _)| number % step == 0);
+                self.kept.retain(|(number, _)| number.is_multiple_of(step));
             }
         }
     }

@@ -118,30 +118,39 @@ fn box_cox_inverse(y: f64, lambda: f64) -> f64 {
     if lambda == 0. { y.exp() } else { ((lambda * y).max(-1.).ln_1p() / lambda).exp() }
 }
 
-struct NegativeLogLikelihood<'a> {
-    values: &'a [f64],
+struct NegativeLogLikelihood {
+    logs: Vec<f64>,
     sum_of_logs: f64,
 }
 
-impl CostFunction for NegativeLogLikelihood<'_> {
+impl CostFunction for NegativeLogLikelihood {
     type Param = f64;
     type Output = f64;
 
     fn cost(&self, lambda: &f64) -> Result<f64, argmin::core::Error> {
-        let n = self.values.len() as f64;
-        let mean = self.values.iter().map(|&x| box_cox(x, *lambda)).sum::<f64>() / n;
-        let squares = self.values.iter().map(|&x| (box_cox(x, *lambda) - mean).powi(2));
-        Ok(0.5 * n * (squares.sum::<f64>() / n).ln() - (lambda - 1.) * self.sum_of_logs)
+        let transformed = |log: &f64| {
+            if *lambda == 0. { *log } else { (lambda * log).exp_m1() / lambda }
+        };
+        let y: Vec<f64> = self.logs.iter().map(transformed).collect();
+        let n = y.len() as f64;
+        let mean = y.iter().sum::<f64>() / n;
+        let squares = y.iter().map(|y| (y - mean).powi(2)).sum::<f64>();
+        Ok(0.5 * n * (squares / n).ln() - (lambda - 1.) * self.sum_of_logs)
     }
 }
+
+/// Values that λ is fitted to; of more, every second, third … in ascending order is.
+const MOST_FOR_LAMBDA: usize = 1 << 18;
 
 /// λ of maximum likelihood; 1 (no change of shape) for a constant column.
 fn box_cox_lambda(values: &[f64]) -> f64 {
     if values.iter().all(|&x| x == values[0]) {
         return 1.;
     }
-    let sum_of_logs = values.iter().map(|x| x.ln()).sum();
-    let problem = NegativeLogLikelihood { values, sum_of_logs };
+    let step = values.len().div_ceil(MOST_FOR_LAMBDA);
+    let logs: Vec<f64> = values.iter().step_by(step).map(|x| x.ln()).collect();
+    let sum_of_logs = logs.iter().sum();
+    let problem = NegativeLogLikelihood { logs, sum_of_logs };
     let solver = BrentOpt::new(-5., 5.).set_tolerance(1e-9, 1e-10);
     let found = Executor::new(problem, solver).configure(|s| s.max_iters(200)).run();
     found.ok().and_then(|run| run.state().get_best_param().copied()).unwrap_or(1.)

@@ -286,6 +286,9 @@ impl Iterator for Cohort<'_> {
     }
 }
 
+/// A patient's number, the patient, a month's number and the month.
+type Row<'a> = (usize, &'a Patient, usize, &'a Month);
+
 /// Patients as rows, numbered after `first`.
 fn table(patients: &[Patient], first: usize) -> Result<DataFrame> {
     let rows = || {
@@ -295,7 +298,7 @@ fn table(patients: &[Patient], first: usize) -> Result<DataFrame> {
         })
     };
     let height = rows().count();
-    let integer = |name: &str, value: &dyn Fn((usize, &Patient, usize, &Month)) -> i64| {
+    let integer = |name: &str, value: &dyn Fn(Row<'_>) -> i64| {
         Series::new(name.into(), rows().map(value).collect::<Vec<_>>()).into_column()
     };
     let real = |name: &str, value: &dyn Fn(&Month) -> f64| {
