@@ -63,9 +63,13 @@ pub(crate) struct TrainArguments {
     /// Patients in a batch.
     #[arg(long)]
     pub(crate) batch_size: Option<usize>,
+    /// Keep about this share of the patients out of training, as 0.2; the report then
+    /// says how far they are from the others, as a yardstick for the synthetic ones.
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) held_out: Option<f64>,
     /// Go on with an interrupted run from its newest checkpoint.
     #[arg(long, value_name = "RUN",
-        conflicts_with_all = ["data", "schema", "out", "iterations", "seed", "batch_size"])]
+        conflicts_with_all = ["data", "schema", "out", "iterations", "seed", "batch_size", "held_out"])]
     pub(crate) resume: Option<PathBuf>,
 }
 

@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{Observed, write_atomically};
+use hg_data::{Observed, Side, write_atomically};
 use hg_eval::{Comparison, draw_correlations, draw_marginals};
-use hg_train::Run;
+use hg_train::{Run, RunManifest};
 use std::io::Write;
 use std::path::Path;
 
@@ -23,11 +23,16 @@ pub(crate) fn run(folder: &Path, json: bool) -> Result<()> {
 /// Compares the run's cohorts and writes the report's files.
 pub(crate) fn evaluate(run: &Run) -> Result<Comparison> {
     let schema = &run.encoder.schema;
-    let observe = |path: &Path| Observed::new(schema, &schema.read(path)?, path);
+    let observe = |path: &Path, side| Observed::new(schema, &schema.read(path)?, path, side);
+    let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
-    let real = observe(&run.manifest.data)?;
-    let synthetic = observe(&run.synthetic_parquet())?;
-    let comparison = Comparison::new(schema, &real, &synthetic);
+    let real = observe(data, train.training_side())?;
+    let synthetic = observe(&run.synthetic_parquet(), Side::Whole)?;
+    let mut comparison = Comparison::new(schema, &real, &synthetic);
+    if let Some(side) = train.held_out_side() {
+        let held_out = Comparison::new(schema, &real, &observe(data, side)?);
+        comparison.held_out = Some(held_out.distances);
+    }
     draw_marginals(&comparison, &run.report().join("marginals.svg"))?;
     draw_correlations(&comparison, &run.report().join("correlations.svg"))?;
     let json = to_json(&comparison)?;
@@ -86,6 +91,14 @@ pub(crate) fn print_table(comparison: &Comparison) {
     println!(
         "distance: Kolmogorov–Smirnov for numbers (mean {:.3}), total variation for levels \
          (mean {:.3}); 0 is equal, 1 disjoint.\nmean difference of correlations: {:.3}",
-        comparison.mean_ks, comparison.mean_total_variation, comparison.correlation_difference
+        comparison.distances.mean_ks,
+        comparison.distances.mean_total_variation,
+        comparison.distances.correlation_difference
     );
+    if let Some(yardstick) = &comparison.held_out {
+        println!(
+            "yardstick, the patients held out against those trained on: {:.3}, {:.3}, {:.3}",
+            yardstick.mean_ks, yardstick.mean_total_variation, yardstick.correlation_difference
+        );
+    }
 }

@@ -2,14 +2,14 @@
 
 use crate::arguments::InferArguments;
 use crate::error::Result;
-use hg_data::{Encoder, Schema, write_atomically};
+use hg_data::{Encoder, Schema, Side, write_atomically};
 use std::io::Write;
 use std::path::Path;
 
 pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()> {
     let schema = Schema::load(path)?;
     let fitted = match table {
-        Some(table) => Some(Encoder::fit_file(&schema, table)?),
+        Some(table) => Some(Encoder::fit_file(&schema, table, Side::Whole)?),
         None => None,
     };
     let columns = schema.columns.len();
@@ -44,7 +44,7 @@ pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let toml = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
     // A proposal that its own table does not fit helps nobody.
     let schema = Schema::parse(&toml, out)?;
-    let (encoder, encoded) = Encoder::fit_file(&schema, table)?;
+    let (encoder, encoded) = Encoder::fit_file(&schema, table, Side::Whole)?;
     if out.exists() {
         return Err(hg_data::Error::File {
             path: out.clone(),

@@ -28,9 +28,9 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         let summary = serde_json::json!({
             "run": run.folder(),
             "iterations": run.manifest.train.iterations,
-            "mean_ks": comparison.mean_ks,
-            "mean_total_variation": comparison.mean_total_variation,
-            "correlation_difference": comparison.correlation_difference,
+            "mean_ks": comparison.distances.mean_ks,
+            "mean_total_variation": comparison.distances.mean_total_variation,
+            "correlation_difference": comparison.distances.correlation_difference,
         });
         println!("{summary}");
     } else {
@@ -55,6 +55,7 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     let mut train = TrainConfig::default();
     train.iterations = arguments.iterations.unwrap_or(train.iterations);
     train.seed = arguments.seed.unwrap_or(train.seed);
+    train.held_out = arguments.held_out.unwrap_or(train.held_out);
     train.batch_size = arguments.batch_size.unwrap_or(train.batch_size);
     Ok(Run::create(out, data, schema, train)?)
 }

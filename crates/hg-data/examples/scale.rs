@@ -4,7 +4,7 @@
 //! `cargo run --release --workspace --example scale -- measure FILE.parquet`
 
 use anyhow::{Context, Result, bail};
-use hg_data::{DataFrame, Encoder, Schema, write_simulated};
+use hg_data::{DataFrame, Encoder, Schema, Side, write_simulated};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -101,7 +101,7 @@ fn measure(file: &Path) -> Result<()> {
     scan()?;
     let scanned = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let (_, encoded) = Encoder::fit_file(&schema()?, file)?;
+    let (_, encoded) = Encoder::fit_file(&schema()?, file, Side::Whole)?;
     let took = start.elapsed().as_secs_f64();
     let rate = |seconds: f64| rows as f64 / seconds / 1e6;
     println!("{rows} rows, {} patients, {} features", encoded.lengths.len(), encoded.features);

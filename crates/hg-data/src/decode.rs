@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
-    /// table with the schema's names, levels and types. Patients are numbered
+    /// table with the original names, order, levels and types. Patients are numbered
     /// from 1, times run from 0 (dates from 1 January 2000) on the grid. Of a
     /// block, the greatest feature is the level; static columns keep their first
     /// value; cells that were «not measured» are empty. `seed` drives the draws
@@ -62,7 +62,7 @@ impl Encoder {
                 .collect();
             columns.push(column.series(fitted, &cells).into_column());
         }
-        Ok(DataFrame::new(rows.len(), columns)?)
+        Ok(DataFrame::new(rows.len(), columns)?.select(self.order.iter().map(String::as_str))?)
     }
 
     fn times(&self, rows: &[Row]) -> Result<polars::prelude::Column> {

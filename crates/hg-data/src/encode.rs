@@ -11,7 +11,8 @@ use crate::sample::Sample;
 use crate::source::{SourceType, TimeSource};
 use crate::typed::check;
 use crate::{
-    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema, Transform, Values,
+    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema, Side, Transform,
+    Values,
 };
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
@@ -29,6 +30,8 @@ pub struct Encoder {
     pub columns: Vec<FittedColumn>,
     /// What the time column holds.
     pub time: TimeSource,
+    /// The modelled columns, patient and time among them, in the table's order.
+    pub order: Vec<String>,
     /// `lengths[n]` sequences have `n` steps.
     pub lengths: Vec<usize>,
 }
@@ -101,8 +104,17 @@ impl Encoder {
     /// Everything in the table that does not fit the schema, with the places and
     /// the mends.
     pub fn fit(schema: &Schema, table: &DataFrame, path: &Path) -> Result<(Self, Encoded)> {
+        Self::fit_side(schema, table, path, Side::Whole)
+    }
+
+    pub(crate) fn fit_side(
+        schema: &Schema,
+        table: &DataFrame,
+        path: &Path,
+        side: Side,
+    ) -> Result<(Self, Encoded)> {
         let schema = settled(schema, table, path)?;
-        let mut fit = Fit::new(&schema, path);
+        let mut fit = Fit::new(&schema, path, side);
         let gridded = fit.part(table, 0)?;
         fit.add(&gridded)?;
         let encoder = fit.finish()?;
@@ -110,12 +122,13 @@ impl Encoder {
         Ok((encoder, encoded))
     }
 
-    /// Encodes another table with what was fitted; `path` is for messages.
+    /// Encodes one side of another table with what was fitted; `path` is for messages.
     ///
     /// # Errors
     /// As [`Encoder::fit`].
-    pub fn encode(&self, table: &DataFrame, path: &Path) -> Result<Encoded> {
-        let gridded = grid(check(table, &self.schema, path, 0)?, &self.schema, path)?;
+    pub fn encode(&self, table: &DataFrame, path: &Path, side: Side) -> Result<Encoded> {
+        let typed = side.of(check(table, &self.schema, path, 0)?)?;
+        let gridded = grid(typed, &self.schema, path)?;
         refuse_nobody(&gridded.lengths, &self.schema, path)?;
         self.encode_one(gridded)
     }
@@ -269,10 +282,12 @@ impl ToEncode<'_> {
 pub(crate) struct Fit<'a> {
     schema: &'a Schema,
     path: &'a Path,
+    side: Side,
     samples: Vec<Sample>,
     integers: Vec<bool>,
     sources: Vec<SourceType>,
     time: Option<TimeSource>,
+    order: Vec<String>,
     /// Steps of each sequence so far.
     pub(crate) lengths: Vec<usize>,
     pub(crate) dropped: usize,
@@ -280,14 +295,16 @@ pub(crate) struct Fit<'a> {
 
 impl<'a> Fit<'a> {
     /// Nothing seen yet. The schema's levels are settled.
-    pub(crate) fn new(schema: &'a Schema, path: &'a Path) -> Self {
+    pub(crate) fn new(schema: &'a Schema, path: &'a Path, side: Side) -> Self {
         Self {
             schema,
             path,
+            side,
             samples: schema.columns.iter().map(|_| Sample::default()).collect(),
             integers: vec![true; schema.columns.len()],
             sources: Vec::new(),
             time: None,
+            order: Vec::new(),
             lengths: Vec::new(),
             dropped: 0,
         }
@@ -298,10 +315,13 @@ impl<'a> Fit<'a> {
         let typed = check(table, self.schema, self.path, first_row)?;
         self.integers.iter_mut().zip(&typed.integers).for_each(|(all, here)| *all &= here);
         self.sources.clone_from(&typed.sources);
+        let names = table.get_column_names().into_iter().map(|name| name.as_str());
+        let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
+        self.order = modelled.map(str::to_owned).collect();
         // A part of whole numbers among others is one of numbers.
         let is_mixed = self.time == Some(TimeSource::Real) && typed.time == TimeSource::Integer;
         self.time = Some(if is_mixed { TimeSource::Real } else { typed.time });
-        grid(typed, self.schema, self.path)
+        grid(self.side.of(typed)?, self.schema, self.path)
     }
 
     /// Takes what a part shows.
@@ -340,7 +360,7 @@ impl<'a> Fit<'a> {
         let mut lengths = vec![0; longest + 1];
         self.lengths.iter().for_each(|&length| lengths[length] += 1);
         let time = self.time.unwrap_or(TimeSource::Real);
-        Ok(Encoder { schema, columns, time, lengths })
+        Ok(Encoder { schema, columns, time, order: self.order, lengths })
     }
 }
 

@@ -154,7 +154,8 @@ fn skeleton(
     let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
     let sequence = &schema.sequence;
     let (shortest, mut dropped, mut problems) = (sequence.min_length, 0, Vec::new());
-    for (patient, &length) in all_lengths.iter().enumerate() {
+    // A patient of the split's other side has no rows.
+    for (patient, &length) in all_lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
         if length < shortest {
             dropped += 1;
             if sequence.short_patients == ShortPatients::Refuse {

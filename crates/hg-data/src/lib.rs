@@ -22,6 +22,7 @@ mod sample;
 mod schema;
 pub mod simulate;
 mod source;
+mod split;
 mod table;
 mod transform;
 mod typed;
@@ -36,6 +37,7 @@ pub use schema::{
     ShortPatients, Time, Transform, infer, json_schema,
 };
 pub use source::{SourceType, TimeSource};
+pub use split::{Side, Split};
 pub use table::{fingerprint, write_atomically, write_simulated, write_table};
 pub use transform::FittedTransform;
 pub use values::Values;

@@ -3,7 +3,7 @@
 use crate::grid::grid;
 use crate::levels::settled;
 use crate::typed::check;
-use crate::{Result, Schema};
+use crate::{Result, Schema, Side};
 use polars::prelude::DataFrame;
 use std::path::Path;
 
@@ -17,14 +17,14 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Checks `table` against `schema` and puts it on the grid; `path` is for
+    /// Checks `table` against `schema` and puts one side of it on the grid; `path` is for
     /// messages.
     ///
     /// # Errors
     /// The first thing in the table that does not fit the schema.
-    pub fn new(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Self> {
+    pub fn new(schema: &Schema, table: &DataFrame, path: &Path, side: Side) -> Result<Self> {
         let schema = &settled(schema, table, path)?;
-        let gridded = grid(check(table, schema, path, 0)?, schema, path)?;
+        let gridded = grid(side.of(check(table, schema, path, 0)?)?, schema, path)?;
         let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
         let columns: Vec<Vec<Option<f64>>> =
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;

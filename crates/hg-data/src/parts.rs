@@ -5,7 +5,7 @@ use crate::grid::{Gridded, grid};
 use crate::levels::LevelCounts;
 use crate::table::{files, scan, total_bytes};
 use crate::typed::{check, require_columns};
-use crate::{Encoded, Encoder, Error, Result, Schema, Values};
+use crate::{Encoded, Encoder, Error, Result, Schema, Side, Values};
 use polars::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,38 +18,43 @@ const LARGE: u64 = 64 << 20;
 const ROWS: usize = 1 << 17;
 
 impl Encoder {
-    /// Reads, fits and encodes the table at `path`: a file, a folder of files, or a
+    /// Reads, fits to and encodes one side of the table at `path`: a file, a folder of files, or a
     /// pattern as `visits/*.parquet`. A large table is read part by part, for which each
     /// patient's rows must stand together; what is fitted then rests on every second,
     /// fourth … row beyond a million.
     ///
     /// # Errors
     /// As [`Schema::read`] and [`Encoder::fit`].
-    pub fn fit_file(schema: &Schema, path: &Path) -> Result<(Self, Encoded)> {
+    pub fn fit_file(schema: &Schema, path: &Path, side: Side) -> Result<(Self, Encoded)> {
         if is_small(schema, path)? {
-            return Self::fit(schema, &schema.read(path)?, path);
+            return Self::fit_side(schema, &schema.read(path)?, path, side);
         }
-        Self::fit_in_parts(schema, path, ROWS)
+        Self::fit_in_parts(schema, path, side, ROWS)
     }
 
-    /// Encodes the table at `path` with what was fitted.
+    /// Encodes one side of the table at `path` with what was fitted.
     ///
     /// # Errors
     /// As [`Encoder::fit_file`].
-    pub fn encode_file(&self, path: &Path) -> Result<Encoded> {
+    pub fn encode_file(&self, path: &Path, side: Side) -> Result<Encoded> {
         if is_small(&self.schema, path)? {
-            return self.encode(&self.schema.read(path)?, path);
+            return self.encode(&self.schema.read(path)?, path, side);
         }
         let (mut lengths, mut dropped) = (Vec::new(), 0);
         for part in Parts::open(&self.schema, path, ROWS)? {
-            let part = self.gridded(part?, path)?;
+            let part = self.gridded(part?, path, side)?;
             lengths.extend(part.lengths);
             dropped += part.dropped;
         }
-        self.encode_in_parts(path, ROWS, lengths, dropped)
+        self.encode_in_parts(path, side, ROWS, (lengths, dropped))
     }
 
-    fn fit_in_parts(schema: &Schema, path: &Path, rows: usize) -> Result<(Self, Encoded)> {
+    fn fit_in_parts(
+        schema: &Schema,
+        path: &Path,
+        side: Side,
+        rows: usize,
+    ) -> Result<(Self, Encoded)> {
         let mut counts = LevelCounts::new(schema);
         if counts.is_needed() {
             for part in Parts::open(schema, path, rows)? {
@@ -57,7 +62,7 @@ impl Encoder {
             }
         }
         let schema = counts.settle(schema, path)?;
-        let mut fit = Fit::new(&schema, path);
+        let mut fit = Fit::new(&schema, path, side);
         for part in Parts::open(&schema, path, rows)? {
             let Part { first_row, table } = part?;
             let gridded = fit.part(&table, first_row)?;
@@ -65,22 +70,22 @@ impl Encoder {
         }
         let (lengths, dropped) = (fit.lengths.clone(), fit.dropped);
         let encoder = fit.finish()?;
-        let encoded = encoder.encode_in_parts(path, rows, lengths, dropped)?;
+        let encoded = encoder.encode_in_parts(path, side, rows, (lengths, dropped))?;
         Ok((encoder, encoded))
     }
 
     fn encode_in_parts(
         &self,
         path: &Path,
+        side: Side,
         rows: usize,
-        lengths: Vec<usize>,
-        dropped_patients: usize,
+        (lengths, dropped_patients): (Vec<usize>, usize),
     ) -> Result<Encoded> {
         let steps = lengths.iter().copied().max().unwrap_or(0);
         let features = self.features();
         let values = Values::fill(lengths.len() * steps * features, |mut values| {
             for part in Parts::open(&self.schema, path, rows)? {
-                let part = self.gridded(part?, path)?;
+                let part = self.gridded(part?, path, side)?;
                 let (here, rest) = values
                     .split_at_mut_checked(part.lengths.len() * steps * features)
                     .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
@@ -92,8 +97,9 @@ impl Encoder {
         Ok(Encoded { values, lengths, steps, features, dropped_patients })
     }
 
-    fn gridded(&self, Part { first_row, table }: Part, path: &Path) -> Result<Gridded> {
-        grid(check(&table, &self.schema, path, first_row)?, &self.schema, path)
+    fn gridded(&self, part: Part, path: &Path, side: Side) -> Result<Gridded> {
+        let typed = check(&part.table, &self.schema, path, part.first_row)?;
+        grid(side.of(typed)?, &self.schema, path)
     }
 }
 
@@ -140,10 +146,9 @@ impl<'a> Parts<'a> {
             let mut lazy = scan(self.schema, &file)?;
             let names = lazy.collect_schema()?;
             require_columns(names.iter_names(), self.schema, &file)?;
-            let columns = [&self.schema.patient.column, &self.schema.time.column]
-                .into_iter()
-                .chain(self.schema.columns.iter().map(|column| &column.name));
-            let lazy = lazy.select(columns.map(|name| col(name.as_str())).collect::<Vec<_>>());
+            let matters = |name: &&PlSmallStr| self.schema.names().any(|n| n == name.as_str());
+            let columns = names.iter_names().filter(matters).map(|name| col(name.as_str()));
+            let lazy = lazy.select(columns.collect::<Vec<_>>());
             self.batches = Some(batches(lazy)?.into_iter());
         }
     }
@@ -250,11 +255,15 @@ mod tests {
                 column.levels.clear();
                 column.rare = Some(crate::Rare { below: 0.05, into: "Other".into() });
             }
-            let (whole, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
-            for rows in [1, 100, 1_000_000] {
-                let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, rows)?;
-                assert!(encoder == whole, "{table}, {rows} rows");
-                assert!(in_parts == encoded, "{table}, {rows} rows");
+            let split = crate::Split { share: 0.3, seed: 1 };
+            for side in [Side::Whole, Side::Training(split)] {
+                let (whole, encoded) =
+                    Encoder::fit_side(&schema, &schema.read(&path)?, &path, side)?;
+                for rows in [1, 100, 1_000_000] {
+                    let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, side, rows)?;
+                    assert!(encoder == whole, "{table}, {rows} rows, {side:?}");
+                    assert!(in_parts == encoded, "{table}, {rows} rows, {side:?}");
+                }
             }
         }
         Ok(())
@@ -269,7 +278,8 @@ mod tests {
         let schema = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
             step = 1.0\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
         let schema = Schema::parse(schema, Path::new("t.toml"))?;
-        let error = Encoder::fit_in_parts(&schema, &path, 1).expect_err("refused").to_string();
+        let error =
+            Encoder::fit_in_parts(&schema, &path, Side::Whole, 1).expect_err("refused").to_string();
         assert!(error.contains("row 3") && error.contains("sort it by patient"), "{error}");
         Ok(())
     }

@@ -80,17 +80,15 @@ pub(crate) fn require_columns<'n>(
     path: &Path,
 ) -> Result<()> {
     let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
-    let wanted = [&schema.patient.column, &schema.time.column]
-        .into_iter()
-        .chain(schema.columns.iter().map(|column| &column.name));
-    let problem = |name: &String| {
+    let problem = |name: &str| {
         let problem = format!(
             "the table has no such column; it has: {}. Mend the schema or the header",
             names.join(", ")
         );
         Error::column(path, name, problem)
     };
-    Error::all(wanted.filter(|name| !names.contains(&name.as_str())).map(problem).collect())
+    let missing = schema.names().filter(|name| !names.contains(name));
+    Error::all(missing.map(problem).collect())
 }
 
 struct Checker<'a> {

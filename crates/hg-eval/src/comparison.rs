@@ -45,7 +45,18 @@ pub struct Comparison {
     pub real_correlation: Vec<Vec<f64>>,
     /// The same of the synthetic cohort.
     pub synthetic_correlation: Vec<Vec<f64>>,
-    /// Mean absolute difference of the two over all pairs of columns.
+    /// Over all columns.
+    #[serde(flatten)]
+    pub distances: Distances,
+    /// The same between the real patients that were held out of training and those that
+    /// were not: what two draws from one population differ by.
+    pub held_out: Option<Distances>,
+}
+
+/// How far two cohorts are from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Distances {
+    /// Mean absolute difference of the correlations over all pairs of columns.
     pub correlation_difference: f64,
     /// Mean Kolmogorov–Smirnov statistic of the numeric columns.
     pub mean_ks: f64,
@@ -76,9 +87,8 @@ impl Comparison {
             columns,
             real_correlation,
             synthetic_correlation,
-            correlation_difference,
-            mean_ks,
-            mean_total_variation,
+            distances: Distances { correlation_difference, mean_ks, mean_total_variation },
+            held_out: None,
         }
     }
 }

@@ -7,7 +7,7 @@ mod comparison;
 mod pictures;
 mod statistics;
 
-pub use comparison::{ColumnComparison, Comparison};
+pub use comparison::{ColumnComparison, Comparison, Distances};
 pub use pictures::{draw_correlations, draw_marginals};
 pub use statistics::{kolmogorov_smirnov, pearson, total_variation};
 

@@ -20,9 +20,9 @@ pub struct Batch {
 /// the seed and the epoch alone.
 #[derive(Debug)]
 pub struct Batches {
-    /// `[patients, steps, D]`
-    cohort: Tensor,
-    lengths: Vec<usize>,
+    cohort: Encoded,
+    dtype: DType,
+    device: Device,
     batch_size: usize,
     curriculum_epochs: u64,
     seed: u64,
@@ -30,31 +30,22 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Takes the encoded cohort to the device.
-    ///
-    /// # Errors
-    /// Only what candle reports.
-    pub fn new(
-        encoded: &Encoded,
-        config: &TrainConfig,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
-        let shape = (encoded.lengths.len(), encoded.steps, encoded.features);
-        let cohort = Tensor::from_slice(&encoded.values[..], shape, device)?.to_dtype(dtype)?;
-        Ok(Self {
-            cohort,
-            lengths: encoded.lengths.clone(),
+    /// Of an encoded cohort, whose values are shared, not copied.
+    pub fn new(encoded: &Encoded, config: &TrainConfig, dtype: DType, device: &Device) -> Self {
+        Self {
+            cohort: encoded.clone(),
+            dtype,
+            device: device.clone(),
             batch_size: config.batch_size.min(encoded.lengths.len()),
             curriculum_epochs: config.curriculum_epochs,
             seed: config.seed,
             epoch: None,
-        })
+        }
     }
 
     /// Batches in an epoch.
     pub fn per_epoch(&self) -> u64 {
-        self.lengths.len().div_ceil(self.batch_size) as u64
+        self.cohort.lengths.len().div_ceil(self.batch_size) as u64
     }
 
     /// The batch of an iteration, counted from 0 over all epochs.
@@ -68,11 +59,15 @@ impl Batches {
             _ => self.plan(epoch),
         };
         let patients = &plan[position as usize];
-        let lengths: Vec<usize> = patients.iter().map(|&patient| self.lengths[patient]).collect();
+        let Encoded { values, lengths: all, steps: longest, features, .. } = &self.cohort;
+        let lengths: Vec<usize> = patients.iter().map(|&patient| all[patient]).collect();
         let steps = lengths.iter().copied().max().unwrap_or(1);
-        let index: Vec<u32> = patients.iter().map(|&patient| patient as u32).collect();
-        let index = Tensor::new(index, self.cohort.device())?;
-        let rows = self.cohort.index_select(&index, 0)?.narrow(1, 0, steps)?.contiguous()?;
+        let mut rows = Vec::with_capacity(patients.len() * steps * features);
+        for &patient in patients {
+            rows.extend_from_slice(&values[patient * longest * features..][..steps * features]);
+        }
+        let shape = (patients.len(), steps, *features);
+        let rows = Tensor::from_vec(rows, shape, &self.device)?.to_dtype(self.dtype)?;
         self.epoch = Some((epoch, plan));
         Ok(Batch { rows, lengths: Lengths::new(lengths, steps)? })
     }
@@ -81,9 +76,9 @@ impl Batches {
     /// batch is filled up with patients of the one before.
     fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
         let mut rng = stream(self.seed, Purpose::Shuffle, epoch);
-        let mut patients: Vec<usize> = (0..self.lengths.len()).collect();
+        let mut patients: Vec<usize> = (0..self.cohort.lengths.len()).collect();
         patients.shuffle(&mut rng);
-        patients.sort_by_key(|&patient| self.lengths[patient]);
+        patients.sort_by_key(|&patient| self.cohort.lengths[patient]);
         let last_start = patients.len() - self.batch_size;
         let mut plan: Vec<Vec<usize>> = (0..patients.len())
             .step_by(self.batch_size)
@@ -110,7 +105,7 @@ mod tests {
     #[test]
     fn an_epoch_visits_everybody_shortest_first() -> Result<()> {
         let config = TrainConfig { batch_size: 2, ..Default::default() };
-        let mut batches = Batches::new(&cohort(), &config, DType::F64, &Device::Cpu)?;
+        let mut batches = Batches::new(&cohort(), &config, DType::F64, &Device::Cpu);
         let mut seen = Vec::new();
         let mut steps = Vec::new();
         for iteration in 0..batches.per_epoch() {

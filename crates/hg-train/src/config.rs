@@ -1,6 +1,7 @@
 //! The settings of a run.
 
 use crate::{Error, Result};
+use hg_data::{Side, Split};
 use hg_lstm::ReverseAlignment;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ pub struct TrainConfig {
     pub curriculum_epochs: u64,
     /// Decay of the running mean of the generator's weights that sampling uses.
     pub weight_averaging: f64,
+    /// The share of patients that training never sees; 0 for none.
+    pub held_out: f64,
     /// Iterations between checkpoints.
     pub checkpoint_every: u64,
 }
@@ -61,6 +64,7 @@ impl Default for TrainConfig {
             correlation_weight: 10.,
             curriculum_epochs: 5,
             weight_averaging: 0.99,
+            held_out: 0.,
             checkpoint_every: 100,
         }
     }
@@ -78,6 +82,20 @@ pub enum Latent {
 }
 
 impl TrainConfig {
+    /// The patients that training sees.
+    pub fn training_side(&self) -> Side {
+        if self.held_out > 0. { Side::Training(self.split()) } else { Side::Whole }
+    }
+
+    /// The patients that it does not see, where some are held out.
+    pub fn held_out_side(&self) -> Option<Side> {
+        (self.held_out > 0.).then(|| Side::HeldOut(self.split()))
+    }
+
+    fn split(&self) -> Split {
+        Split { share: self.held_out, seed: self.seed }
+    }
+
     /// Refuses settings that cannot work.
     ///
     /// # Errors
@@ -100,6 +118,7 @@ impl TrainConfig {
             ("beta1", self.beta1),
             ("beta2", self.beta2),
             ("weight_averaging", self.weight_averaging),
+            ("held_out", self.held_out),
         ];
         if let Some((name, value)) = shares.iter().find(|(_, value)| !(0. ..1.).contains(value)) {
             return Err(Error::Config(format!("{name} is {value}, it must be in [0, 1)")));

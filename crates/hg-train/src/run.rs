@@ -71,7 +71,7 @@ impl Run {
             return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
         }
         let schema = Schema::load(schema_path)?;
-        let (encoder, encoded) = Encoder::fit_file(&schema, data)?;
+        let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_side())?;
         let manifest = RunManifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data: absolute(data)?,
@@ -127,14 +127,14 @@ impl Run {
         Ok(())
     }
 
-    /// The real table that the run was trained on, encoded again.
+    /// The real patients that the run was trained on, encoded again.
     ///
     /// # Errors
     /// When it is gone, or no longer the table of the run's fingerprint.
     pub fn real(&self) -> Result<Encoded> {
         self.check_data()?;
         let data = &self.manifest.data;
-        Ok(self.encoder.encode_file(data)?)
+        Ok(self.encoder.encode_file(data, self.manifest.train.training_side())?)
     }
 
     /// The synthetic cohort as CSV.

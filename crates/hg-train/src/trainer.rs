@@ -148,7 +148,7 @@ impl Trainer {
             beta2: config.beta2,
         };
         Ok(Self {
-            batches: Batches::new(encoded, config, dtype, &device)?,
+            batches: Batches::new(encoded, config, dtype, &device),
             generator_adam: Adam::new(adam, generator.parameters())?,
             critic_adam: Adam::new(adam, critic.parameters())?,
             config: config.clone(),

@@ -316,6 +316,12 @@ impl Schema {
         Error::all(check::problems(&schema, text, path))?;
         Ok(schema)
     }
+
+    /// The names of all columns that matter: patient, time, and the modelled ones.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let columns = self.columns.iter().map(|column| column.name.as_str());
+        [self.patient.column.as_str(), self.time.column.as_str()].into_iter().chain(columns)
+    }
 }
 
 /// The JSON Schema of the TOML, with which editors complete and check it.

@@ -1,0 +1,80 @@
+//! Which patients are held out of training.
+
+use crate::Result;
+use crate::typed::{PATIENT, Typed};
+use polars::prelude::*;
+use sha2::{Digest, Sha256};
+
+/// A split of the patients. Whether one is held out depends on the seed and the id alone,
+/// so all rows of a patient, and all windows, lie on one side, in whatever order they come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Split {
+    /// The share of patients that is held out, in [0, 1); about so many are.
+    pub share: f64,
+    /// Which ones.
+    pub seed: u64,
+}
+
+/// The side of a split that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Side {
+    /// Everybody.
+    Whole,
+    /// Those that are not held out.
+    Training(Split),
+    /// Those that are.
+    HeldOut(Split),
+}
+
+impl Split {
+    fn holds_out(self, patient: &str) -> bool {
+        let mut digest = Sha256::new();
+        digest.update(self.seed.to_le_bytes());
+        digest.update(patient.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest.finalize()[..8]);
+        (u64::from_le_bytes(first) as f64) < self.share * 2f64.powi(64)
+    }
+}
+
+impl Side {
+    fn takes(self, patient: &str) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Training(split) => !split.holds_out(patient),
+            Self::HeldOut(split) => split.holds_out(patient),
+        }
+    }
+
+    /// Leaves this side's rows.
+    pub(crate) fn of(self, typed: Typed) -> Result<Typed> {
+        if self == Self::Whole {
+            return Ok(typed);
+        }
+        let taken: Vec<bool> = typed.patients.iter().map(|id| self.takes(id)).collect();
+        let patients = typed.frame.column(PATIENT)?.u32()?;
+        let is_taken = |patient: Option<u32>| patient.is_some_and(|n| taken[n as usize]);
+        let rows: BooleanChunked = patients.iter().map(is_taken).collect();
+        Ok(Typed { frame: typed.frame.filter(&rows)?, ..typed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_the_share_is_held_out_and_the_sides_are_disjoint() {
+        let split = Split { share: 0.2, seed: 7 };
+        let ids: Vec<String> = (0..2000).map(|n| format!("patient {n}")).collect();
+        let held = ids.iter().filter(|id| Side::HeldOut(split).takes(id)).count();
+        assert!((340..460).contains(&held), "{held}");
+        assert!(
+            ids.iter().all(|id| Side::HeldOut(split).takes(id) != Side::Training(split).takes(id))
+        );
+        let other = Split { seed: 8, ..split };
+        assert!(
+            ids.iter().any(|id| Side::HeldOut(split).takes(id) != Side::HeldOut(other).takes(id))
+        );
+    }
+}
