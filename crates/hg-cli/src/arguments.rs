@@ -67,9 +67,13 @@ pub(crate) struct TrainArguments {
     /// says how far they are from the others, as a yardstick for the synthetic ones.
     #[arg(long, value_name = "SHARE")]
     pub(crate) held_out: Option<f64>,
+    /// Iterations between checkpoints.
+    #[arg(long, value_name = "ITERATIONS")]
+    pub(crate) checkpoint_every: Option<u64>,
     /// Go on with an interrupted run from its newest checkpoint.
     #[arg(long, value_name = "RUN",
-        conflicts_with_all = ["data", "schema", "out", "iterations", "seed", "batch_size", "held_out"])]
+        conflicts_with_all = ["data", "schema", "out", "iterations", "seed", "batch_size", "held_out",
+            "checkpoint_every"])]
     pub(crate) resume: Option<PathBuf>,
 }
 

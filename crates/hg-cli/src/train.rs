@@ -55,6 +55,7 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     let mut train = TrainConfig::default();
     train.iterations = arguments.iterations.unwrap_or(train.iterations);
     train.seed = arguments.seed.unwrap_or(train.seed);
+    train.checkpoint_every = arguments.checkpoint_every.unwrap_or(train.checkpoint_every);
     train.held_out = arguments.held_out.unwrap_or(train.held_out);
     train.batch_size = arguments.batch_size.unwrap_or(train.batch_size);
     Ok(Run::create(out, data, schema, train)?)

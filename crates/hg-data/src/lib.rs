@@ -38,7 +38,7 @@ pub use schema::{
 };
 pub use source::{SourceType, TimeSource};
 pub use split::{Side, Split};
-pub use table::{fingerprint, write_atomically, write_simulated, write_table};
+pub use table::{fingerprint, fingerprint_of, write_atomically, write_simulated, write_table};
 pub use transform::FittedTransform;
 pub use values::Values;
 

@@ -358,7 +358,16 @@ pub fn fingerprint(path: &Path) -> Result<String> {
         std::io::copy(&mut open(&file)?, &mut HashWriter(&mut digest))
             .map_err(|e| Error::file(&file, format!("cannot read: {e}")))?;
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(digest))
+}
+
+/// SHA-256 of bytes, in hexadecimal.
+pub fn fingerprint_of(bytes: &[u8]) -> String {
+    hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
+fn hexadecimal(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct HashWriter<'a>(&'a mut Sha256);

@@ -2,11 +2,13 @@
 //!
 //! `checkpoints/00000100/` holds `generator.safetensors`, `critic.safetensors`
 //! and `generator-averaged.safetensors` in the interchange names, and
-//! `state.safetensors` with Adam's moments and the counters. Random streams and
-//! the order of batches follow from the iteration alone.
+//! `state.safetensors` with Adam's moments and the counters, and `SHA256SUMS` of
+//! these (`sha256sum -c` reads it). Random streams and the order of batches follow
+//! from the iteration alone.
 
 use crate::{Error, Result, Trainer};
 use candle_core::{Device, Tensor};
+use hg_data::fingerprint;
 use hg_models::Parameters;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ pub(crate) const AVERAGED: &str = "generator-averaged.safetensors";
 const GENERATOR: &str = "generator.safetensors";
 const CRITIC: &str = "critic.safetensors";
 const STATE: &str = "state.safetensors";
+const SUMS: &str = "SHA256SUMS";
+const SUMMED: [&str; 4] = [GENERATOR, AVERAGED, CRITIC, STATE];
 /// Checkpoints that are kept.
 const KEPT: usize = 3;
 
@@ -44,7 +48,8 @@ pub(crate) fn save(trainer: &Trainer, folder: &Path) -> Result<PathBuf> {
     ];
     state.insert("counters".to_owned(), Tensor::new(&counters, &Device::Cpu)?);
     candle_core::safetensors::save(&state, temporary.join(STATE))?;
-    for file in [GENERATOR, AVERAGED, CRITIC, STATE] {
+    std::fs::write(temporary.join(SUMS), sums(&temporary)?).map_err(|e| failed(&temporary, e))?;
+    for file in SUMMED.into_iter().chain([SUMS]) {
         let file = temporary.join(file);
         let synced = std::fs::File::open(&file).and_then(|opened| opened.sync_all());
         synced.map_err(|e| failed(&file, e))?;
@@ -53,6 +58,9 @@ pub(crate) fn save(trainer: &Trainer, folder: &Path) -> Result<PathBuf> {
         std::fs::remove_dir_all(&path).map_err(|e| failed(&path, e))?;
     }
     std::fs::rename(&temporary, &path).map_err(|e| failed(&path, e))?;
+    // The new name is on disk before an old checkpoint goes.
+    let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| failed(folder, e))?;
     let all = list(folder)?;
     for old in &all[..all.len().saturating_sub(KEPT)] {
         std::fs::remove_dir_all(old).map_err(|e| failed(old, e))?;
@@ -60,12 +68,31 @@ pub(crate) fn save(trainer: &Trainer, folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The newest complete checkpoint.
-pub(crate) fn newest(folder: &Path) -> Result<PathBuf> {
-    list(folder)?.pop().ok_or_else(|| Error::Run {
-        path: folder.to_owned(),
-        problem: "holds no checkpoint; train the run first".into(),
-    })
+/// A line of hash and name for each file of a checkpoint.
+fn sums(checkpoint: &Path) -> Result<String> {
+    let line = |name: &str| Ok(format!("{}  {name}\n", fingerprint(&checkpoint.join(name))?));
+    SUMMED.into_iter().map(line).collect()
+}
+
+/// The newest checkpoint whose files are what was written; damaged ones are passed over,
+/// and a warning names them. `None` where there is none at all.
+///
+/// # Errors
+/// When all are damaged.
+pub(crate) fn newest(folder: &Path) -> Result<Option<PathBuf>> {
+    let all = list(folder)?;
+    for checkpoint in all.iter().rev() {
+        let written = std::fs::read_to_string(checkpoint.join(SUMS)).ok();
+        if written.is_some() && written == sums(checkpoint).ok() {
+            return Ok(Some(checkpoint.clone()));
+        }
+        tracing::warn!("{} is damaged; taking the checkpoint before it", checkpoint.display());
+    }
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let problem = "holds damaged checkpoints alone; remove them to begin anew";
+    Err(Error::Run { path: folder.to_owned(), problem: problem.into() })
 }
 
 /// Complete checkpoints, oldest first.

@@ -38,6 +38,8 @@ pub struct RunManifest {
     pub schema: PathBuf,
     /// Its SHA-256.
     pub schema_sha256: String,
+    /// The SHA-256 of `encoder.json`.
+    pub encoder_sha256: String,
     /// Every setting, resolved.
     pub train: TrainConfig,
 }
@@ -72,12 +74,15 @@ impl Run {
         }
         let schema = Schema::load(schema_path)?;
         let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_side())?;
+        let json = serde_json::to_string_pretty(&encoder)
+            .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
         let manifest = RunManifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data: absolute(data)?,
             data_sha256: hg_data::fingerprint(data)?,
             schema: absolute(schema_path)?,
             schema_sha256: hg_data::fingerprint(schema_path)?,
+            encoder_sha256: hg_data::fingerprint_of(json.as_bytes()),
             train,
         };
         let run = Self { folder: folder.to_owned(), manifest, encoder };
@@ -89,10 +94,8 @@ impl Run {
         }
         let toml = toml::to_string(&run.manifest)
             .map_err(|e| Error::Config(format!("cannot write run.toml: {e}")))?;
-        run.write("run.toml", &toml)?;
-        let json = serde_json::to_string_pretty(&run.encoder)
-            .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
         run.write("encoder.json", &json)?;
+        run.write("run.toml", &toml)?;
         Ok((run, encoded))
     }
 
@@ -107,10 +110,15 @@ impl Run {
                 .map_err(|e| Error::Run { path, problem: format!("is this a run folder? {e}") })
         };
         let broken = |name: &str, problem: String| Error::Run { path: folder.join(name), problem };
-        let manifest =
+        let manifest: RunManifest =
             toml::from_str(&read("run.toml")?).map_err(|e| broken("run.toml", e.to_string()))?;
-        let encoder = serde_json::from_str(&read("encoder.json")?)
-            .map_err(|e| broken("encoder.json", e.to_string()))?;
+        let json = read("encoder.json")?;
+        if hg_data::fingerprint_of(json.as_bytes()) != manifest.encoder_sha256 {
+            let problem = "is damaged: its SHA-256 is not the one in run.toml";
+            return Err(broken("encoder.json", problem.into()));
+        }
+        let encoder =
+            serde_json::from_str(&json).map_err(|e| broken("encoder.json", e.to_string()))?;
         Ok(Self { folder: folder.to_owned(), manifest, encoder })
     }
 
@@ -167,7 +175,7 @@ impl Run {
     /// When the checkpoint is damaged.
     pub fn trainer(&self, encoded: &Encoded) -> Result<Trainer> {
         let mut trainer = Trainer::new(&self.manifest.train, &layout_of(&self.encoder), encoded)?;
-        if let Ok(newest) = checkpoint::newest(&self.checkpoints()) {
+        if let Some(newest) = checkpoint::newest(&self.checkpoints())? {
             checkpoint::restore(&mut trainer, &newest)?;
         }
         Ok(trainer)
@@ -213,12 +221,10 @@ impl Run {
                 .collect(),
             Err(_) => Vec::new(),
         };
-        let file = std::fs::File::create(&path).map_err(|e| self.failed(name, e))?;
-        let mut file = std::io::BufWriter::new(file);
-        for line in kept {
-            writeln!(file, "{line}").map_err(|e| self.failed(name, e))?;
-        }
-        Ok(file)
+        let text: String = kept.into_iter().map(|line| line + "\n").collect();
+        self.write(name, &text)?;
+        let file = std::fs::File::options().append(true).open(&path);
+        Ok(std::io::BufWriter::new(file.map_err(|e| self.failed(name, e))?))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -248,7 +254,11 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
     }
     let TrainConfig { latent, .. } = run.manifest.train;
     let encoder = &run.encoder;
-    let weights = checkpoint::newest(&run.checkpoints())?.join(checkpoint::AVERAGED);
+    let newest = checkpoint::newest(&run.checkpoints())?.ok_or_else(|| Error::Run {
+        path: run.checkpoints(),
+        problem: "holds no checkpoint; train the run first".into(),
+    })?;
+    let weights = newest.join(checkpoint::AVERAGED);
     let layout = layout_of(encoder);
     let config = run.manifest.train.generator(&layout);
     let generator = Generator::load(config, &weights, DType::F32, &Device::Cpu)?;
