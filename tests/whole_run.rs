@@ -110,6 +110,10 @@ fn patients_that_are_held_out_are_a_yardstick_and_not_trained_on() {
         serde_json::from_str(&read("report/comparison.json")).expect("JSON");
     let far = comparison["held_out"]["mean_ks"].as_f64().expect("a yardstick");
     assert!(far > 0. && far < 0.3, "{far}");
+    for side in ["nearness", "held_out_nearness"] {
+        let copies = comparison[side]["copies"].as_u64();
+        assert_eq!(copies, Some(0), "{side}: {}", comparison[side]);
+    }
     // The fitted encoder knows the patients that it was fitted to, and no others.
     let encoder: serde_json::Value = serde_json::from_str(&read("encoder.json")).expect("JSON");
     let lengths = encoder["lengths"].as_array().expect("lengths");

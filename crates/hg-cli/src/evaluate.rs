@@ -3,25 +3,37 @@
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use hg_data::{Observed, Side, write_atomically};
-use hg_eval::{Comparison, draw_correlations, draw_marginals};
+use hg_eval::{Comparison, Nearness, draw_correlations, draw_marginals, nearness};
 use hg_train::{Run, RunManifest};
+use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
 
+/// What the report says.
+#[derive(Serialize)]
+pub(crate) struct Evaluation {
+    #[serde(flatten)]
+    pub(crate) comparison: Comparison,
+    /// From synthetic records to those that were trained on.
+    nearness: Option<Nearness>,
+    /// From records of patients that were held out.
+    held_out_nearness: Option<Nearness>,
+}
+
 pub(crate) fn run(folder: &Path, json: bool) -> Result<()> {
     let run = Run::open(folder)?;
-    let comparison = evaluate(&run)?;
+    let evaluation = evaluate(&run)?;
     if json {
-        println!("{}", to_json(&comparison)?);
+        println!("{}", to_json(&evaluation)?);
     } else {
-        print_table(&comparison);
+        print(&evaluation);
         println!("{}", run.report().display());
     }
     Ok(())
 }
 
 /// Compares the run's cohorts and writes the report's files.
-pub(crate) fn evaluate(run: &Run) -> Result<Comparison> {
+pub(crate) fn evaluate(run: &Run) -> Result<Evaluation> {
     let schema = &run.encoder.schema;
     let observe = |path: &Path, side| Observed::new(schema, &schema.read(path)?, path, side);
     let RunManifest { data, train, .. } = &run.manifest;
@@ -33,23 +45,45 @@ pub(crate) fn evaluate(run: &Run) -> Result<Comparison> {
         let held_out = Comparison::new(schema, &real, &observe(data, side)?);
         comparison.held_out = Some(held_out.distances);
     }
+    let encode = |path: &Path, side| run.encoder.encode_file(path, side);
+    let trained_on = encode(data, train.training_side())?;
+    let held_out_nearness = match train.held_out_side() {
+        Some(side) => nearness(&encode(data, side)?, &trained_on),
+        None => None,
+    };
+    let nearness = nearness(&encode(&run.synthetic_parquet(), Side::Whole)?, &trained_on);
     draw_marginals(&comparison, &run.report().join("marginals.svg"))?;
     draw_correlations(&comparison, &run.report().join("correlations.svg"))?;
-    let json = to_json(&comparison)?;
+    let evaluation = Evaluation { comparison, nearness, held_out_nearness };
+    let json = to_json(&evaluation)?;
     let path = run.report().join("comparison.json");
     write_atomically(&path, |file| {
         let failed = |e| Error::Other(format!("{}: cannot write: {e}", path.display()));
         file.write_all(json.as_bytes()).map_err(failed)
     })?;
-    Ok(comparison)
+    Ok(evaluation)
 }
 
-fn to_json(comparison: &Comparison) -> Result<String> {
-    serde_json::to_string(comparison)
+fn to_json(evaluation: &Evaluation) -> Result<String> {
+    serde_json::to_string(evaluation)
         .map_err(|e| Error::Other(format!("cannot write the comparison as JSON: {e}")))
 }
 
-pub(crate) fn print_table(comparison: &Comparison) {
+pub(crate) fn print(evaluation: &Evaluation) {
+    print_table(&evaluation.comparison);
+    let line = |what: &str, near: &Option<Nearness>| {
+        if let Some(Nearness { least, low, median, copies, records }) = near {
+            println!(
+                "{what}: {copies} of {records} records equal one; distances from {least:.3}, \
+                 5 % below {low:.3}, median {median:.3}"
+            );
+        }
+    };
+    line("nearest trained-on record, from synthetic ones", &evaluation.nearness);
+    line("nearest trained-on record, from held-out ones", &evaluation.held_out_nearness);
+}
+
+fn print_table(comparison: &Comparison) {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
         "column",

@@ -23,7 +23,8 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
     write_table(&mut cohort, &run.synthetic_csv())?;
     write_table(&mut cohort, &run.synthetic_parquet())?;
-    let comparison = evaluate::evaluate(&run)?;
+    let evaluation = evaluate::evaluate(&run)?;
+    let comparison = &evaluation.comparison;
     if json {
         let summary = serde_json::json!({
             "run": run.folder(),
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         });
         println!("{summary}");
     } else {
-        evaluate::print_table(&comparison);
+        evaluate::print(&evaluation);
         println!("picture: {}", run.report().join("marginals.svg").display());
         println!("{}", run.folder().display());
     }

@@ -1,13 +1,15 @@
 //! How like the real cohort a synthetic one is: per-column distances,
-//! correlations, and pictures of both.
+//! correlations, pictures of both, and how near its records come to real ones.
 //!
 //! This crate knows nothing about how a cohort was made.
 
 mod comparison;
+mod disclosure;
 mod pictures;
 mod statistics;
 
 pub use comparison::{ColumnComparison, Comparison, Distances};
+pub use disclosure::{Nearness, nearness};
 pub use pictures::{draw_correlations, draw_marginals};
 pub use statistics::{kolmogorov_smirnov, pearson, total_variation};
 
