@@ -70,6 +70,13 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
         assert!(again[name] == *bytes, "{name} differs");
     }
     assert!(first["synthetic.csv"] != other["synthetic.csv"]);
+    // A run holds all that it takes to repeat it.
+    let (run, like) = (folder.path().join("a"), folder.path().join("like"));
+    let arguments =
+        ["train".as_ref(), "--like".as_ref(), run.as_os_str(), "--out".as_ref(), like.as_os_str()];
+    let output = hg(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(files(&like) == first, "--like differs");
     let header = |table: &[u8]| String::from_utf8_lossy(table).lines().next().map(str::to_owned);
     let synthetic = header(&first["synthetic.csv"]).expect("a header");
     let real = std::fs::read(repository(PBC[0])).expect("reads");

@@ -29,6 +29,11 @@ enum Task {
     Test,
     /// The same as `test`: what CI runs.
     Ci,
+    /// Train a run again from its run.toml and compare weights and output, byte by byte.
+    Reproduce {
+        /// The run folder.
+        run: PathBuf,
+    },
     /// Measure kernels, iterations, and the peers.
     Bench(bench::Bench),
     /// Make the golden values again with PyTorch, in a venv of its own.
@@ -43,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Train { name, arguments } => tasks::train(&name, &arguments),
         Task::Test | Task::Ci => tasks::test(),
+        Task::Reproduce { run } => tasks::reproduce(&run),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Fixtures { venv } => tasks::fixtures(&venv),
     }

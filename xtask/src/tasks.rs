@@ -17,12 +17,16 @@ const FIXTURE_PACKAGES: [&str; 6] = [
     "scikit-learn==1.9.1",
 ];
 
-pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
-    // The whole workspace selects the features, so that this build and the
-    // tests' share every dependency.
+/// The whole workspace selects the features, so that this build and the tests' share
+/// every dependency.
+fn build_hg() -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--workspace", "--bin", "hg"]);
-    execute(build)?;
+    execute(build)
+}
+
+pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
+    build_hg()?;
     let mut hg = Command::new(target().join("release/hg"));
     hg.current_dir(WORKSPACE)
         .args(["train", "--data", "data/pbc/pbcseq.csv", "--schema", "data-schemas/pbc.toml"])
@@ -30,6 +34,55 @@ pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
         .arg(PathBuf::from("runs").join(name))
         .args(arguments);
     execute(hg)
+}
+
+pub(crate) fn reproduce(run: &Path) -> Result<()> {
+    build_hg()?;
+    let run = std::path::absolute(run)?;
+    let again = target().join("reproduce");
+    if again.exists() {
+        std::fs::remove_dir_all(&again)
+            .with_context(|| format!("cannot remove {}", again.display()))?;
+    }
+    let mut hg = Command::new(target().join("release/hg"));
+    hg.current_dir(WORKSPACE).arg("train").arg("--like").arg(&run).arg("--out").arg(&again);
+    execute(hg)?;
+    let mut differ = Vec::new();
+    for file in files(&run, Path::new(""))? {
+        let same =
+            std::fs::read(run.join(&file))? == std::fs::read(again.join(&file)).unwrap_or_default();
+        println!("{} {}", if same { "same   " } else { "DIFFERS" }, file.display());
+        if !same {
+            differ.push(file);
+        }
+    }
+    if !differ.is_empty() {
+        bail!(
+            "{} of the run's files could not be reproduced; see {}",
+            differ.len(),
+            again.display()
+        );
+    }
+    Ok(())
+}
+
+/// All files below `root/below`, relative to `root`, in order.
+fn files(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
+    let folder = root.join(below);
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            found.extend(files(root, &path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 pub(crate) fn test() -> Result<()> {

@@ -46,10 +46,10 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
     /// The table, .csv, .parquet or .arrow: one row per patient and time.
-    #[arg(long, required_unless_present = "resume")]
+    #[arg(long, required_unless_present_any = ["resume", "like"])]
     pub(crate) data: Option<PathBuf>,
     /// The TOML that describes the table's columns.
-    #[arg(long, required_unless_present = "resume")]
+    #[arg(long, required_unless_present_any = ["resume", "like"])]
     pub(crate) schema: Option<PathBuf>,
     /// The run folder to make; it must not exist.
     #[arg(long, required_unless_present = "resume")]
@@ -70,9 +70,14 @@ pub(crate) struct TrainArguments {
     /// Iterations between checkpoints.
     #[arg(long, value_name = "ITERATIONS")]
     pub(crate) checkpoint_every: Option<u64>,
+    /// Train again as RUN was trained: the same table, schema, settings and seed.
+    #[arg(long, value_name = "RUN",
+        conflicts_with_all = ["data", "schema", "iterations", "seed", "batch_size", "held_out",
+            "checkpoint_every"])]
+    pub(crate) like: Option<PathBuf>,
     /// Go on with an interrupted run from its newest checkpoint.
     #[arg(long, value_name = "RUN",
-        conflicts_with_all = ["data", "schema", "out", "iterations", "seed", "batch_size", "held_out",
+        conflicts_with_all = ["data", "schema", "out", "like", "iterations", "seed", "batch_size", "held_out",
             "checkpoint_every"])]
     pub(crate) resume: Option<PathBuf>,
 }

@@ -48,6 +48,9 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
         let encoded = run.real()?;
         return Ok((run, encoded));
     }
+    if let (Some(like), Some(out)) = (&arguments.like, &arguments.out) {
+        return Ok(Run::open(like)?.again(out)?);
+    }
     let (Some(data), Some(schema), Some(out)) =
         (&arguments.data, &arguments.schema, &arguments.out)
     else {

@@ -99,6 +99,20 @@ impl Run {
         Ok((run, encoded))
     }
 
+    /// Makes a run with this one's table, schema and settings.
+    ///
+    /// # Errors
+    /// As [`Run::create`], and when table or schema are not those of this run any more.
+    pub fn again(&self, folder: &Path) -> Result<(Self, Encoded)> {
+        let RunManifest { data, schema, schema_sha256, train, .. } = &self.manifest;
+        self.check_data()?;
+        if hg_data::fingerprint(schema)? != *schema_sha256 {
+            let problem = "is not the schema of the run any more (its SHA-256 differs)";
+            return Err(Error::Run { path: schema.clone(), problem: problem.into() });
+        }
+        Self::create(folder, data, schema, train.clone())
+    }
+
     /// Opens a run folder.
     ///
     /// # Errors
