@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Turn a private clinical cohort into a synthetic one that can be shared.
@@ -46,13 +46,13 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
     /// The table, .csv, .parquet or .arrow: one row per patient and time.
-    #[arg(long, required_unless_present_any = ["resume", "like"])]
+    #[arg(long, required_unless_present_any = ["resume", "like", "print_config"])]
     pub(crate) data: Option<PathBuf>,
     /// The TOML that describes the table's columns.
-    #[arg(long, required_unless_present_any = ["resume", "like"])]
+    #[arg(long, required_unless_present_any = ["resume", "like", "print_config"])]
     pub(crate) schema: Option<PathBuf>,
     /// The run folder to make; it must not exist.
-    #[arg(long, required_unless_present = "resume")]
+    #[arg(long, required_unless_present_any = ["resume", "print_config"])]
     pub(crate) out: Option<PathBuf>,
     /// Generator steps (each after five critic steps).
     #[arg(long)]
@@ -70,15 +70,28 @@ pub(crate) struct TrainArguments {
     /// Iterations between checkpoints.
     #[arg(long, value_name = "ITERATIONS")]
     pub(crate) checkpoint_every: Option<u64>,
+    /// Published settings to start from.
+    #[arg(long)]
+    pub(crate) preset: Option<Preset>,
+    /// A TOML file of settings, as `learning_rate = 5e-4`; it goes over the preset. Then
+    /// come HG_TRAIN_LEARNING_RATE and the like from the environment, then flags.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Any setting, as `--set hidden=64`; may be given often.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print every setting with its origin, and stop.
+    #[arg(long)]
+    pub(crate) print_config: bool,
     /// Train again as RUN was trained: the same table, schema, settings and seed.
     #[arg(long, value_name = "RUN",
         conflicts_with_all = ["data", "schema", "iterations", "seed", "batch_size", "held_out",
-            "checkpoint_every"])]
+            "checkpoint_every", "preset", "config", "set"])]
     pub(crate) like: Option<PathBuf>,
     /// Go on with an interrupted run from its newest checkpoint.
     #[arg(long, value_name = "RUN",
         conflicts_with_all = ["data", "schema", "out", "like", "iterations", "seed", "batch_size", "held_out",
-            "checkpoint_every"])]
+            "checkpoint_every", "preset", "config", "set"])]
     pub(crate) resume: Option<PathBuf>,
 }
 
@@ -149,4 +162,29 @@ pub(crate) struct SimulateArguments {
     /// Drives every random draw: the same seed gives the same bytes.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+/// Settings of the published cohorts.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Preset {
+    /// Acute hypotension: batch 128, correlation weight 1.
+    Hypotension,
+    /// Sepsis: batch 32.
+    Sepsis,
+    /// ART for HIV: batch 256.
+    ArtForHiv,
+    /// A minute's run, to see the program work.
+    Demo,
+}
+
+impl Preset {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hypotension => "hypotension",
+            Self::Sepsis => "sepsis",
+            Self::ArtForHiv => "art-for-hiv",
+            Self::Demo => "demo",
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod error;
 mod evaluate;
 mod generate;
 mod schema;
+mod settings;
 mod simulate;
 mod train;
 

@@ -3,13 +3,18 @@
 use crate::arguments::TrainArguments;
 use crate::error::{Error, Result};
 use crate::evaluate;
+use crate::settings::Settings;
 use hg_data::{Encoded, write_table};
-use hg_train::{Run, StepMetrics, TrainConfig, generate};
+use hg_train::{Run, StepMetrics, generate};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
+    if arguments.print_config {
+        Settings::gather(arguments)?.print();
+        return Ok(());
+    }
     let (run, encoded) = open(arguments)?;
     let patients = encoded.lengths.len();
     tracing::info!(
@@ -56,12 +61,7 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     else {
         return Err(Error::Other("--data, --schema and --out belong together".into()));
     };
-    let mut train = TrainConfig::default();
-    train.iterations = arguments.iterations.unwrap_or(train.iterations);
-    train.seed = arguments.seed.unwrap_or(train.seed);
-    train.checkpoint_every = arguments.checkpoint_every.unwrap_or(train.checkpoint_every);
-    train.held_out = arguments.held_out.unwrap_or(train.held_out);
-    train.batch_size = arguments.batch_size.unwrap_or(train.batch_size);
+    let train = Settings::gather(arguments)?.resolve()?;
     Ok(Run::create(out, data, schema, train)?)
 }
 

@@ -1,0 +1,50 @@
+//! A run's settings: defaults, a preset, a file, the environment, flags; later ones win.
+
+use std::process::Command;
+
+#[test]
+fn later_layers_win_and_every_origin_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("my.toml");
+    std::fs::write(&file, "hidden = 64\nbatch_size = 16\nbeta1 = 0.1\n").expect("writes");
+    let output = Command::new(env!("CARGO_BIN_EXE_hg"))
+        .args(["train", "--print-config", "--preset", "hypotension", "--set", "beta1=0.3"])
+        .args(["--iterations", "7", "--config"])
+        .arg(&file)
+        .env("HG_TRAIN_BATCH_SIZE", "8")
+        .env("HG_TRAIN_LATENT", "uniform")
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let squeezed: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [
+        "iterations = 7 # flag",
+        "beta1 = 0.3 # flag",
+        "batch_size = 8 # HG_TRAIN_BATCH_SIZE",
+        "latent = \"uniform\" # HG_TRAIN_LATENT",
+        "correlation_weight = 1.0 # preset hypotension",
+        "beta2 = 0.99 # default",
+        &format!("hidden = 64 # {}", file.display()),
+    ] {
+        assert!(squeezed.iter().any(|ours| ours == line), "no «{line}» in:\n{text}");
+    }
+}
+
+#[test]
+fn a_bad_setting_is_refused_with_its_origin() {
+    let train = ["train", "--data", "t.csv", "--schema", "s.toml", "--out", "run", "--set"];
+    for (set, says) in [
+        ("hiden=64", "flag: there is no setting «hiden»; there are: batch_size,"),
+        ("hidden=\"many\"", "flag: hidden = \"many\": invalid type"),
+        ("hidden=0", "hidden is 0, it must be at least 1"),
+        ("hidden", "--set hidden: write it as KEY=VALUE"),
+        ("held_out=1.5", "held_out is 1.5, it must be in [0, 1)"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hg"));
+        let output = command.args(train).arg(set).output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{set}: {said}");
+        assert!(said.contains(says), "{set}: {said}");
+    }
+}
