@@ -5,10 +5,12 @@
 //! m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
 //! θ ← θ − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 //! ```
+//!
+//! Clipping puts min(1, c/‖g‖) g for g, ‖g‖ being the norm over all variables.
 
 use crate::in_place::{Blend, Move};
 use crate::{Error, Result};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use hg_models::{Gradients, Parameters};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +25,21 @@ pub struct AdamConfig {
     pub beta1: f64,
     /// β₂
     pub beta2: f64,
+}
+
+/// What may change from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The share of the learning rate that is taken.
+    pub rate: f64,
+    /// What the gradient is multiplied by: min(1, c/‖g‖) where it is clipped.
+    pub shrink: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { rate: 1., shrink: 1. }
+    }
 }
 
 /// Adam's state for the variables of one network.
@@ -49,17 +66,22 @@ impl Adam {
     ///
     /// # Errors
     /// When a variable has no gradient: the loss does not depend on it.
-    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients) -> Result<()> {
+    pub fn step(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &Gradients,
+        Pace { rate, shrink }: Pace,
+    ) -> Result<()> {
         self.steps += 1;
         let AdamConfig { learning_rate, beta1, beta2 } = self.config;
         let correction = |beta: f64| 1. - beta.powf(self.steps as f64);
         let change = Move {
-            rate: learning_rate / correction(beta1),
+            rate: rate * learning_rate / correction(beta1),
             second: 1. / correction(beta2),
             epsilon: EPSILON,
         };
-        let first = Blend { keep: beta1, add: 1. - beta1, square: false };
-        let second = Blend { keep: beta2, add: 1. - beta2, square: true };
+        let first = Blend { keep: beta1, add: (1. - beta1) * shrink, square: false };
+        let second = Blend { keep: beta2, add: (1. - beta2) * shrink * shrink, square: true };
         for (name, var) in parameters.iter() {
             let missing = || Error::Config(format!("the loss does not depend on «{name}»"));
             let gradient = gradients.get(name).ok_or_else(missing)?;
@@ -101,6 +123,53 @@ impl Adam {
             }
         }
         self.steps = steps;
+        Ok(())
+    }
+}
+
+/// ‖g‖ over all variables.
+pub(crate) fn norm(gradients: &Gradients) -> Result<f64> {
+    let mut squares = 0.;
+    for gradient in gradients.values() {
+        squares += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+    }
+    Ok(squares.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use hg_models::{Critic, CriticConfig, RowLayout};
+    use rand::SeedableRng;
+
+    #[test]
+    fn a_clipped_gradient_moves_like_the_shorter_one() -> Result<()> {
+        let config = AdamConfig { learning_rate: 0.1, beta1: 0.9, beta2: 0.99 };
+        let layout = RowLayout { numeric: 3, discrete: Vec::new() };
+        let moved = |length: f64, pace: Pace| -> Result<Vec<Vec<f64>>> {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+            let layout = layout.clone();
+            let config_of_critic = CriticConfig { layout, hidden: 4 };
+            let critic = Critic::draw(config_of_critic, &mut rng, DType::F64, &Device::Cpu)?;
+            let gradients: Gradients = critic
+                .parameters()
+                .iter()
+                .map(|(name, var)| Ok((name.to_owned(), (var.ones_like()? * length)?)))
+                .collect::<Result<_>>()?;
+            let mut adam = Adam::new(config, critic.parameters())?;
+            for _ in 0..3 {
+                adam.step(critic.parameters(), &gradients, pace)?;
+            }
+            let values = |var: &candle_core::Var| Ok(var.flatten_all()?.to_vec1::<f64>()?);
+            critic.parameters().iter().map(|(_, var)| values(var)).collect()
+        };
+        let ours = moved(8., Pace { rate: 0.5, shrink: 0.25 })?;
+        let exact = moved(2., Pace { rate: 0.5, shrink: 1. })?;
+        let pairs = ours.iter().flatten().zip(exact.iter().flatten());
+        assert!(pairs.clone().count() > 100);
+        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-12));
+        assert!(moved(2., Pace::default())? != exact);
         Ok(())
     }
 }

@@ -27,6 +27,10 @@ pub struct TrainConfig {
     pub critic_steps: usize,
     /// Adam's learning rate.
     pub learning_rate: f64,
+    /// How the learning rate goes on over the iterations.
+    pub schedule: Schedule,
+    /// The greatest norm of a network's gradient; 0 for no limit.
+    pub clip_norm: f64,
     /// Adam's β₁.
     pub beta1: f64,
     /// Adam's β₂.
@@ -58,6 +62,8 @@ impl Default for TrainConfig {
             reverse_alignment: ReverseAlignment::Flipped,
             critic_steps: 5,
             learning_rate: 1e-3,
+            schedule: Schedule::Constant,
+            clip_norm: 0.,
             beta1: 0.9,
             beta2: 0.99,
             penalty_weight: 10.,
@@ -66,6 +72,30 @@ impl Default for TrainConfig {
             weight_averaging: 0.99,
             held_out: 0.,
             checkpoint_every: 100,
+        }
+    }
+}
+
+/// How the learning rate goes on over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// It stays, as published.
+    #[default]
+    Constant,
+    /// It falls to 0 in a line.
+    Linear,
+    /// It falls to 0 along half a cosine.
+    Cosine,
+}
+
+impl Schedule {
+    /// The share of the learning rate at a point of the run, in [0, 1].
+    pub(crate) fn share(self, done: f64) -> f64 {
+        match self {
+            Self::Constant => 1.,
+            Self::Linear => 1. - done,
+            Self::Cosine => 0.5 * (1. + (std::f64::consts::PI * done).cos()),
         }
     }
 }
@@ -122,6 +152,10 @@ impl TrainConfig {
         ];
         if let Some((name, value)) = shares.iter().find(|(_, value)| !(0. ..1.).contains(value)) {
             return Err(Error::Config(format!("{name} is {value}, it must be in [0, 1)")));
+        }
+        if !(self.clip_norm.is_finite() && self.clip_norm >= 0.) {
+            let problem = format!("clip_norm is {}, it must be 0 or more", self.clip_norm);
+            return Err(Error::Config(problem));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.) {
             let problem = format!("learning_rate is {}, it must be above 0", self.learning_rate);

@@ -13,9 +13,9 @@ mod run;
 mod steps;
 mod trainer;
 
-pub use adam::{Adam, AdamConfig};
+pub use adam::{Adam, AdamConfig, Pace};
 pub use batches::{Batch, Batches};
-pub use config::{Latent, TrainConfig};
+pub use config::{Latent, Schedule, TrainConfig};
 pub use error::{Error, Result};
 pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,

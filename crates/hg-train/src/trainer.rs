@@ -1,9 +1,10 @@
 //! The training loop, one iteration at a time.
 
+use crate::adam::norm;
 use crate::in_place::Blend;
 use crate::random::{Purpose, stream};
 use crate::steps::{Draws, Fused, Steps};
-use crate::{Adam, AdamConfig, Batches, Error, Result, TrainConfig};
+use crate::{Adam, AdamConfig, Batches, Error, Pace, Result, TrainConfig};
 use candle_core::{DType, Device};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
@@ -28,6 +29,10 @@ pub struct StepMetrics {
     pub generator_loss: f64,
     /// mean|R(fake) − R(real)|.
     pub correlation_loss: f64,
+    /// The norm of the last critic step's gradient, before any clipping.
+    pub critic_norm: f64,
+    /// The norm of the generator's gradient, before any clipping.
+    pub generator_norm: f64,
 }
 
 /// A generator and a critic in training.
@@ -183,10 +188,20 @@ impl Trainer {
         let first_step = self.iteration * (critic_steps + 1);
         let draws = |n: u64| Draws { config: &self.config, step: first_step + n };
         let networks = (&self.generator, &self.critic);
-        let [mut critic_loss, mut wasserstein, mut gradient_penalty] = [0f64; 3];
+        let TrainConfig { schedule, iterations, clip_norm: clip, .. } = self.config;
+        let rate = schedule.share(self.iteration as f64 / iterations as f64);
+        let pace = |norm: f64| Pace {
+            rate,
+            shrink: if clip > 0. && norm > clip { clip / norm } else { 1. },
+        };
+        let [mut critic_loss, mut wasserstein, mut gradient_penalty, mut critic_norm] = [0f64; 4];
         for n in 0..critic_steps {
             let (measures, gradients) = self.steps.critic(networks, &batch, draws(n))?;
-            self.critic_adam.step(self.critic.parameters(), &gradients)?;
+            // The norm costs a pass over the gradient; where nothing is clipped, one is enough.
+            if clip > 0. || n + 1 == critic_steps {
+                critic_norm = norm(&gradients)?;
+            }
+            self.critic_adam.step(self.critic.parameters(), &gradients, pace(critic_norm))?;
             critic_loss += measures.loss / critic_steps as f64;
             wasserstein += measures.wasserstein / critic_steps as f64;
             gradient_penalty += measures.penalty / critic_steps as f64;
@@ -194,7 +209,9 @@ impl Trainer {
         self.times.critic = start.elapsed();
         let start = Instant::now();
         let (measures, gradients) = self.steps.generator(networks, &batch, draws(critic_steps))?;
-        self.generator_adam.step(self.generator.parameters(), &gradients)?;
+        let generator_norm = norm(&gradients)?;
+        let pace = pace(generator_norm);
+        self.generator_adam.step(self.generator.parameters(), &gradients, pace)?;
         let (generator_loss, correlation_loss) = (measures.loss, measures.alignment);
         for (what, value) in [("critic loss", critic_loss), ("generator loss", generator_loss)] {
             if !value.is_finite() {
@@ -212,6 +229,8 @@ impl Trainer {
             gradient_penalty,
             generator_loss,
             correlation_loss,
+            critic_norm,
+            generator_norm,
         })
     }
 

@@ -8,7 +8,7 @@ use hg_lstm::{Lengths, Lstm, LstmConfig, ReverseAlignment};
 use hg_models::{
     Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
 };
-use hg_train::{Adam, AdamConfig, by_name, critic_loss, generator_loss, interpolate};
+use hg_train::{Adam, AdamConfig, Pace, by_name, critic_loss, generator_loss, interpolate};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -99,7 +99,7 @@ impl Goldens {
         }
         ensure!(count == golden.len());
         let config = AdamConfig { learning_rate: 1e-3, beta1: 0.9, beta2: 0.99 };
-        Adam::new(config, parameters)?.step(parameters, gradients)?;
+        Adam::new(config, parameters)?.step(parameters, gradients, Pace::default())?;
         for (name, var) in parameters.iter().filter(|(name, _)| !without_gradient.contains(name)) {
             self.agrees(&format!("{network}.after.{name}"), var)?;
         }
