@@ -140,7 +140,8 @@ impl<'a> Parts<'a> {
     fn batch(&mut self) -> Result<Option<DataFrame>> {
         loop {
             if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
-                return Ok(Some(batch?));
+                let failed = |e| Error::file(self.path, format!("cannot read the table: {e}"));
+                return Ok(Some(batch.map_err(failed)?));
             }
             let Some(file) = self.files.pop_front() else { return Ok(None) };
             let mut lazy = scan(self.schema, &file)?;

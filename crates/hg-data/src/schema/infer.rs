@@ -112,7 +112,6 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<S
             bodies.push(describe(cells, &groups, &mut missing));
         }
     }
-    missing.extend(columns[patient].missing.iter().copied());
 
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut toml = String::new();
@@ -376,9 +375,8 @@ fn write_time(toml: &mut String, name: &str, clock: &Clock, groups: &Groups) {
         let _ = writeln!(toml, "unit = \"days\"");
     }
     if let Some(format) = clock.format {
-        let both = ["%d/%m/%Y", "%d/%m/%Y %H:%M"].contains(&format)
-            && clock.values.iter().flatten().count() > 0;
-        let doubt = if both { " # guess: the day comes first" } else { "" };
+        let is_guess = format.starts_with("%d/%m");
+        let doubt = if is_guess { " # guess: the day comes first" } else { "" };
         let _ = writeln!(toml, "format = {}{doubt}", quoted(format));
     }
     let whole = clock.values.iter().flatten().all(|time| time.fract() == 0.);
