@@ -400,6 +400,9 @@ fn write_time(toml: &mut String, name: &str, clock: &Clock, groups: &Groups) {
 fn describe<'c>(cells: &'c Cells, groups: &Groups, missing: &mut HashSet<&'c str>) -> String {
     let share = cells.missing_share();
     let name = quoted(&cells.name);
+    if cells.name.is_empty() {
+        return "\n# Left out: a column without a name.\n".into();
+    }
     if share == 1. {
         return format!("\n# Left out: {name}, nothing was measured.\n");
     }
