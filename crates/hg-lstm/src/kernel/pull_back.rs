@@ -55,6 +55,8 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
                         rows: after.len(),
                     };
                     product.add::<V>(&u.backwards, Start::Zero);
+                    put_out(&mut grad_hidden[..after.len() * hidden]);
+                    put_out(&mut carried[..after.len() * hidden]);
                 }
                 for (chain, (row, before)) in chains.visits(step).enumerate() {
                     let arrives = match arriving {
@@ -99,6 +101,18 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Sets to 0 what has faded: over hundreds of steps a gradient falls below the least normal
+/// number, where processors are a hundred times slower, and nothing depends on it any more.
+#[inline(always)]
+fn put_out<S: Real>(gradient: &mut [S]) {
+    let faded = S::of(1e-30);
+    for value in gradient {
+        if *value < faded && -*value < faded {
+            *value = S::default();
         }
     }
 }
