@@ -43,6 +43,20 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
 }
 
+/// What a run that repeats or resumes another takes from that one.
+const FRESH: [&str; 10] = [
+    "data",
+    "schema",
+    "iterations",
+    "seed",
+    "batch_size",
+    "held_out",
+    "checkpoint_every",
+    "preset",
+    "config",
+    "set",
+];
+
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
     /// The table, .csv, .parquet or .arrow: one row per patient and time.
@@ -85,13 +99,11 @@ pub(crate) struct TrainArguments {
     pub(crate) print_config: bool,
     /// Train again as RUN was trained: the same table, schema, settings and seed.
     #[arg(long, value_name = "RUN",
-        conflicts_with_all = ["data", "schema", "iterations", "seed", "batch_size", "held_out",
-            "checkpoint_every", "preset", "config", "set"])]
+        conflicts_with_all = FRESH)]
     pub(crate) like: Option<PathBuf>,
     /// Go on with an interrupted run from its newest checkpoint.
     #[arg(long, value_name = "RUN",
-        conflicts_with_all = ["data", "schema", "out", "like", "iterations", "seed", "batch_size", "held_out",
-            "checkpoint_every", "preset", "config", "set"])]
+        conflicts_with_all = FRESH, conflicts_with_all = ["out", "like"])]
     pub(crate) resume: Option<PathBuf>,
 }
 

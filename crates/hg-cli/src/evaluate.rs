@@ -35,23 +35,24 @@ pub(crate) fn run(folder: &Path, json: bool) -> Result<()> {
 /// Compares the run's cohorts and writes the report's files.
 pub(crate) fn evaluate(run: &Run) -> Result<Evaluation> {
     let schema = &run.encoder.schema;
-    let observe = |path: &Path, side| Observed::new(schema, &schema.read(path)?, path, side);
     let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
-    let real = observe(data, train.training_side())?;
-    let synthetic = observe(&run.synthetic_parquet(), Side::Whole)?;
-    let mut comparison = Comparison::new(schema, &real, &synthetic);
+    let synthetic_path = run.synthetic_parquet();
+    let (real, synthetic) = (schema.read(data)?, schema.read(&synthetic_path)?);
+    let observe = |side| Observed::new(schema, &real, data, side);
+    let encode = |side| run.encoder.encode(&real, data, side);
+    let trained_on = observe(train.training_side())?;
+    let observed = Observed::new(schema, &synthetic, &synthetic_path, Side::Whole)?;
+    let mut comparison = Comparison::new(schema, &trained_on, &observed);
+    let trained_on_rows = encode(train.training_side())?;
+    let mut held_out_nearness = None;
     if let Some(side) = train.held_out_side() {
-        let held_out = Comparison::new(schema, &real, &observe(data, side)?);
+        let held_out = Comparison::new(schema, &trained_on, &observe(side)?);
         comparison.held_out = Some(held_out.distances);
+        held_out_nearness = nearness(&encode(side)?, &trained_on_rows);
     }
-    let encode = |path: &Path, side| run.encoder.encode_file(path, side);
-    let trained_on = encode(data, train.training_side())?;
-    let held_out_nearness = match train.held_out_side() {
-        Some(side) => nearness(&encode(data, side)?, &trained_on),
-        None => None,
-    };
-    let nearness = nearness(&encode(&run.synthetic_parquet(), Side::Whole)?, &trained_on);
+    let encoded = run.encoder.encode(&synthetic, &synthetic_path, Side::Whole)?;
+    let nearness = nearness(&encoded, &trained_on_rows);
     draw_marginals(&comparison, &run.report().join("marginals.svg"))?;
     draw_correlations(&comparison, &run.report().join("correlations.svg"))?;
     let evaluation = Evaluation { comparison, nearness, held_out_nearness };

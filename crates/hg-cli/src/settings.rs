@@ -19,8 +19,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// All layers, one over the other.
     pub(crate) fn gather(arguments: &TrainArguments) -> Result<Self> {
-        let table = Table::try_from(TrainConfig::default())
-            .map_err(|e| Error::Other(format!("cannot write the defaults: {e}")))?;
+        let table = defaults()?;
         let origins = table.keys().map(|key| (key.clone(), "default".to_owned())).collect();
         let mut settings = Self { table, origins };
         if let Some(preset) = arguments.preset {
@@ -65,8 +64,7 @@ impl Settings {
     pub(crate) fn resolve(self) -> Result<TrainConfig> {
         let Self { table, origins } = self;
         // One by one, so that the message can say which and from where.
-        let defaults = Table::try_from(TrainConfig::default())
-            .map_err(|e| Error::Other(format!("cannot write the defaults: {e}")))?;
+        let defaults = defaults()?;
         for (key, origin) in &origins {
             let mut alone = defaults.clone();
             alone.insert(key.clone(), table[key].clone());
@@ -88,6 +86,11 @@ impl Settings {
             println!("{:<40} # {origin}", format!("{key} = {}", self.table[key]));
         }
     }
+}
+
+fn defaults() -> Result<Table> {
+    Table::try_from(TrainConfig::default())
+        .map_err(|e| Error::Other(format!("cannot write the defaults: {e}")))
 }
 
 /// A value as TOML would read it, else a text.

@@ -127,8 +127,7 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit`].
     pub fn encode(&self, table: &DataFrame, path: &Path, side: Side) -> Result<Encoded> {
-        let typed = side.of(check(table, &self.schema, path, 0)?)?;
-        let gridded = grid(typed, &self.schema, path)?;
+        let gridded = self.gridded(table, 0, path, side)?;
         refuse_nobody(&gridded.lengths, &self.schema, path)?;
         self.encode_one(gridded)
     }
@@ -176,6 +175,18 @@ impl Encoder {
             })
         });
         values.into_iter().zip(flags.collect::<Vec<_>>()).collect()
+    }
+
+    /// A checked part of a table, after `first_row` rows, on the grid.
+    pub(crate) fn gridded(
+        &self,
+        table: &DataFrame,
+        first_row: usize,
+        path: &Path,
+        side: Side,
+    ) -> Result<Gridded> {
+        let typed = check(table, &self.schema, path, first_row)?;
+        grid(side.of(typed)?, &self.schema, path)
     }
 
     fn encode_one(&self, whole: Gridded) -> Result<Encoded> {

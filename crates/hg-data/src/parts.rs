@@ -1,10 +1,9 @@
 //! Tables too large for memory, in parts of whole patients.
 
 use crate::encode::Fit;
-use crate::grid::{Gridded, grid};
 use crate::levels::LevelCounts;
 use crate::table::{files, scan, total_bytes};
-use crate::typed::{check, require_columns};
+use crate::typed::require_columns;
 use crate::{Encoded, Encoder, Error, Result, Schema, Side, Values};
 use polars::prelude::*;
 use std::collections::{HashSet, VecDeque};
@@ -42,7 +41,8 @@ impl Encoder {
         }
         let (mut lengths, mut dropped) = (Vec::new(), 0);
         for part in Parts::open(&self.schema, path, ROWS)? {
-            let part = self.gridded(part?, path, side)?;
+            let Part { first_row, table } = part?;
+            let part = self.gridded(&table, first_row, path, side)?;
             lengths.extend(part.lengths);
             dropped += part.dropped;
         }
@@ -85,7 +85,8 @@ impl Encoder {
         let features = self.features();
         let values = Values::fill(lengths.len() * steps * features, |mut values| {
             for part in Parts::open(&self.schema, path, rows)? {
-                let part = self.gridded(part?, path, side)?;
+                let Part { first_row, table } = part?;
+                let part = self.gridded(&table, first_row, path, side)?;
                 let (here, rest) = values
                     .split_at_mut_checked(part.lengths.len() * steps * features)
                     .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
@@ -95,11 +96,6 @@ impl Encoder {
             Ok(())
         })?;
         Ok(Encoded { values, lengths, steps, features, dropped_patients })
-    }
-
-    fn gridded(&self, part: Part, path: &Path, side: Side) -> Result<Gridded> {
-        let typed = check(&part.table, &self.schema, path, part.first_row)?;
-        grid(side.of(typed)?, &self.schema, path)
     }
 }
 

@@ -25,42 +25,32 @@ pub enum SourceType {
 }
 
 impl SourceType {
+    /// All but text, with polars' types.
+    const TYPED: [(Self, DataType); 11] = [
+        (Self::Boolean, DataType::Boolean),
+        (Self::Int8, DataType::Int8),
+        (Self::Int16, DataType::Int16),
+        (Self::Int32, DataType::Int32),
+        (Self::Int64, DataType::Int64),
+        (Self::UInt8, DataType::UInt8),
+        (Self::UInt16, DataType::UInt16),
+        (Self::UInt32, DataType::UInt32),
+        (Self::UInt64, DataType::UInt64),
+        (Self::Float32, DataType::Float32),
+        (Self::Float64, DataType::Float64),
+    ];
+
     /// Of a polars type; what is no number is read as text.
     pub(crate) fn of(dtype: &DataType) -> Self {
-        match dtype {
-            DataType::Boolean => Self::Boolean,
-            DataType::Int8 => Self::Int8,
-            DataType::Int16 => Self::Int16,
-            DataType::Int32 => Self::Int32,
-            DataType::Int64 => Self::Int64,
-            DataType::UInt8 => Self::UInt8,
-            DataType::UInt16 => Self::UInt16,
-            DataType::UInt32 => Self::UInt32,
-            DataType::UInt64 => Self::UInt64,
-            DataType::Float32 => Self::Float32,
-            DataType::Float64 => Self::Float64,
-            _ => Self::Text,
-        }
+        let found = Self::TYPED.into_iter().find(|(_, typed)| typed == dtype);
+        found.map_or(Self::Text, |(source, _)| source)
     }
 
     /// `series` in this type; unchanged for text, and where a value does not fit
     /// (a margin can lead below 0, for one).
     pub(crate) fn restore(self, series: Series) -> Series {
-        let dtype = match self {
-            Self::Text => return series,
-            Self::Boolean => DataType::Boolean,
-            Self::Int8 => DataType::Int8,
-            Self::Int16 => DataType::Int16,
-            Self::Int32 => DataType::Int32,
-            Self::Int64 => DataType::Int64,
-            Self::UInt8 => DataType::UInt8,
-            Self::UInt16 => DataType::UInt16,
-            Self::UInt32 => DataType::UInt32,
-            Self::UInt64 => DataType::UInt64,
-            Self::Float32 => DataType::Float32,
-            Self::Float64 => DataType::Float64,
-        };
-        series.strict_cast(&dtype).unwrap_or(series)
+        let dtype = Self::TYPED.into_iter().find(|(source, _)| *source == self);
+        dtype.and_then(|(_, dtype)| series.strict_cast(&dtype).ok()).unwrap_or(series)
     }
 
     /// Whether it holds whole numbers alone.
