@@ -30,10 +30,40 @@ pub(crate) enum Command {
     /// Generate a cohort from a trained run; the private table is not needed.
     #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv")]
     Generate(GenerateArguments),
-    /// Compare a run's synthetic cohort with the real one.
-    Evaluate {
-        /// The run folder.
-        run: PathBuf,
+    /// Compare a run's synthetic cohort with the real one, or any two tables.
+    #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  hg evaluate --real a.csv \
+        --synthetic b.csv --schema s.toml")]
+    Evaluate(EvaluateArguments),
+    /// Encode a table as a tensor for other programs; writes OUT/encoded.safetensors
+    /// (`values` [patients, steps, features], `lengths`) and OUT/encoder.json.
+    #[command(after_help = "Example:\n  hg encode visits.csv --schema my.toml --out encoded")]
+    Encode {
+        /// The table, .csv, .parquet or .arrow: one row per patient and time.
+        table: PathBuf,
+        /// The TOML that describes its columns.
+        #[arg(long)]
+        schema: PathBuf,
+        /// The folder to make; it must not exist.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Decode such a tensor, made by any program, to a table with the original columns.
+    #[command(
+        after_help = "Example:\n  hg decode made.safetensors --encoder encoded/encoder.json \
+        --out made.csv"
+    )]
+    Decode {
+        /// The safetensors file with `values` and `lengths`.
+        encoded: PathBuf,
+        /// The encoder.json of an encoded table or of a run.
+        #[arg(long)]
+        encoder: PathBuf,
+        /// The file to write, .csv, .parquet or .arrow.
+        #[arg(long)]
+        out: PathBuf,
+        /// Drives the draws within bins.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
     },
     /// Simulate a cohort from a published model: nobody's data, any size.
     #[command(subcommand)]
@@ -120,6 +150,25 @@ pub(crate) struct GenerateArguments {
     /// Drives every random draw.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArguments {
+    /// The run folder.
+    #[arg(required_unless_present_all = ["real", "synthetic", "schema"])]
+    pub(crate) run: Option<PathBuf>,
+    /// A real table, .csv, .parquet or .arrow.
+    #[arg(long, conflicts_with = "run", requires_all = ["synthetic", "schema"])]
+    pub(crate) real: Option<PathBuf>,
+    /// A table to compare with it.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) synthetic: Option<PathBuf>,
+    /// The TOML that describes both.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) schema: Option<PathBuf>,
+    /// A folder for the pictures; a run's are in its own folder.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

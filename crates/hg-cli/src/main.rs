@@ -4,6 +4,7 @@ mod arguments;
 mod error;
 mod evaluate;
 mod generate;
+mod interchange;
 mod schema;
 mod settings;
 mod simulate;
@@ -28,7 +29,11 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Train(arguments) => train::run(&arguments, json),
         Command::Generate(arguments) => generate::run(&arguments, json),
-        Command::Evaluate { run } => evaluate::run(&run, json),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, json),
+        Command::Encode { table, schema, out } => interchange::encode(&table, &schema, &out, json),
+        Command::Decode { encoded, encoder, out, seed } => {
+            interchange::decode(&encoded, &encoder, &out, seed, json)
+        }
         Command::Simulate(SimulateCommand::ArtForHiv(arguments)) => {
             simulate::art_for_hiv(&arguments, json)
         }

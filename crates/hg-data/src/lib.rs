@@ -14,6 +14,7 @@ mod decode;
 mod encode;
 mod error;
 mod grid;
+mod interchange;
 mod landmarks;
 mod levels;
 mod observe;
@@ -38,7 +39,9 @@ pub use schema::{
 };
 pub use source::{SourceType, TimeSource};
 pub use split::{Side, Split};
-pub use table::{fingerprint, fingerprint_of, write_atomically, write_simulated, write_table};
+pub use table::{
+    fill_then_rename, fingerprint, fingerprint_of, write_atomically, write_simulated, write_table,
+};
 pub use transform::FittedTransform;
 pub use values::Values;
 

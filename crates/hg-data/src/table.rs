@@ -330,15 +330,29 @@ pub fn write_atomically<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
+    fill_then_rename(path, |temporary| {
+        let failed = |e: std::io::Error| E::from(Error::file(path, format!("cannot write: {e}")));
+        let mut file = File::create(temporary).map_err(failed)?;
+        write(&mut file)?;
+        file.flush().map_err(failed)
+    })
+}
+
+/// The same for a `write` that wants the temporary file's name.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn fill_then_rename<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary: PathBuf = path.with_file_name(name);
     let failed = |e: std::io::Error| E::from(Error::file(path, format!("cannot write: {e}")));
     let result = (|| {
-        let mut file = File::create(&temporary).map_err(failed)?;
-        write(&mut file)?;
-        file.flush().map_err(failed)?;
-        file.sync_all().map_err(failed)?;
+        write(&temporary)?;
+        File::open(&temporary).and_then(|file| file.sync_all()).map_err(failed)?;
         std::fs::rename(&temporary, path).map_err(failed)
     })();
     if result.is_err() {
