@@ -12,7 +12,7 @@ mod layout;
 mod parameters;
 
 pub use critic::{Critic, CriticConfig, Critique};
-pub use fused::{CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
+pub use fused::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::RowLayout;
 pub use parameters::Parameters;

@@ -1,10 +1,12 @@
-//! Real batches: grouped by length, shortest first while the curriculum lasts.
+//! Real batches: grouped by length, or cut to windows; shortest first while the curriculum
+//! lasts.
 
 use crate::random::{Purpose, stream};
 use crate::{Result, TrainConfig};
 use candle_core::{DType, Device, Tensor};
 use hg_data::Encoded;
 use hg_lstm::Lengths;
+use rand::RngExt;
 use rand::seq::SliceRandom;
 
 /// A real batch.
@@ -26,7 +28,15 @@ pub struct Batches {
     batch_size: usize,
     curriculum_epochs: u64,
     seed: u64,
-    epoch: Option<(u64, Vec<Vec<usize>>)>,
+    windows: Vec<usize>,
+    epoch: Option<(u64, Vec<Planned>)>,
+}
+
+/// The patients of a batch, and the most steps that are taken of each.
+#[derive(Clone, Debug)]
+struct Planned {
+    patients: Vec<usize>,
+    window: usize,
 }
 
 impl Batches {
@@ -39,6 +49,7 @@ impl Batches {
             batch_size: config.batch_size.min(encoded.lengths.len()),
             curriculum_epochs: config.curriculum_epochs,
             seed: config.seed,
+            windows: config.windows.clone(),
             epoch: None,
         }
     }
@@ -58,13 +69,21 @@ impl Batches {
             Some((planned, plan)) if planned == epoch => plan,
             _ => self.plan(epoch),
         };
-        let patients = &plan[position as usize];
+        let Planned { patients, window } = &plan[position as usize];
         let Encoded { values, lengths: all, steps: longest, features, .. } = &self.cohort;
-        let lengths: Vec<usize> = patients.iter().map(|&patient| all[patient]).collect();
+        let taken = |&patient: &usize| all[patient].min(*window);
+        let lengths: Vec<usize> = patients.iter().map(taken).collect();
         let steps = lengths.iter().copied().max().unwrap_or(1);
         let mut rows = Vec::with_capacity(patients.len() * steps * features);
-        for &patient in patients {
-            rows.extend_from_slice(&values[patient * longest * features..][..steps * features]);
+        let mut rng = stream(self.seed, Purpose::Windows, iteration);
+        for (&patient, &length) in patients.iter().zip(&lengths) {
+            let first = match all[patient] - length {
+                0 => 0,
+                beyond => rng.random_range(0..=beyond),
+            };
+            let start = (patient * longest + first) * features;
+            rows.extend_from_slice(&values[start..start + length * features]);
+            rows.resize(rows.len() + (steps - length) * features, 0.);
         }
         let shape = (patients.len(), steps, *features);
         let rows = Tensor::from_vec(rows, shape, &self.device)?.to_dtype(self.dtype)?;
@@ -73,17 +92,29 @@ impl Batches {
     }
 
     /// Patients in random order, sorted by length, cut into batches. The last
-    /// batch is filled up with patients of the one before.
-    fn plan(&self, epoch: u64) -> Vec<Vec<usize>> {
+    /// batch is filled up with patients of the one before. Windows need no sorting; they
+    /// are shared out over the batches, over several epochs where those are few.
+    fn plan(&self, epoch: u64) -> Vec<Planned> {
         let mut rng = stream(self.seed, Purpose::Shuffle, epoch);
         let mut patients: Vec<usize> = (0..self.cohort.lengths.len()).collect();
         patients.shuffle(&mut rng);
-        patients.sort_by_key(|&patient| self.cohort.lengths[patient]);
+        if self.windows.is_empty() {
+            patients.sort_by_key(|&patient| self.cohort.lengths[patient]);
+        }
         let last_start = patients.len() - self.batch_size;
-        let mut plan: Vec<Vec<usize>> = (0..patients.len())
+        let count = self.windows.len() as u64;
+        let cycle = self.per_epoch().max(count);
+        let first = epoch * self.per_epoch();
+        let mut plan: Vec<Planned> = (0..patients.len())
             .step_by(self.batch_size)
-            .map(|start| start.min(last_start))
-            .map(|start| patients[start..start + self.batch_size].to_vec())
+            .zip(first..)
+            .map(|(start, n)| Planned {
+                patients: patients[start.min(last_start)..][..self.batch_size].to_vec(),
+                window: match self.windows.get((n % cycle * count / cycle) as usize) {
+                    Some(&window) => window,
+                    None => self.cohort.steps,
+                },
+            })
             .collect();
         if epoch >= self.curriculum_epochs {
             plan.shuffle(&mut rng);
@@ -118,6 +149,28 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen, [0, 1, 2, 3, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn windows_are_cut_at_random_and_go_round_shortest_first() -> Result<()> {
+        let config = TrainConfig { batch_size: 3, windows: vec![1, 2], ..Default::default() };
+        let mut batches = Batches::new(&cohort(), &config, DType::F64, &Device::Cpu);
+        let mut firsts = std::collections::BTreeSet::new();
+        for iteration in 0..40 {
+            let batch = batches.batch(iteration)?;
+            let window = if iteration < 10 { 1 + iteration as usize % 2 } else { 2 };
+            assert!(batch.lengths.rows().iter().all(|&length| length <= window));
+            for (row, &length) in batch.lengths.rows().iter().enumerate() {
+                let values = batch.rows.get(row)?.flatten_all()?.to_vec1::<f64>()?;
+                let consecutive = values[..length].windows(2).all(|pair| pair[1] == pair[0] + 1.);
+                assert!(consecutive && values[length..].iter().all(|&x| x == 0.), "{values:?}");
+                // The first value says patient and step.
+                firsts.insert(values[0] as usize);
+            }
+        }
+        // Patient 0 has three steps, so windows begin at each of them.
+        assert!(firsts.is_superset(&[0, 1, 2].into()), "{firsts:?}");
         Ok(())
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! critic    = E[C(fake)] − E[C(real)] + λ_gp E[(‖∇_x̂ C(x̂)‖₂ − 1)²],   x̂ = α x + (1 − α) x̃
-//! generator = −E[C(fake)] + λ_corr · mean|R(fake) − R(real)|
+//! generator = −E[C(fake)] + λ_corr · mean|R(fake) − R(real)|, each r up to its limit where
+//!             there are limits: sign(r) · min(u, |r|)
 //! ```
 
 use crate::Result;
 use candle_core::{D, Tensor};
 use hg_lstm::Lengths;
-use hg_models::Critic;
+use hg_models::{Alignment, Critic};
 
 /// Under the root of the gradient's norm.
 const NORM_FLOOR: f64 = 1e-12;
@@ -72,21 +73,31 @@ pub fn generator_loss(
     real: &Tensor,
     fake: &Tensor,
     lengths: &Lengths,
-    correlation_weight: f64,
+    aligned: Alignment<'_>,
 ) -> Result<(Tensor, Tensor)> {
     let score = critic.forward(fake, lengths)?.scores().mean_all()?;
-    let alignment = correlation_loss(real, fake, lengths)?;
-    let total = (alignment.affine(correlation_weight, 0.)? - score)?;
+    let alignment = correlation_loss(real, fake, lengths, aligned.limits)?;
+    let total = (alignment.affine(aligned.weight, 0.)? - score)?;
     Ok((total, alignment))
 }
 
-/// mean|R(fake) − R(real)| over all entries.
+/// mean|R(fake) − R(real)| over all entries, each compared up to its limit.
 ///
 /// # Errors
 /// When the shapes differ.
-pub fn correlation_loss(real: &Tensor, fake: &Tensor, lengths: &Lengths) -> Result<Tensor> {
-    let difference = (correlation(fake, lengths)? - correlation(real, lengths)?)?;
-    Ok(difference.abs()?.mean_all()?)
+pub fn correlation_loss(
+    real: &Tensor,
+    fake: &Tensor,
+    lengths: &Lengths,
+    limits: Option<&[f64]>,
+) -> Result<Tensor> {
+    let clipped = |x: &Tensor| -> Result<Tensor> {
+        let r = correlation(x, lengths)?;
+        let Some(limits) = limits else { return Ok(r) };
+        let limits = Tensor::from_slice(limits, r.shape(), r.device())?.to_dtype(r.dtype())?;
+        Ok(r.minimum(&limits)?.maximum(&limits.neg()?)?)
+    };
+    Ok((clipped(fake)? - clipped(real)?)?.abs()?.mean_all()?)
 }
 
 /// `R` `[D, D]`: Pearson correlation of the features of `x` `[batch, steps, D]`

@@ -25,6 +25,12 @@ pub enum Purpose {
     Generation = 7,
     /// Sequence lengths when a cohort is generated.
     Lengths = 6,
+    /// Where the windows of a batch begin.
+    Windows = 8,
+    /// The limits up to which correlations are compared.
+    CorrelationLimits = 9,
+    /// The noise of the cohorts that validation judges.
+    Validation = 10,
 }
 
 /// The stream for a purpose and a step.

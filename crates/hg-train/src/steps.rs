@@ -7,7 +7,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::Real;
 use hg_models::{
-    Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Parameters, RealBatch,
+    Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Parameters,
+    RealBatch,
 };
 use rand_distr::{Distribution, StandardUniform};
 
@@ -49,6 +50,13 @@ impl Draws<'_> {
         let rng = stream(self.config.seed, Purpose::Interpolation, self.step);
         let law = Distribution::<f32>::sample_iter(StandardUniform, rng);
         law.take(sequences).map(|alpha| S::of(f64::from(alpha))).collect()
+    }
+
+    /// The limits of the correlations of `width` features, where they have any.
+    fn limits(&self, width: usize) -> Option<Vec<f64>> {
+        let rng = stream(self.config.seed, Purpose::CorrelationLimits, self.step);
+        let law = Distribution::<f64>::sample_iter(StandardUniform, rng);
+        self.config.correlation_limits.then(|| law.take(width * width).collect())
     }
 
     /// The noise of a batch as `[batch, steps, Z]`, 0 beyond each length.
@@ -96,12 +104,13 @@ impl<S: Real> Fused<S> {
     ) -> Result<(GeneratorMeasures, Gradients)> {
         let (generator, critic) = networks;
         let batch = self.batch.as_ref().ok_or_else(no_batch)?;
+        let limits = draws.limits(critic.config().layout.width());
         Ok(self.engine.generator_gradient(
             generator.parameters(),
             critic.parameters(),
             batch,
             &|sequence, values| draws.noise(sequence, values),
-            draws.config.correlation_weight,
+            Alignment { weight: draws.config.correlation_weight, limits: limits.as_deref() },
         )?)
     }
 }
@@ -168,7 +177,9 @@ impl Steps {
         let Batch { rows, lengths } = batch;
         let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
         let weight = draws.config.correlation_weight;
-        let (total, alignment) = generator_loss(critic, rows, &fake, lengths, weight)?;
+        let limits = draws.limits(critic.config().layout.width());
+        let aligned = Alignment { weight, limits: limits.as_deref() };
+        let (total, alignment) = generator_loss(critic, rows, &fake, lengths, aligned)?;
         let measures = GeneratorMeasures { loss: scalar(&total)?, alignment: scalar(&alignment)? };
         Ok((measures, by_name(generator.parameters(), &total.backward()?)))
     }

@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::SimdPath;
 use hg_lstm::{Lengths, Recurrence, ReverseAlignment};
-use hg_models::{Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, RowLayout};
+use hg_models::{
+    Alignment, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, RowLayout,
+};
 use hg_train::{Purpose, by_name, critic_loss, generator_loss, stream};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -18,6 +20,8 @@ struct Case {
     real: Tensor,
     noise: Vec<Vec<f64>>,
     alpha: Vec<f64>,
+    /// Of the correlations, where they have any.
+    limits: Option<Vec<f64>>,
 }
 
 impl Case {
@@ -26,6 +30,7 @@ impl Case {
         layout: RowLayout,
         hidden: usize,
         alignment: ReverseAlignment,
+        limited: bool,
     ) -> Result<Self> {
         let (dtype, device) = (DType::F64, Device::Cpu);
         let steps = lengths.iter().copied().max().unwrap_or(1);
@@ -46,6 +51,7 @@ impl Case {
             .map(|&length| (0..length * latent).map(|_| rng.random::<f64>() * 4. - 2.).collect());
         let noise = noise.collect();
         let alpha = (0..lengths.batch()).map(|_| rng.random()).collect();
+        let limits = limited.then(|| (0..width * width).map(|_| rng.random()).collect());
         let config = GeneratorConfig {
             layout: layout.clone(),
             latent,
@@ -66,7 +72,12 @@ impl Case {
             real,
             noise,
             alpha,
+            limits,
         })
+    }
+
+    fn aligned(&self) -> Alignment<'_> {
+        Alignment { weight: 10., limits: self.limits.as_deref() }
     }
 
     fn by_tape(&self) -> Result<[Gradients; 2]> {
@@ -81,7 +92,8 @@ impl Case {
         let alpha = Tensor::new(self.alpha.as_slice(), &Device::Cpu)?;
         let loss = critic_loss(&self.critic, &self.real, &fake, &alpha, &self.lengths, 10.)?;
         let critic = by_name(self.critic.parameters(), &loss.total.backward()?);
-        let (loss, _) = generator_loss(&self.critic, &self.real, &fake, &self.lengths, 10.)?;
+        let aligned = self.aligned();
+        let (loss, _) = generator_loss(&self.critic, &self.real, &fake, &self.lengths, aligned)?;
         Ok([critic, by_name(self.generator.parameters(), &loss.backward()?)])
     }
 
@@ -94,7 +106,7 @@ impl Case {
         let (_, on_critic) =
             engine.critic_gradient(generator, critic, &batch, &noise, &self.alpha, 10.)?;
         let (_, on_generator) =
-            engine.generator_gradient(generator, critic, &batch, &noise, 10.)?;
+            engine.generator_gradient(generator, critic, &batch, &noise, self.aligned())?;
         Ok([on_critic, on_generator])
     }
 }
@@ -139,12 +151,13 @@ proptest! {
         discrete in prop::collection::vec(2usize..6, 0..4),
         hidden in 1usize..20,
         health_gym in any::<bool>(),
+        limited in any::<bool>(),
     ) {
         prop_assume!(numeric + discrete.len() > 0 && lengths.iter().sum::<usize>() > 1);
         let alignment =
             if health_gym { ReverseAlignment::HealthGym } else { ReverseAlignment::Flipped };
         let layout = RowLayout { numeric, discrete };
-        let case = Case::new(lengths, layout, hidden, alignment).expect("a case");
+        let case = Case::new(lengths, layout, hidden, alignment, limited).expect("a case");
         if let Err(error) = agrees(&case) {
             prop_assert!(false, "{error}");
         }
@@ -155,7 +168,7 @@ proptest! {
 fn any_number_of_threads_gives_the_same_bytes() -> Result<()> {
     let layout = RowLayout { numeric: 5, discrete: vec![2, 4] };
     let lengths = (0..45).map(|n| 1 + n % 7).collect();
-    let case = Case::new(lengths, layout, 24, ReverseAlignment::Flipped)?;
+    let case = Case::new(lengths, layout, 24, ReverseAlignment::Flipped, true)?;
     let bytes = |threads| -> Result<Vec<u64>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         let gradients = pool.install(|| case.by_hand(SimdPath::widest()))?;

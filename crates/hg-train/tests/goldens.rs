@@ -6,13 +6,15 @@ use candle_core::{DType, Device, Tensor, Var};
 use hg_lstm::kernel::Real;
 use hg_lstm::{Lengths, Lstm, LstmConfig, ReverseAlignment};
 use hg_models::{
-    Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
+    Alignment, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters,
+    RowLayout,
 };
 use hg_train::{Adam, AdamConfig, Pace, by_name, critic_loss, generator_loss, interpolate};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 const WEIGHT: f64 = 10.;
+const ALIGNED: Alignment<'_> = Alignment { weight: WEIGHT, limits: None };
 const HIDDEN: usize = 5;
 const PRECISIONS: [(DType, f64); 2] = [(DType::F64, 1e-9), (DType::F32, 1e-4)];
 
@@ -198,7 +200,7 @@ fn generator_loss_its_gradients_and_adam_step_are_pytorchs() -> Result<()> {
             (generator(precision.0, ReverseAlignment::Flipped)?, critic(precision.0)?);
         let fake = generator.forward(&goldens.input("noise")?, &goldens.lengths)?;
         let real = goldens.input("real")?;
-        let (loss, alignment) = generator_loss(&critic, &real, &fake, &goldens.lengths, WEIGHT)?;
+        let (loss, alignment) = generator_loss(&critic, &real, &fake, &goldens.lengths, ALIGNED)?;
         goldens.agrees("generator.loss", &loss)?;
         goldens.agrees("generator.alignment", &alignment)?;
         let gradients = by_name(generator.parameters(), &loss.backward()?);
@@ -270,7 +272,7 @@ fn the_engines_generator_gradients_and_adam_step_are_pytorchs() -> Result<()> {
                 critic.parameters(),
                 &batch,
                 &noise,
-                WEIGHT,
+                ALIGNED,
             )?;
             goldens.agrees("generator.loss", &Tensor::new(measures.loss, &Device::Cpu)?)?;
             let alignment = Tensor::new(measures.alignment, &Device::Cpu)?;

@@ -7,6 +7,10 @@
 //! ∂L/∂x = (x − μ) K,   K = N⁻¹ (2Q − diag(2RQ)) N⁻¹,   N = diag(norms)
 //! ```
 //!
+//! Under limits u the loss is mean|R̂(fake) − R̂(real)|, r̂ = sign(r) · min(u, |r|): entries
+//! beyond their limit have no gradient. Health Gym's later code draws each u from U(0, 1) in
+//! every step, so that weak correlations, which are many, count as much as strong ones.
+//!
 //! Columns whose norm lies below its floor are divided by the floor, a constant,
 //! so that for them the diagonal term is absent.
 
@@ -22,6 +26,25 @@ pub(super) struct Correlation {
     /// `R` `[D, D]`
     matrix: Vec<f64>,
     norms: Vec<f64>,
+}
+
+/// How much the alignment of correlations counts, and up to what.
+#[derive(Clone, Copy, Debug)]
+pub struct Alignment<'a> {
+    /// λ
+    pub weight: f64,
+    /// u `[D, D]`, where correlations are compared up to a limit.
+    pub limits: Option<&'a [f64]>,
+}
+
+impl Alignment<'_> {
+    fn clipped(&self, entry: usize, r: f64) -> f64 {
+        self.limits.map_or(r, |limits| r.clamp(-limits[entry], limits[entry]))
+    }
+
+    fn is_clipped(&self, entry: usize, r: f64) -> bool {
+        self.limits.is_some_and(|limits| r.abs() > limits[entry])
+    }
 }
 
 /// A unit's share of the sums that a correlation is made of.
@@ -93,21 +116,34 @@ impl Correlation {
         Self { matrix, norms }
     }
 
-    /// mean|R − target|
-    pub(super) fn distance(&self, target: &Self) -> f64 {
-        let pairs = self.matrix.iter().zip(&target.matrix);
-        pairs.map(|(r, t)| (r - t).abs()).sum::<f64>() / self.matrix.len() as f64
+    /// mean|R − target|, under the limits.
+    pub(super) fn distance(&self, target: &Self, alignment: Alignment<'_>) -> f64 {
+        let pairs = self.matrix.iter().zip(&target.matrix).enumerate();
+        let apart = |(n, (&r, &t)): (usize, (&f64, &f64))| {
+            (alignment.clipped(n, r) - alignment.clipped(n, t)).abs()
+        };
+        pairs.map(apart).sum::<f64>() / self.matrix.len() as f64
     }
 
-    /// `K` for `weight · distance(target)`, into `[D, D]` with padding.
-    pub(super) fn gradient_map<S: Real>(&self, target: &Self, weight: f64, into: &mut Buffer<S>) {
+    /// `K` for `λ · distance(target)`, into `[D, D]` with padding.
+    pub(super) fn gradient_map<S: Real>(
+        &self,
+        target: &Self,
+        alignment: Alignment<'_>,
+        into: &mut Buffer<S>,
+    ) {
         let width = self.norms.len();
-        let scale = weight / self.matrix.len() as f64;
-        let q: Vec<f64> = self
-            .matrix
-            .iter()
-            .zip(&target.matrix)
-            .map(|(r, t)| if r == t { 0. } else { scale * (r - t).signum() })
+        let scale = alignment.weight / self.matrix.len() as f64;
+        let slope = |entry: usize| {
+            let (r, t) = (self.matrix[entry], target.matrix[entry]);
+            let apart = alignment.clipped(entry, r) - alignment.clipped(entry, t);
+            let flat = apart == 0. || alignment.is_clipped(entry, r);
+            if flat { 0. } else { scale * apart.signum() }
+        };
+        // R is symmetric, so what one entry gains both may share.
+        let q: Vec<f64> = (0..width)
+            .flat_map(|i| (0..width).map(move |j| (i, j)))
+            .map(|(i, j)| (slope(i * width + j) + slope(j * width + i)) / 2.)
             .collect();
         for j in 0..width {
             let floored = self.norms[j] <= NORM_FLOOR;

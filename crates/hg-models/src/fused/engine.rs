@@ -1,6 +1,6 @@
 //! Units over threads: the steps of training and generation.
 
-use super::correlation::{Correlation, Moments};
+use super::correlation::{Alignment, Correlation, Moments};
 use super::critic::{CriticGradient, CriticWeights, CriticWork, interpolate};
 use super::generator::{GeneratorGradient, GeneratorWeights, GeneratorWork};
 use super::unit::Packing;
@@ -252,7 +252,7 @@ impl<S: Real> Engine<S> {
         critic: &Parameters,
         real: &RealBatch<S>,
         noise: Noise<'_, S>,
-        correlation_weight: f64,
+        aligned: Alignment<'_>,
     ) -> Result<(GeneratorMeasures, Gradients)> {
         self.generator_weights.load(generator)?;
         self.critic_weights.load(critic)?;
@@ -281,9 +281,9 @@ impl<S: Real> Engine<S> {
 
         let parts = units.iter_mut().map(|unit| (&mut unit.moments, &unit.out));
         let fake = Correlation::of(parts.collect(), real.rows);
-        let alignment = fake.distance(&real.correlation);
+        let alignment = fake.distance(&real.correlation, aligned);
         let mut map = Buffer::new(padded(width), width);
-        fake.gradient_map(&real.correlation, correlation_weight, &mut map);
+        fake.gradient_map(&real.correlation, aligned, &mut map);
         let mut panels = Panels::new(pool.path);
         panels.pack(map.view());
 
@@ -299,7 +299,7 @@ impl<S: Real> Engine<S> {
         });
         add_up(units, |unit| unit.on_generator.buffers().collect());
         let gradients = units[0].on_generator.export()?;
-        let loss = correlation_weight * alignment - score;
+        let loss = aligned.weight * alignment - score;
         Ok((GeneratorMeasures { loss, alignment }, gradients))
     }
 

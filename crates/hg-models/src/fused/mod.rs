@@ -25,6 +25,7 @@ mod generator;
 mod linear;
 mod unit;
 
+pub use correlation::Alignment;
 pub use engine::{CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
 
 /// The slope of the rectifier below 0.
