@@ -1,5 +1,6 @@
 //! A real and a synthetic cohort, column by column and pair by pair.
 
+use crate::statistics::mean;
 use crate::{kolmogorov_smirnov, pearson, total_variation};
 use hg_data::{Kind, Observed, Schema};
 use serde::Serialize;
@@ -137,12 +138,6 @@ pub(crate) fn shares(positions: &[f64], levels: usize) -> Vec<f64> {
 
 fn correlations(columns: &[Vec<Option<f64>>]) -> Vec<Vec<f64>> {
     columns.iter().map(|x| columns.iter().map(|y| pearson(x, y)).collect()).collect()
-}
-
-/// The mean, 0 for nothing.
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));
-    sum / count.max(1) as f64
 }
 
 fn deviation(values: &[f64]) -> f64 {

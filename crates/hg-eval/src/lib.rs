@@ -3,14 +3,20 @@
 //!
 //! This crate knows nothing about how a cohort was made.
 
+mod auc;
 mod comparison;
 mod disclosure;
+mod discriminative;
 mod pictures;
+mod quick;
 mod statistics;
 
+pub use auc::{Auc, auc};
 pub use comparison::{ColumnComparison, Comparison, Distances};
 pub use disclosure::{Nearness, nearness};
-pub use pictures::{draw_correlations, draw_marginals};
+pub use discriminative::discriminate;
+pub use pictures::{Curve, draw_correlations, draw_curves, draw_marginals};
+pub use quick::{Quick, QuickScore};
 pub use statistics::{kolmogorov_smirnov, pearson, total_variation};
 
 /// What can go wrong in this crate.
@@ -19,6 +25,15 @@ pub enum Error {
     /// A table or file.
     #[error(transparent)]
     Data(#[from] hg_data::Error),
+    /// A network.
+    #[error(transparent)]
+    Model(#[from] hg_models::Error),
+    /// The recurrent layers.
+    #[error(transparent)]
+    Lstm(#[from] hg_lstm::Error),
+    /// candle itself.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
     /// A picture that cannot be drawn.
     #[error("cannot draw the picture: {0}")]
     Picture(String),

@@ -114,6 +114,71 @@ fn number(x: f64, range: f64) -> String {
     format!("{x:.decimals$}")
 }
 
+/// A name, and points by iteration.
+pub type Curve = (&'static str, Vec<(f64, f64)>);
+
+/// Writes one panel a curve.
+///
+/// # Errors
+/// When the picture cannot be drawn or written.
+pub fn draw_curves(curves: &[Curve], path: &Path) -> Result<()> {
+    let curves: Vec<_> = curves.iter().filter(|(_, points)| !points.is_empty()).collect();
+    let down = curves.len().div_ceil(PANELS_ACROSS).max(1);
+    let size = (PANEL.0 * PANELS_ACROSS as u32, PANEL.1 * down as u32);
+    write_svg(path, size, |root| {
+        for (panel, (name, points)) in root.split_evenly((down, PANELS_ACROSS)).iter().zip(&curves)
+        {
+            draw_curve(panel, name, points)?;
+        }
+        Ok(())
+    })
+}
+
+fn draw_curve<B: DrawingBackend>(
+    panel: &DrawingArea<B, Shift>,
+    name: &str,
+    points: &[(f64, f64)],
+) -> Drawn
+where
+    B::ErrorType: 'static,
+{
+    let mut values: Vec<f64> = points.iter().map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    // The wild beginning would flatten the rest.
+    let at = |share: f64| values.get((share * (values.len() - 1) as f64) as usize).copied();
+    let (low, high) = if values.len() > 100 { (at(0.005), at(0.995)) } else { (at(0.), at(1.)) };
+    let (low, high) = (low.unwrap_or(0.), high.unwrap_or(1.));
+    let room = (0.05 * (high - low)).max(1e-6 * high.abs()).max(1e-9);
+    let last = points.last().map_or(1., |(x, _)| *x).max(1.);
+    let mut chart = ChartBuilder::on(panel)
+        .caption(name, (FONT, 14))
+        .margin(8)
+        .x_label_area_size(24)
+        .y_label_area_size(44)
+        .build_cartesian_2d(0f64..last, low - room..high + room)?;
+    let number = |y: &f64| number(*y, high - low);
+    let whole = |x: &f64| format!("{x:.0}");
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .x_labels(4)
+        .x_label_formatter(&whole)
+        .y_labels(4)
+        .y_label_formatter(&number)
+        .label_style((FONT, 11))
+        .draw()?;
+    // More points than pixels help nobody: the mean of each stretch.
+    let stretch = points.len().div_ceil(PANEL.0 as usize);
+    let line = points.chunks(stretch.max(1)).map(|points| {
+        let n = points.len() as f64;
+        let sum = points.iter().fold((0., 0.), |sum, point| (sum.0 + point.0, sum.1 + point.1));
+        (sum.0 / n, (sum.1 / n).clamp(low - room, high + room))
+    });
+    chart.draw_series(LineSeries::new(line, REAL.stroke_width(1)))?;
+    Ok(())
+}
+
 /// Writes the correlation matrices of both cohorts and their difference.
 ///
 /// # Errors

@@ -8,15 +8,19 @@
 /// assert_eq!(hg_eval::kolmogorov_smirnov(&[1., 2.], &[3.]), Some(1.));
 /// ```
 pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<f64> {
-    if first.is_empty() || second.is_empty() {
-        return None;
-    }
     let sorted = |values: &[f64]| {
         let mut values = values.to_vec();
         values.sort_by(f64::total_cmp);
         values
     };
-    let (first, second) = (sorted(first), sorted(second));
+    kolmogorov_smirnov_sorted(&sorted(first), &sorted(second))
+}
+
+/// The same of ascending samples.
+pub(crate) fn kolmogorov_smirnov_sorted(first: &[f64], second: &[f64]) -> Option<f64> {
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
     let (mut i, mut j, mut greatest) = (0, 0, 0f64);
     while i < first.len() && j < second.len() {
         let x = first[i].min(second[j]);
@@ -50,6 +54,12 @@ pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> f64 {
     }
     let scale = (xx * yy).sqrt();
     if scale > 0. { xy / scale } else { 0. }
+}
+
+/// The mean, 0 for nothing.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));
+    sum / count.max(1) as f64
 }
 
 #[cfg(test)]

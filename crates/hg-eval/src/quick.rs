@@ -1,0 +1,229 @@
+//! A cheap comparison of encoded sequences: what training selects its weights by.
+//!
+//! ```text
+//! score     = (marginals + correlations + dynamics) / 3
+//! marginals   mean over columns of the Kolmogorov–Smirnov statistic (numeric features) or the
+//!             total variation (blocks)
+//! correlations  mean |R − R*| over all pairs of features
+//! dynamics    mean over columns of |r₁ − r₁*|, r₁ being the correlation of successive values
+//!             (numeric features), and |p − p*|, p being how often a level stays (blocks)
+//! ```
+//!
+//! Every part is 0 for equal cohorts and at most about 1.
+
+use crate::statistics::{kolmogorov_smirnov_sorted, mean, total_variation};
+use hg_data::Encoded;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Sequences of the real cohort that are looked at; of more, evenly spread ones are.
+const MOST: usize = 2048;
+/// Bins by which the entropy of a numeric feature, which lies in [0, 1], is measured.
+const BINS: usize = 20;
+
+/// How a synthetic cohort compares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QuickScore {
+    /// Of the columns, one by one.
+    pub marginals: f64,
+    /// Of pairs of features.
+    pub correlations: f64,
+    /// From step to step.
+    pub dynamics: f64,
+    /// The mean entropy of the columns over that of the real ones.
+    pub diversity: f64,
+}
+
+impl QuickScore {
+    /// All parts in one: 0 is best.
+    pub fn total(&self) -> f64 {
+        (self.marginals + self.correlations + self.dynamics) / 3.
+    }
+}
+
+/// Real sequences, to compare many synthetic cohorts with.
+#[derive(Clone, Debug)]
+pub struct Quick {
+    numeric: usize,
+    blocks: Vec<Range<usize>>,
+    real: Summary,
+}
+
+#[derive(Clone, Debug)]
+struct Summary {
+    /// The values of each numeric feature, ascending.
+    sorted: Vec<Vec<f64>>,
+    /// The shares of each block's levels.
+    shares: Vec<Vec<f64>>,
+    /// `[D, D]`
+    correlations: Vec<f64>,
+    /// Of each column: r₁ or p.
+    dynamics: Vec<f64>,
+    /// The mean entropy of the columns.
+    entropy: f64,
+}
+
+impl Quick {
+    /// Of real sequences whose rows begin with `numeric` features in [0, 1]; one-hot blocks of
+    /// these widths follow.
+    pub fn new(real: &Encoded, numeric: usize, blocks: &[usize]) -> Self {
+        let blocks = blocks.iter().scan(numeric, |start, &width| {
+            *start += width;
+            Some(*start - width..*start)
+        });
+        let blocks: Vec<Range<usize>> = blocks.collect();
+        let real = Summary::new(real, numeric, &blocks);
+        Self { numeric, blocks, real }
+    }
+
+    /// Compares a synthetic cohort that is encoded alike.
+    pub fn score(&self, synthetic: &Encoded) -> QuickScore {
+        let (real, made) = (&self.real, Summary::new(synthetic, self.numeric, &self.blocks));
+        let numeric = real.sorted.iter().zip(&made.sorted);
+        let numeric = numeric.map(|(a, b)| kolmogorov_smirnov_sorted(a, b).unwrap_or(1.));
+        let discrete = real.shares.iter().zip(&made.shares).map(|(a, b)| total_variation(a, b));
+        let apart = |a: &[f64], b: &[f64]| mean(a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+        QuickScore {
+            marginals: mean(numeric.chain(discrete)),
+            correlations: apart(&real.correlations, &made.correlations),
+            dynamics: apart(&real.dynamics, &made.dynamics),
+            diversity: if real.entropy > 0. { made.entropy / real.entropy } else { 1. },
+        }
+    }
+}
+
+impl Summary {
+    fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
+        let Encoded { values, lengths, steps, features, .. } = cohort;
+        let every = lengths.len().div_ceil(MOST).max(1);
+        // Rows with blocks made one-hot, as decoding takes the greatest.
+        let mut rows: Vec<Vec<f64>> = Vec::new();
+        // Pairs of rows that follow each other.
+        let mut pairs: Vec<usize> = Vec::new();
+        for (sequence, &length) in lengths.iter().enumerate().step_by(every) {
+            for step in 0..length {
+                let row = &values[(sequence * steps + step) * features..][..*features];
+                if step > 0 {
+                    pairs.push(rows.len());
+                }
+                rows.push(settled(row, numeric, blocks));
+            }
+        }
+        let feature = |n: usize| rows.iter().map(move |row| row[n]);
+        let sorted: Vec<Vec<f64>> = (0..numeric)
+            .into_par_iter()
+            .map(|n| {
+                let mut values: Vec<f64> = feature(n).collect();
+                values.sort_by(f64::total_cmp);
+                values
+            })
+            .collect();
+        let shares: Vec<Vec<f64>> =
+            blocks.iter().map(|block| block.clone().map(|n| mean(feature(n))).collect()).collect();
+        let successive = (0..numeric).into_par_iter().map(|n| {
+            let before = pairs.iter().map(|&at| rows[at - 1][n]);
+            let after = pairs.iter().map(|&at| rows[at][n]);
+            correlation(&unit(before), &unit(after))
+        });
+        let staying = blocks.par_iter().map(|block| {
+            let stays = |&at: &usize| rows[at][block.clone()] == rows[at - 1][block.clone()];
+            mean(pairs.iter().map(|at| f64::from(u8::from(stays(at)))))
+        });
+        let dynamics = successive.chain(staying).collect();
+        let columns: Vec<Vec<f64>> =
+            (0..*features).into_par_iter().map(|n| unit(feature(n))).collect();
+        let correlations = (0..features * features)
+            .into_par_iter()
+            .map(|n| correlation(&columns[n / features], &columns[n % features]))
+            .collect();
+        let entropies = sorted.iter().map(|values| {
+            let mut counts = [0.; BINS];
+            for value in values {
+                counts[((value * BINS as f64) as usize).min(BINS - 1)] += 1. / values.len() as f64;
+            }
+            entropy(&counts)
+        });
+        let entropy = mean(entropies.chain(shares.iter().map(|shares| entropy(shares))));
+        Self { sorted, shares, correlations, dynamics, entropy }
+    }
+}
+
+/// A row with the greatest of each block as 1 and the others as 0.
+fn settled(row: &[f32], numeric: usize, blocks: &[Range<usize>]) -> Vec<f64> {
+    let mut settled = vec![0.; row.len()];
+    for (to, &from) in settled[..numeric].iter_mut().zip(row) {
+        *to = f64::from(from);
+    }
+    for block in blocks {
+        let mut greatest = block.start;
+        for n in block.clone() {
+            if row[n] > row[greatest] {
+                greatest = n;
+            }
+        }
+        settled[greatest] = 1.;
+    }
+    settled
+}
+
+/// A column less its mean, divided by its norm; zeros where it is constant.
+fn unit(values: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
+    let centre = mean(values.clone());
+    let norm = values.clone().map(|value| (value - centre).powi(2)).sum::<f64>().sqrt();
+    let scale = if norm > 1e-8 { 1. / norm } else { 0. };
+    values.map(|value| (value - centre) * scale).collect()
+}
+
+/// Of two columns that [`unit`] made.
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// In nats.
+fn entropy(shares: &[f64]) -> f64 {
+    -shares.iter().filter(|&&share| share > 0.).map(|share| share * share.ln()).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sequences of one number and one binary column.
+    fn cohort(sequences: usize, row: impl Fn(usize, usize) -> (f32, bool)) -> Encoded {
+        let steps = 6;
+        let values = (0..sequences * steps).flat_map(|n| {
+            let (number, yes) = row(n / steps, n % steps);
+            [number, f32::from(u8::from(!yes)), f32::from(u8::from(yes))]
+        });
+        let values: Vec<f32> = values.collect();
+        let lengths = vec![steps; sequences];
+        Encoded { values: values.into(), lengths, steps, features: 3, dropped_patients: 0 }
+    }
+
+    #[test]
+    fn each_part_sees_what_it_is_for() {
+        // Numbers that rise in time from a start of the patient's own, and a level that goes
+        // with them.
+        let rising = |patient: usize, step: usize| {
+            let x = 0.1 * step as f32 + (patient * 7 % 10) as f32 * 0.04;
+            (x, x > 0.4)
+        };
+        let real = cohort(200, rising);
+        let quick = Quick::new(&real, 1, &[2]);
+        let same = quick.score(&real);
+        assert_eq!(same.total(), 0.);
+        assert!((same.diversity - 1.).abs() < 1e-12);
+
+        let shuffled =
+            quick.score(&cohort(200, |p, step| rising((p + 37 * step) % 200, step * 5 % 6)));
+        assert!(shuffled.marginals < 0.05 && shuffled.correlations < 0.05, "{shuffled:?}");
+        assert!(shuffled.dynamics > 0.3, "{shuffled:?}");
+
+        let apart =
+            quick.score(&cohort(200, |p, step| (rising(p, step).0, rising(p + 3, 5 - step).1)));
+        assert!(apart.marginals < 0.05 && apart.correlations > 0.2, "{apart:?}");
+
+        let constant = quick.score(&cohort(200, |_, _| (0.3, true)));
+        assert!(constant.diversity < 1e-9 && constant.marginals > 0.3, "{constant:?}");
+    }
+}
