@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`.
 
 mod bench;
+mod quality;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,8 @@ enum Task {
     },
     /// Measure kernels, iterations, and the peers.
     Bench(bench::Bench),
+    /// Train on two cohorts with a fixed budget, PyTorch too, and write docs/quality.md.
+    Quality(quality::Quality),
     /// Make the golden values again with PyTorch, in a venv of its own.
     Fixtures {
         /// Folder of the venv.
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test | Task::Ci => tasks::test(),
         Task::Reproduce { run } => tasks::reproduce(&run),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Quality(arguments) => quality::run(&arguments),
         Task::Fixtures { venv } => tasks::fixtures(&venv),
     }
 }

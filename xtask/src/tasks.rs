@@ -19,7 +19,7 @@ const FIXTURE_PACKAGES: [&str; 6] = [
 
 /// The whole workspace selects the features, so that this build and the tests' share
 /// every dependency.
-fn build_hg() -> Result<()> {
+pub(crate) fn build_hg() -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--workspace", "--bin", "hg"]);
     execute(build)

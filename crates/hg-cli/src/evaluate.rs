@@ -1,10 +1,14 @@
 //! `hg evaluate`: the comparison, its pictures and its table.
 
+use crate::arguments::EvaluateArguments;
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{Observed, Side, write_atomically};
-use hg_eval::{Comparison, Nearness, draw_correlations, draw_marginals, nearness};
-use hg_train::{Run, RunManifest};
+use hg_data::{Encoded, Encoder, Observed, Schema, Side, write_atomically};
+use hg_eval::{
+    Auc, Comparison, Curve, Nearness, discriminate, draw_correlations, draw_curves, draw_marginals,
+    nearness,
+};
+use hg_train::{Run, RunManifest, layout_of};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
@@ -14,55 +18,143 @@ use std::path::Path;
 pub(crate) struct Evaluation {
     #[serde(flatten)]
     pub(crate) comparison: Comparison,
+    /// How well a classifier tells synthetic patients from those that were trained on.
+    discriminative: Option<Auc>,
+    /// The same for patients that were held out.
+    held_out_discriminative: Option<Auc>,
     /// From synthetic records to those that were trained on.
     nearness: Option<Nearness>,
     /// From records of patients that were held out.
     held_out_nearness: Option<Nearness>,
 }
 
-pub(crate) fn run(folder: &Path, json: bool) -> Result<()> {
-    let run = Run::open(folder)?;
-    let evaluation = evaluate(&run)?;
-    if json {
-        println!("{}", to_json(&evaluation)?);
-    } else {
-        print(&evaluation);
-        println!("{}", run.report().display());
+/// A cohort, as it was observed and encoded.
+struct Cohort {
+    observed: Observed,
+    encoded: Encoded,
+}
+
+pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
+    if let Some(folder) = &arguments.run {
+        let run = Run::open(folder)?;
+        let evaluation = evaluate(&run)?;
+        show(&evaluation, json)?;
+        if !json {
+            println!("{}", run.report().display());
+        }
+        return Ok(());
+    }
+    let (Some(real), Some(synthetic), Some(schema)) =
+        (&arguments.real, &arguments.synthetic, &arguments.schema)
+    else {
+        return Err(Error::Other("--real, --synthetic and --schema belong together".into()));
+    };
+    let schema = Schema::load(schema)?;
+    let (encoder, _) = Encoder::fit_file(&schema, real, Side::Whole)?;
+    let cohort = |table: &Path| cohort(&encoder, &schema.read(table)?, table, Side::Whole);
+    let evaluation = compare(&encoder, &cohort(real)?, None, &cohort(synthetic)?)?;
+    show(&evaluation, json)?;
+    if let Some(out) = &arguments.out {
+        let failed = |e| hg_data::Error::File {
+            path: out.clone(),
+            problem: format!("cannot make the folder: {e}"),
+        };
+        std::fs::create_dir_all(out).map_err(failed)?;
+        write_report(&evaluation, out)?;
+        if !json {
+            println!("{}", out.display());
+        }
     }
     Ok(())
 }
 
 /// Compares the run's cohorts and writes the report's files.
 pub(crate) fn evaluate(run: &Run) -> Result<Evaluation> {
-    let schema = &run.encoder.schema;
+    let encoder = &run.encoder;
     let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
-    let synthetic_path = run.synthetic_parquet();
-    let (real, synthetic) = (schema.read(data)?, schema.read(&synthetic_path)?);
-    let observe = |side| Observed::new(schema, &real, data, side);
-    let encode = |side| run.encoder.encode(&real, data, side);
-    let trained_on = observe(train.training_side())?;
-    let observed = Observed::new(schema, &synthetic, &synthetic_path, Side::Whole)?;
-    let mut comparison = Comparison::new(schema, &trained_on, &observed);
-    let trained_on_rows = encode(train.training_side())?;
-    let mut held_out_nearness = None;
-    if let Some(side) = train.held_out_side() {
-        let held_out = Comparison::new(schema, &trained_on, &observe(side)?);
-        comparison.held_out = Some(held_out.distances);
-        held_out_nearness = nearness(&encode(side)?, &trained_on_rows);
+    let real = encoder.schema.read(data)?;
+    let trained_on = cohort(encoder, &real, data, train.training_side())?;
+    let held_out = match train.held_out_side() {
+        Some(side) => Some(cohort(encoder, &real, data, side)?),
+        None => None,
+    };
+    let path = run.synthetic_parquet();
+    let synthetic = cohort(encoder, &encoder.schema.read(&path)?, &path, Side::Whole)?;
+    let evaluation = compare(encoder, &trained_on, held_out.as_ref(), &synthetic)?;
+    write_report(&evaluation, &run.report())?;
+    draw_curves(&curves(run)?, &run.report().join("learning.svg"))?;
+    Ok(evaluation)
+}
+
+/// The run's measures by iteration.
+fn curves(run: &Run) -> Result<Vec<Curve>> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for step in run.metrics()? {
+        for (n, (name, value)) in step.curves().into_iter().enumerate() {
+            if curves.len() <= n {
+                curves.push((name, Vec::new()));
+            }
+            curves[n].1.extend(value.map(|value| (step.iteration as f64, value)));
+        }
     }
-    let encoded = run.encoder.encode(&synthetic, &synthetic_path, Side::Whole)?;
-    let nearness = nearness(&encoded, &trained_on_rows);
-    draw_marginals(&comparison, &run.report().join("marginals.svg"))?;
-    draw_correlations(&comparison, &run.report().join("correlations.svg"))?;
-    let evaluation = Evaluation { comparison, nearness, held_out_nearness };
-    let json = to_json(&evaluation)?;
-    let path = run.report().join("comparison.json");
+    Ok(curves)
+}
+
+fn cohort(
+    encoder: &Encoder,
+    table: &hg_data::DataFrame,
+    path: &Path,
+    side: Side,
+) -> Result<Cohort> {
+    let observed = Observed::new(&encoder.schema, table, path, side)?;
+    Ok(Cohort { observed, encoded: encoder.encode(table, path, side)? })
+}
+
+fn compare(
+    encoder: &Encoder,
+    real: &Cohort,
+    held_out: Option<&Cohort>,
+    synthetic: &Cohort,
+) -> Result<Evaluation> {
+    let mut comparison = Comparison::new(&encoder.schema, &real.observed, &synthetic.observed);
+    let layout = layout_of(encoder);
+    let discriminative = discriminate(&real.encoded, &synthetic.encoded, &layout, 0)?;
+    let (mut held_out_nearness, mut held_out_discriminative) = (None, None);
+    if let Some(held_out) = held_out {
+        let distances = Comparison::new(&encoder.schema, &real.observed, &held_out.observed);
+        comparison.held_out = Some(distances.distances);
+        held_out_nearness = nearness(&held_out.encoded, &real.encoded);
+        held_out_discriminative = discriminate(&real.encoded, &held_out.encoded, &layout, 0)?;
+    }
+    let nearness = nearness(&synthetic.encoded, &real.encoded);
+    Ok(Evaluation {
+        comparison,
+        discriminative,
+        held_out_discriminative,
+        nearness,
+        held_out_nearness,
+    })
+}
+
+fn write_report(evaluation: &Evaluation, folder: &Path) -> Result<()> {
+    draw_marginals(&evaluation.comparison, &folder.join("marginals.svg"))?;
+    draw_correlations(&evaluation.comparison, &folder.join("correlations.svg"))?;
+    let json = to_json(evaluation)?;
+    let path = folder.join("comparison.json");
     write_atomically(&path, |file| {
         let failed = |e| Error::Other(format!("{}: cannot write: {e}", path.display()));
         file.write_all(json.as_bytes()).map_err(failed)
-    })?;
-    Ok(evaluation)
+    })
+}
+
+fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
+    if json {
+        println!("{}", to_json(evaluation)?);
+    } else {
+        print(evaluation);
+    }
+    Ok(())
 }
 
 fn to_json(evaluation: &Evaluation) -> Result<String> {
@@ -80,6 +172,16 @@ pub(crate) fn print(evaluation: &Evaluation) {
             );
         }
     };
+    let told_apart = |who: &str, auc: &Option<Auc>| {
+        if let Some(Auc { area, low, high }) = auc {
+            println!(
+                "a classifier tells {who} patients from those trained on with an area under the \
+                 curve of {area:.2} ({low:.2} to {high:.2}); 0.5 is chance"
+            );
+        }
+    };
+    told_apart("synthetic", &evaluation.discriminative);
+    told_apart("held-out", &evaluation.held_out_discriminative);
     line("nearest trained-on record, from synthetic ones", &evaluation.nearness);
     line("nearest trained-on record, from held-out ones", &evaluation.held_out_nearness);
 }

@@ -5,8 +5,10 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::settings::Settings;
 use hg_data::{Encoded, write_table};
-use hg_train::{Run, StepMetrics, generate};
+use hg_eval::Quick;
+use hg_train::{Event, Judgement, Outcome, Run, StepMetrics, TrainConfig, generate};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -77,17 +79,46 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
     ctrlc::set_handler(handler)
         .map_err(|e| Error::Other(format!("cannot catch Ctrl-C: {e}; is it caught already?")))?;
     let mut trainer = run.trainer(encoded)?;
-    let bar = progress_bar(trainer.iteration(), run.manifest.train.iterations);
-    let finished = run.train(&mut trainer, |step| {
-        bar.set_position(step.iteration);
-        bar.set_message(losses(step));
-        !stop.load(Ordering::SeqCst)
+    let TrainConfig { iterations, validate_every, .. } = run.manifest.train;
+    // Where nobody is held out, those trained on are what there is to compare with.
+    let held_out = match run.manifest.train.held_out_side() {
+        Some(side) if validate_every > 0 => Some(run.encode_side(side)?),
+        _ => None,
+    };
+    let (numeric, blocks) = (run.encoder.numeric_features(), run.encoder.blocks());
+    let quick = Quick::new(held_out.as_ref().unwrap_or(encoded), numeric, &blocks);
+    let judge = |made: &Encoded| {
+        let score = quick.score(made);
+        Judgement { score: score.total(), diversity: score.diversity }
+    };
+    let bar = progress_bar(trainer.iteration(), iterations);
+    let mut validation = None;
+    let outcome = run.train(&mut trainer, Some(&judge), |event| {
+        match event {
+            Event::Step(step) => {
+                validation = step.validation.or(validation);
+                bar.set_position(step.iteration);
+                bar.set_message(measures(step, validation));
+            }
+            Event::Restarted { diverged_at, problem, from, rate } => bar.suspend(|| {
+                tracing::warn!(
+                    "diverged at iteration {diverged_at}: {problem}; going on from iteration \
+                     {from} with a learning rate of {rate}"
+                );
+            }),
+        }
+        if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish_and_clear();
-    if finished? {
-        return Ok(());
+    let iteration = trainer.iteration();
+    match outcome? {
+        Outcome::Done => Ok(()),
+        Outcome::NoBetter => {
+            tracing::info!("stopped after iteration {iteration}: validation got no better");
+            Ok(())
+        }
+        Outcome::Stopped => Err(Error::Interrupted { run: run.folder().to_owned(), iteration }),
     }
-    Err(Error::Interrupted { run: run.folder().to_owned(), iteration: trainer.iteration() })
 }
 
 /// On stderr, and only where that is a terminal.
@@ -105,9 +136,14 @@ fn progress_bar(done: u64, iterations: u64) -> ProgressBar {
     bar
 }
 
-fn losses(step: &StepMetrics) -> String {
+fn measures(step: &StepMetrics, validation: Option<f64>) -> String {
+    let validation = validation.map_or(String::new(), |score| format!(", validation {score:.3}"));
     format!(
-        "Wasserstein {:.3}, penalty {:.4}, generator {:.3}, correlation {:.3}",
-        step.wasserstein, step.gradient_penalty, step.generator_loss, step.correlation_loss
+        "Wasserstein {:.3}, penalty {:.3}, generator {:.3}, correlation {:.3}, ‖∇‖ {:.2}{validation}",
+        step.wasserstein,
+        step.gradient_penalty,
+        step.generator_loss,
+        step.correlation_loss,
+        step.generator_norm,
     )
 }

@@ -39,6 +39,12 @@ pub struct TrainConfig {
     pub penalty_weight: f64,
     /// λ_corr, the weight of the correlation alignment.
     pub correlation_weight: f64,
+    /// Whether each correlation is compared up to a limit that is drawn from U(0, 1) in every
+    /// generator step, as in Health Gym's later code.
+    pub correlation_limits: bool,
+    /// Lengths of the random windows that batches are cut to; none for whole sequences. An
+    /// epoch goes through them in order.
+    pub windows: Vec<usize>,
     /// Epochs in which batches are visited shortest first; afterwards their
     /// order is random.
     pub curriculum_epochs: u64,
@@ -48,6 +54,27 @@ pub struct TrainConfig {
     pub held_out: f64,
     /// Iterations between checkpoints.
     pub checkpoint_every: u64,
+    /// Iterations between validations: a synthetic cohort is compared with the patients that
+    /// are held out, or with those trained on where none are. 0 for none.
+    pub validate_every: u64,
+    /// Validations without a better score after which training stops; 0 for never.
+    pub patience: u64,
+    /// Which weights sampling takes.
+    pub select: Select,
+    /// How often a run that diverges goes back to its newest checkpoint and on with half the
+    /// learning rate.
+    pub restarts: u64,
+}
+
+/// Which of a run's weights sampling takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Select {
+    /// Those with the best validation score.
+    #[default]
+    Best,
+    /// The last ones.
+    Last,
 }
 
 impl Default for TrainConfig {
@@ -68,10 +95,16 @@ impl Default for TrainConfig {
             beta2: 0.99,
             penalty_weight: 10.,
             correlation_weight: 10.,
+            correlation_limits: false,
+            windows: Vec::new(),
             curriculum_epochs: 5,
             weight_averaging: 0.99,
             held_out: 0.,
             checkpoint_every: 100,
+            validate_every: 100,
+            patience: 0,
+            select: Select::Best,
+            restarts: 0,
         }
     }
 }
@@ -142,6 +175,10 @@ impl TrainConfig {
         }
         if self.iterations == 0 || self.checkpoint_every == 0 {
             let problem = "iterations and checkpoint_every must be at least 1";
+            return Err(Error::Config(problem.into()));
+        }
+        if self.windows.contains(&0) || !self.windows.is_sorted() {
+            let problem = "windows must be lengths from 1 on, shortest first";
             return Err(Error::Config(problem.into()));
         }
         let shares = [

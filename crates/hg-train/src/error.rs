@@ -28,15 +28,13 @@ pub enum Error {
     /// A setting out of its range.
     #[error("{0}")]
     Config(String),
-    /// A loss that is no longer a finite number.
-    #[error(
-        "training diverged at iteration {iteration}: {what} is not finite; lower the learning rate"
-    )]
+    /// Training that no longer leads anywhere.
+    #[error("training diverged at iteration {iteration}: {problem}")]
     Diverged {
-        /// The iteration, from 0.
+        /// The iteration, from 1.
         iteration: u64,
-        /// Which loss.
-        what: &'static str,
+        /// What went wrong and the mend.
+        problem: String,
     },
 }
 

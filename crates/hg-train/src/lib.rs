@@ -9,18 +9,23 @@ mod error;
 mod in_place;
 mod losses;
 mod random;
+mod record;
 mod run;
 mod steps;
+mod synthesis;
+mod tensorboard;
 mod trainer;
+mod validation;
 
 pub use adam::{Adam, AdamConfig, Pace};
 pub use batches::{Batch, Batches};
-pub use config::{Latent, Schedule, TrainConfig};
+pub use config::{Latent, Schedule, Select, TrainConfig};
 pub use error::{Error, Result};
 pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
 };
 pub use random::{Purpose, stream};
-pub use run::{Run, RunManifest, generate};
+pub use run::{Event, Outcome, Run, RunManifest, generate};
 pub use steps::by_name;
 pub use trainer::{StepMetrics, StepTimes, Trainer, layout_of};
+pub use validation::Judgement;

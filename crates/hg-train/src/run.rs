@@ -4,25 +4,56 @@
 //! run.toml        settings, seed, fingerprints of table and schema, version
 //! encoder.json    the fitted encoder: generating needs no private table
 //! metrics.jsonl   one line an iteration
-//! checkpoints/    the newest three
+//! tensorboard/    the same for TensorBoard
+//! checkpoints/    the newest three, and that with the best validation score
 //! synthetic.csv, synthetic.parquet
 //! report/
 //! ```
 
 use crate::checkpoint;
-use crate::random::{Purpose, noise_of, stream};
-use crate::{Error, Result, StepMetrics, TrainConfig, Trainer, layout_of};
+use crate::random::Purpose;
+use crate::record::{self, Record};
+use crate::synthesis::{Source, draw_lengths, rows};
+use crate::{Error, Judgement, Result, Select, StepMetrics, TrainConfig, Trainer, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, write_atomically};
-use hg_lstm::Lengths;
-use hg_models::{Engine, Generator};
-use rand::RngExt;
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Side, write_atomically};
+use hg_models::Generator;
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, Write};
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Patients generated at once.
-const GENERATED_TOGETHER: usize = 256;
+/// Synthetic patients that a validation judges.
+const JUDGED: usize = 512;
+
+/// What happens in training.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An iteration was done.
+    Step(StepMetrics),
+    /// Training had diverged and went back.
+    Restarted {
+        /// The iteration at which it had.
+        diverged_at: u64,
+        /// What had gone wrong.
+        problem: String,
+        /// The iteration it goes on from.
+        from: u64,
+        /// The learning rate it goes on with.
+        rate: f64,
+    },
+}
+
+/// How training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All iterations are done.
+    Done,
+    /// Validation got no better.
+    NoBetter,
+    /// The observer stopped it; it can go on.
+    Stopped,
+}
 
 /// The contents of `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,7 +105,8 @@ impl Run {
         }
         let schema = Schema::load(schema_path)?;
         let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_side())?;
-        let json = serde_json::to_string_pretty(&encoder)
+        let json = encoder
+            .to_json()
             .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
         let manifest = RunManifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,7 +164,7 @@ impl Run {
             return Err(broken("encoder.json", problem.into()));
         }
         let encoder =
-            serde_json::from_str(&json).map_err(|e| broken("encoder.json", e.to_string()))?;
+            Encoder::from_json(&json).map_err(|e| broken("encoder.json", e.to_string()))?;
         Ok(Self { folder: folder.to_owned(), manifest, encoder })
     }
 
@@ -155,8 +187,15 @@ impl Run {
     /// When it is gone, or no longer the table of the run's fingerprint.
     pub fn real(&self) -> Result<Encoded> {
         self.check_data()?;
-        let data = &self.manifest.data;
-        Ok(self.encoder.encode_file(data, self.manifest.train.training_side())?)
+        self.encode_side(self.manifest.train.training_side())
+    }
+
+    /// One side of the run's real table, encoded.
+    ///
+    /// # Errors
+    /// When it is gone, or does not fit any more.
+    pub fn encode_side(&self, side: Side) -> Result<Encoded> {
+        Ok(self.encoder.encode_file(&self.manifest.data, side)?)
     }
 
     /// The synthetic cohort as CSV.
@@ -183,6 +222,24 @@ impl Run {
         self.folder.join("checkpoints")
     }
 
+    /// The checkpoint whose weights sampling takes.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn weights(&self) -> Result<PathBuf> {
+        let folder = self.checkpoints();
+        let best = match self.manifest.train.select {
+            Select::Best => checkpoint::best(&folder)?,
+            Select::Last => None,
+        };
+        let chosen = match best {
+            Some(best) => Some(best),
+            None => checkpoint::newest(&folder)?,
+        };
+        let problem = "holds no checkpoint; train the run first";
+        chosen.ok_or_else(|| Error::Run { path: folder, problem: problem.into() })
+    }
+
     /// A trainer at the newest checkpoint, or at the beginning if there is none.
     ///
     /// # Errors
@@ -195,50 +252,107 @@ impl Run {
         Ok(trainer)
     }
 
-    /// Trains up to the manifest's iterations with a checkpoint now and then;
-    /// `observe` sees every iteration and may stop by returning `false`.
+    /// The iterations that `metrics.jsonl` tells of.
     ///
     /// # Errors
-    /// When training diverges or a file cannot be written.
+    /// When it cannot be read.
+    pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
+        record::read(&self.folder)
+    }
+
+    /// Trains up to the manifest's iterations, or until validation gets no better. `judge`
+    /// says how good a synthetic cohort is, without it nothing is validated; `observe`
+    /// sees every event and may stop.
+    ///
+    /// # Errors
+    /// When training diverges and may not restart, or a file cannot be written.
     pub fn train(
         &self,
         trainer: &mut Trainer,
-        mut observe: impl FnMut(&StepMetrics) -> bool,
-    ) -> Result<bool> {
-        let TrainConfig { iterations, checkpoint_every, .. } = self.manifest.train;
-        let mut metrics = self.metrics_up_to(trainer.iteration())?;
+        judge: Option<&dyn Fn(&Encoded) -> Judgement>,
+        mut observe: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<Outcome> {
+        let TrainConfig { iterations, checkpoint_every, patience, restarts, .. } =
+            self.manifest.train;
+        let folder = self.checkpoints();
+        let mut record = Record::up_to(&self.folder, trainer.iteration())?;
+        if restarts > 0 && trainer.iteration() == 0 {
+            checkpoint::save(trainer, &folder)?;
+        }
         let mut goes_on = true;
-        while goes_on && trainer.iteration() < iterations {
-            let step = trainer.step()?;
-            let line = serde_json::to_string(&step)
-                .map_err(|e| Error::Config(format!("cannot write metrics: {e}")))?;
-            writeln!(metrics, "{line}").map_err(|e| self.failed("metrics.jsonl", e))?;
-            goes_on = observe(&step);
-            let last = !goes_on || step.iteration == iterations;
+        let gives_up = |trainer: &Trainer| patience > 0 && trainer.standing.since_best >= patience;
+        while goes_on && trainer.iteration() < iterations && !gives_up(trainer) {
+            let step = match self.advance(trainer, judge) {
+                Err(Error::Diverged { iteration, problem }) => {
+                    let restart = self.back(trainer, iteration, problem)?;
+                    record = Record::up_to(&self.folder, trainer.iteration())?;
+                    goes_on = observe(&restart).is_continue();
+                    continue;
+                }
+                step => step?,
+            };
+            record.add(&step)?;
+            goes_on = observe(&Event::Step(step)).is_continue();
+            let last = !goes_on || step.iteration == iterations || gives_up(trainer);
             if last || step.iteration.is_multiple_of(checkpoint_every) {
-                metrics.flush().map_err(|e| self.failed("metrics.jsonl", e))?;
-                checkpoint::save(trainer, &self.checkpoints())?;
+                record.flush()?;
+                checkpoint::save(trainer, &folder)?;
             }
         }
-        Ok(trainer.iteration() == iterations)
+        Ok(if trainer.iteration() == iterations {
+            Outcome::Done
+        } else if gives_up(trainer) {
+            Outcome::NoBetter
+        } else {
+            Outcome::Stopped
+        })
     }
 
-    /// `metrics.jsonl`, cut after an iteration and open for more.
-    fn metrics_up_to(&self, iteration: u64) -> Result<std::io::BufWriter<std::fs::File>> {
-        let name = "metrics.jsonl";
-        let path = self.folder.join(name);
-        let kept: Vec<String> = match std::fs::File::open(&path) {
-            Ok(file) => std::io::BufReader::new(file)
-                .lines()
-                .map_while(std::result::Result::ok)
-                .take(iteration as usize)
-                .collect(),
-            Err(_) => Vec::new(),
+    /// An iteration, and its validation where that is due.
+    fn advance(
+        &self,
+        trainer: &mut Trainer,
+        judge: Option<&dyn Fn(&Encoded) -> Judgement>,
+    ) -> Result<StepMetrics> {
+        let TrainConfig { iterations, validate_every, .. } = self.manifest.train;
+        let mut step = trainer.step()?;
+        let due = validate_every > 0
+            && (step.iteration.is_multiple_of(validate_every) || step.iteration == iterations);
+        if let Some(judge) = judge.filter(|_| due) {
+            let judgement = judge(&trainer.trial(&self.encoder.lengths, JUDGED)?);
+            step.validation = Some(judgement.score);
+            if trainer.standing.judge(step.iteration, judgement)? {
+                checkpoint::save_best(trainer, &self.checkpoints())?;
+            }
+        }
+        Ok(step)
+    }
+
+    /// Puts a trainer that diverged where the newest checkpoint is, with half the learning
+    /// rate.
+    fn back(&self, trainer: &mut Trainer, iteration: u64, problem: String) -> Result<Event> {
+        let allowed = self.manifest.train.restarts;
+        let restarts = trainer.standing.restarts + 1;
+        let newest = checkpoint::newest(&self.checkpoints())?;
+        let Some(newest) = newest.filter(|_| restarts <= allowed) else {
+            let kept = "what was saved before is kept, and `hg generate` works with it";
+            let mend = match allowed {
+                0 => "lower learning_rate, or set restarts = 3 to go back and on with half of it",
+                _ => "lower learning_rate; restarts are used up",
+            };
+            return Err(Error::Diverged {
+                iteration,
+                problem: format!("{problem}; {kept}; {mend}"),
+            });
         };
-        let text: String = kept.into_iter().map(|line| line + "\n").collect();
-        self.write(name, &text)?;
-        let file = std::fs::File::options().append(true).open(&path);
-        Ok(std::io::BufWriter::new(file.map_err(|e| self.failed(name, e))?))
+        checkpoint::restore(trainer, &newest)?;
+        trainer.standing.restarts = restarts;
+        Ok(Event::Restarted {
+            diverged_at: iteration,
+            problem,
+            from: trainer.iteration(),
+            rate: trainer.standing.rate() * self.manifest.train.learning_rate,
+        })
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -266,40 +380,14 @@ pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
     if patients == 0 {
         return Err(Error::Config("patients is 0, it must be at least 1".into()));
     }
-    let TrainConfig { latent, .. } = run.manifest.train;
     let encoder = &run.encoder;
-    let newest = checkpoint::newest(&run.checkpoints())?.ok_or_else(|| Error::Run {
-        path: run.checkpoints(),
-        problem: "holds no checkpoint; train the run first".into(),
-    })?;
-    let weights = newest.join(checkpoint::AVERAGED);
-    let layout = layout_of(encoder);
-    let config = run.manifest.train.generator(&layout);
+    let weights = run.weights()?.join(checkpoint::AVERAGED);
+    let train = &run.manifest.train;
+    let config = train.generator(&layout_of(encoder));
     let generator = Generator::load(config, &weights, DType::F32, &Device::Cpu)?;
-
-    let mut rng = stream(seed, Purpose::Lengths, 0);
-    let all: usize = encoder.lengths.iter().sum();
-    let mut draw_length = || {
-        let mut position = rng.random_range(0..all.max(1));
-        let found = encoder.lengths.iter().position(|&count| {
-            let here = position < count;
-            position = position.saturating_sub(count);
-            here
-        });
-        found.unwrap_or(1)
-    };
-    let lengths: Vec<usize> = (0..patients).map(|_| draw_length()).collect();
+    let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
+    let lengths = draw_lengths(&encoder.lengths, patients, source);
+    let values = rows(&generator, train, &lengths, source)?;
     let steps = lengths.iter().copied().max().unwrap_or(1);
-    let mut values = Vec::with_capacity(patients * steps * encoder.features());
-    let mut engine = Engine::<f32>::new(generator.config(), &run.manifest.train.critic(&layout));
-    for (batch, lengths) in lengths.chunks(GENERATED_TOGETHER).enumerate() {
-        let noise = |sequence: usize, values: &mut [f32]| {
-            let patient = batch * GENERATED_TOGETHER + sequence;
-            noise_of(latent, seed, Purpose::Generation, 0, patient, values);
-        };
-        let lengths = Lengths::new(lengths.to_vec(), steps)?;
-        let rows = engine.generate(generator.parameters(), &lengths, &noise)?;
-        values.extend(rows);
-    }
     Ok(encoder.decode(&values, &lengths, steps, seed)?)
 }

@@ -4,12 +4,15 @@ use crate::adam::norm;
 use crate::in_place::Blend;
 use crate::random::{Purpose, stream};
 use crate::steps::{Draws, Fused, Steps};
+use crate::synthesis::{Source, draw_lengths, rows};
+use crate::validation::Standing;
 use crate::{Adam, AdamConfig, Batches, Error, Pace, Result, TrainConfig};
 use candle_core::{DType, Device};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
 use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// What an iteration measured: one line of `metrics.jsonl`.
@@ -33,22 +36,51 @@ pub struct StepMetrics {
     pub critic_norm: f64,
     /// The norm of the generator's gradient, before any clipping.
     pub generator_norm: f64,
+    /// How far synthetic patients are from real ones, where this iteration was validated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
 }
+
+impl StepMetrics {
+    /// What is worth a curve, by name; `None` where it was not measured.
+    pub fn curves(&self) -> [(&'static str, Option<f64>); 8] {
+        [
+            ("Wasserstein", Some(self.wasserstein)),
+            ("gradient penalty", Some(self.gradient_penalty)),
+            ("critic loss", Some(self.critic_loss)),
+            ("generator loss", Some(self.generator_loss)),
+            ("correlation loss", Some(self.correlation_loss)),
+            ("critic gradient norm", Some(self.critic_norm)),
+            ("generator gradient norm", Some(self.generator_norm)),
+            ("validation score", self.validation),
+        ]
+    }
+}
+
+/// A penalty beyond this (the critic's slope is about 100 where it should be 1) does not come
+/// down again.
+const GREATEST_PENALTY: f64 = 1e4;
 
 /// A generator and a critic in training.
 ///
-/// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// ```
 /// use hg_train::{TrainConfig, Trainer, layout_of};
+/// use std::ops::ControlFlow;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
 /// let path = std::path::Path::new("data/pbc/pbcseq.csv");
 /// let schema = hg_data::Schema::load("data-schemas/pbc.toml".as_ref())?;
-/// let table = schema.read(path)?;
-/// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &table, path)?;
-/// let config = TrainConfig { iterations: 10, ..Default::default() };
+/// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &schema.read(path)?, path)?;
+/// let config = TrainConfig { iterations: 500, hidden: 16, ..Default::default() };
 /// let mut trainer = Trainer::new(&config, &layout_of(&encoder), &encoded)?;
-/// while trainer.iteration() < config.iterations {
-///     println!("{:?}", trainer.step()?);
-/// }
+/// trainer.train(|step| {
+///     println!("{:3}: Wasserstein {:.3}", step.iteration, step.wasserstein);
+///     if step.iteration < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+/// })?;
+/// assert_eq!(trainer.iteration(), 5, "it stops when told");
+/// let (lengths, rows) = trainer.sample(&encoder.lengths, 10, 1)?;
+/// let table = encoder.decode(&rows, &lengths, lengths.iter().copied().max().unwrap_or(0), 1)?;
+/// assert_eq!(table.height(), lengths.iter().sum::<usize>());
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -62,6 +94,7 @@ pub struct Trainer {
     pub(crate) generator_adam: Adam,
     pub(crate) critic_adam: Adam,
     pub(crate) iteration: u64,
+    pub(crate) standing: Standing,
     steps: Steps,
     times: StepTimes,
 }
@@ -162,6 +195,7 @@ impl Trainer {
             critic,
             averaged,
             iteration: 0,
+            standing: Standing::default(),
             times: StepTimes::default(),
         })
     }
@@ -176,10 +210,56 @@ impl Trainer {
         self.times
     }
 
+    /// Iterations up to the configured number; `observe` sees each and may stop. Whether
+    /// all were done.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn train(
+        &mut self,
+        mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
+    ) -> Result<bool> {
+        while self.iteration < self.config.iterations {
+            if observe(&self.step()?).is_break() {
+                break;
+            }
+        }
+        Ok(self.iteration == self.config.iterations)
+    }
+
+    /// Synthetic sequences from the averaged weights: their lengths, drawn with the given
+    /// frequencies (`frequencies[n]` have `n` steps, as in `Encoder::lengths`), and rows
+    /// `[sequences, steps, D]`, `steps` being the longest.
+    ///
+    /// # Errors
+    /// Only what candle reports.
+    pub fn sample(
+        &self,
+        frequencies: &[usize],
+        sequences: usize,
+        seed: u64,
+    ) -> Result<(Vec<usize>, Vec<f32>)> {
+        let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
+        let lengths = draw_lengths(frequencies, sequences, source);
+        let rows = rows(&self.averaged, &self.config, &lengths, source)?;
+        Ok((lengths, rows))
+    }
+
+    /// A cohort for a judge: the same lengths and noise whenever it is asked for.
+    pub(crate) fn trial(&self, frequencies: &[usize], sequences: usize) -> Result<Encoded> {
+        let (seed, purpose) = (self.config.seed, Purpose::Validation);
+        let source = Source { seed, noise: purpose, lengths: Purpose::Lengths };
+        let lengths = draw_lengths(frequencies, sequences, source);
+        let values = rows(&self.averaged, &self.config, &lengths, source)?.into();
+        let steps = lengths.iter().copied().max().unwrap_or(1);
+        let features = self.generator.config().layout.width();
+        Ok(Encoded { values, lengths, steps, features, dropped_patients: 0 })
+    }
+
     /// One iteration: critic steps on one real batch, then a generator step.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when a loss is no longer finite.
+    /// [`Error::Diverged`] when a loss is no longer finite or the penalty explodes.
     pub fn step(&mut self) -> Result<StepMetrics> {
         let start = Instant::now();
         let batch = self.batches.batch(self.iteration)?;
@@ -189,7 +269,8 @@ impl Trainer {
         let draws = |n: u64| Draws { config: &self.config, step: first_step + n };
         let networks = (&self.generator, &self.critic);
         let TrainConfig { schedule, iterations, clip_norm: clip, .. } = self.config;
-        let rate = schedule.share(self.iteration as f64 / iterations as f64);
+        let done = self.iteration as f64 / iterations as f64;
+        let rate = self.standing.rate() * schedule.share(done);
         let pace = |norm: f64| Pace {
             rate,
             shrink: if clip > 0. && norm > clip { clip / norm } else { 1. },
@@ -213,10 +294,17 @@ impl Trainer {
         let pace = pace(generator_norm);
         self.generator_adam.step(self.generator.parameters(), &gradients, pace)?;
         let (generator_loss, correlation_loss) = (measures.loss, measures.alignment);
-        for (what, value) in [("critic loss", critic_loss), ("generator loss", generator_loss)] {
+        let diverged = |problem| Err(Error::Diverged { iteration: self.iteration + 1, problem });
+        for (what, value) in [("critic", critic_loss), ("generator", generator_loss)] {
             if !value.is_finite() {
-                return Err(Error::Diverged { iteration: self.iteration, what });
+                return diverged(format!("the {what}'s loss is {value}"));
             }
+        }
+        if gradient_penalty > GREATEST_PENALTY {
+            return diverged(format!(
+                "the gradient penalty has grown to {gradient_penalty:.0}, more than \
+                 {GREATEST_PENALTY}"
+            ));
         }
         self.average_weights()?;
         self.times.generator = start.elapsed();
@@ -231,6 +319,7 @@ impl Trainer {
             correlation_loss,
             critic_norm,
             generator_norm,
+            validation: None,
         })
     }
 
