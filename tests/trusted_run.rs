@@ -16,6 +16,7 @@ fn train(out: &Path) -> Command {
     command.arg("train").arg("--data").arg(repository("data/pbc/pbcseq.csv"));
     command.arg("--schema").arg(repository("data-schemas/pbc.toml")).arg("--out").arg(out);
     command.args(["--iterations", ITERATIONS, "--checkpoint-every", "2", "--batch-size", "8"]);
+    command.args(["--held-out", "0.1", "--set", "validate_every=3"]);
     command
 }
 
@@ -32,7 +33,13 @@ fn results(out: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let newest = Path::new("checkpoints").join(format!("{:0>8}", ITERATIONS));
     let files = ["generator", "generator-averaged", "critic", "state"]
         .map(|name| newest.join(format!("{name}.safetensors")));
-    let others = ["synthetic.csv", "synthetic.parquet", "metrics.jsonl"].map(PathBuf::from);
+    let others = [
+        "synthetic.csv",
+        "synthetic.parquet",
+        "metrics.jsonl",
+        "tensorboard/events.out.tfevents.hg",
+    ]
+    .map(PathBuf::from);
     let read = |file: PathBuf| {
         let bytes = std::fs::read(out.join(&file)).expect("a result");
         (file, bytes)

@@ -155,6 +155,7 @@ folder = Path(sys.argv[1])
 contiguous = lambda tensors: {name: t.detach().contiguous() for name, t in tensors.items()}
 save_file(contiguous(values), folder / "values.safetensors")
 save_file(contiguous(generator.state_dict()), folder / "generator.safetensors")
+torch.save(generator.state_dict(), folder / "generator.pt")
 save_file(contiguous(critic.state_dict()), folder / "critic.safetensors")
 
 # Weights travel back: what Rust saved loads by name and gives the same scores.

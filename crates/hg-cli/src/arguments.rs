@@ -34,6 +34,24 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  hg evaluate --real a.csv \
         --synthetic b.csv --schema s.toml")]
     Evaluate(EvaluateArguments),
+    /// Make a run of weights that the original PyTorch code saved (a state dict, .pt or
+    /// .safetensors); then `hg generate` works, and `hg train --resume` trains further.
+    #[command(after_help = "Example:\n  hg import --generator g.pt --data t.csv --schema s.toml \
+        --out runs/imported")]
+    Import(ImportArguments),
+    /// Write a run's weights in the original PyTorch code's names, as safetensors.
+    Export {
+        /// The run folder.
+        run: PathBuf,
+        /// The folder to make; it must not exist.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Watch a run's curves in the terminal while it trains; q ends the watching alone.
+    Watch {
+        /// The run folder.
+        run: PathBuf,
+    },
     /// Encode a table as a tensor for other programs; writes OUT/encoded.safetensors
     /// (`values` [patients, steps, features], `lengths`) and OUT/encoder.json.
     #[command(after_help = "Example:\n  hg encode visits.csv --schema my.toml --out encoded")]
@@ -135,6 +153,29 @@ pub(crate) struct TrainArguments {
     #[arg(long, value_name = "RUN",
         conflicts_with_all = FRESH, conflicts_with_all = ["out", "like"])]
     pub(crate) resume: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The generator's weights.
+    #[arg(long)]
+    pub(crate) generator: PathBuf,
+    /// The critic's weights; without them, further training begins with a fresh critic.
+    #[arg(long)]
+    pub(crate) critic: Option<PathBuf>,
+    /// The table that they were trained on.
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// The TOML that describes its columns, in the order that the weights have.
+    #[arg(long)]
+    pub(crate) schema: PathBuf,
+    /// The run folder to make; it must not exist.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Any setting. `reverse_alignment=health-gym` and `latent=uniform`, as in the original
+    /// code, are taken if nothing is said.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,12 @@
 //! `hg evaluate`: the comparison, its pictures and its table.
 
 use crate::arguments::EvaluateArguments;
+use crate::curves::curves;
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use hg_data::{Encoded, Encoder, Observed, Schema, Side, write_atomically};
 use hg_eval::{
-    Auc, Comparison, Curve, Nearness, discriminate, draw_correlations, draw_curves, draw_marginals,
+    Auc, Comparison, Nearness, discriminate, draw_correlations, draw_curves, draw_marginals,
     nearness,
 };
 use hg_train::{Run, RunManifest, layout_of};
@@ -83,22 +84,8 @@ pub(crate) fn evaluate(run: &Run) -> Result<Evaluation> {
     let synthetic = cohort(encoder, &encoder.schema.read(&path)?, &path, Side::Whole)?;
     let evaluation = compare(encoder, &trained_on, held_out.as_ref(), &synthetic)?;
     write_report(&evaluation, &run.report())?;
-    draw_curves(&curves(run)?, &run.report().join("learning.svg"))?;
+    draw_curves(&curves(&run.metrics()?), &run.report().join("learning.svg"))?;
     Ok(evaluation)
-}
-
-/// The run's measures by iteration.
-fn curves(run: &Run) -> Result<Vec<Curve>> {
-    let mut curves: Vec<Curve> = Vec::new();
-    for step in run.metrics()? {
-        for (n, (name, value)) in step.curves().into_iter().enumerate() {
-            if curves.len() <= n {
-                curves.push((name, Vec::new()));
-            }
-            curves[n].1.extend(value.map(|value| (step.iteration as f64, value)));
-        }
-    }
-    Ok(curves)
 }
 
 fn cohort(

@@ -1,8 +1,14 @@
-//! `hg encode` and `hg decode`: tensors for and from other programs.
+//! `hg encode`, `hg decode`, `hg import` and `hg export`: tensors and weights for and from
+//! other programs.
 
+use crate::arguments::ImportArguments;
+use crate::built::program;
 use crate::error::Result;
+use crate::settings::Settings;
 use hg_data::{Encoded, Encoder, Schema, Side, write_table};
+use hg_train::{Run, sizes_of};
 use std::path::Path;
+use toml::{Table, Value};
 
 pub(crate) fn encode(table: &Path, schema: &Path, out: &Path, json: bool) -> Result<()> {
     let (encoder, encoded) = Encoder::fit_file(&Schema::load(schema)?, table, Side::Whole)?;
@@ -52,5 +58,27 @@ pub(crate) fn decode(
     } else {
         println!("{}", out.display());
     }
+    Ok(())
+}
+
+pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
+    let ImportArguments { generator, critic, data, schema, out, set } = arguments;
+    let (hidden, latent) = sizes_of(generator)?;
+    let settings = Table::from_iter([
+        ("hidden".to_owned(), Value::Integer(hidden as i64)),
+        ("latent_features".to_owned(), Value::Integer(latent as i64)),
+        ("reverse_alignment".to_owned(), Value::String("health-gym".into())),
+        ("latent".to_owned(), Value::String("uniform".into())),
+    ]);
+    let train = Settings::of_weights(settings, set)?.resolve()?;
+    let tables = [data.as_path(), schema.as_path()];
+    Run::import(out, tables, train, program(), generator, critic.as_deref())?;
+    println!("{}", out.display());
+    Ok(())
+}
+
+pub(crate) fn export(run: &Path, out: &Path) -> Result<()> {
+    Run::open(run)?.export(out)?;
+    println!("{}", out.display());
     Ok(())
 }

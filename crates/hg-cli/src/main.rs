@@ -1,6 +1,8 @@
 //! The program `hg`: train, generate, evaluate, check schemas.
 
 mod arguments;
+mod built;
+mod curves;
 mod error;
 mod evaluate;
 mod generate;
@@ -9,6 +11,7 @@ mod schema;
 mod settings;
 mod simulate;
 mod train;
+mod watch;
 
 use arguments::{Arguments, Command, SchemaCommand, SimulateCommand};
 use clap::Parser;
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments, json),
         Command::Generate(arguments) => generate::run(&arguments, json),
         Command::Evaluate(arguments) => evaluate::run(&arguments, json),
+        Command::Import(arguments) => interchange::import(&arguments),
+        Command::Export { run, out } => interchange::export(&run, &out),
+        Command::Watch { run } => watch::run(&run),
         Command::Encode { table, schema, out } => interchange::encode(&table, &schema, &out, json),
         Command::Decode { encoded, encoder, out, seed } => {
             interchange::decode(&encoded, &encoder, &out, seed, json)

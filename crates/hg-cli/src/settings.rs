@@ -17,11 +17,23 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// All layers, one over the other.
-    pub(crate) fn gather(arguments: &TrainArguments) -> Result<Self> {
+    fn defaults() -> Result<Self> {
         let table = defaults()?;
         let origins = table.keys().map(|key| (key.clone(), "default".to_owned())).collect();
-        let mut settings = Self { table, origins };
+        Ok(Self { table, origins })
+    }
+
+    /// Those of imported weights: what the weights say, then `--set`.
+    pub(crate) fn of_weights(sizes: Table, set: &[String]) -> Result<Self> {
+        let mut settings = Self::defaults()?;
+        settings.layer(sizes, "weights")?;
+        settings.layer(pairs(set)?, "flag")?;
+        Ok(settings)
+    }
+
+    /// All layers, one over the other.
+    pub(crate) fn gather(arguments: &TrainArguments) -> Result<Self> {
+        let mut settings = Self::defaults()?;
         if let Some(preset) = arguments.preset {
             settings.layer(of_preset(preset), &format!("preset {}", preset.name()))?;
         }
@@ -99,14 +111,20 @@ fn parse(text: &str) -> Value {
     read.ok().and_then(|mut table| table.remove("x")).unwrap_or_else(|| Value::String(text.into()))
 }
 
-fn flags(arguments: &TrainArguments) -> Result<Table> {
+/// What `--set` gives.
+fn pairs(set: &[String]) -> Result<Table> {
     let mut table = Table::new();
-    for pair in &arguments.set {
+    for pair in set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             hg_train::Error::Config(format!("--set {pair}: write it as KEY=VALUE"))
         })?;
         table.insert(key.trim().into(), parse(value.trim()));
     }
+    Ok(table)
+}
+
+fn flags(arguments: &TrainArguments) -> Result<Table> {
+    let mut table = pairs(&arguments.set)?;
     let whole = |value: Option<u64>| value.map(|value| Value::Integer(value as i64));
     let named = [
         ("iterations", whole(arguments.iterations)),

@@ -1,6 +1,7 @@
 //! `hg train`.
 
 use crate::arguments::TrainArguments;
+use crate::built::program;
 use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::settings::Settings;
@@ -56,7 +57,7 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
         return Ok((run, encoded));
     }
     if let (Some(like), Some(out)) = (&arguments.like, &arguments.out) {
-        return Ok(Run::open(like)?.again(out)?);
+        return Ok(Run::open(like)?.again(out, program())?);
     }
     let (Some(data), Some(schema), Some(out)) =
         (&arguments.data, &arguments.schema, &arguments.out)
@@ -64,7 +65,7 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
         return Err(Error::Other("--data, --schema and --out belong together".into()));
     };
     let train = Settings::gather(arguments)?.resolve()?;
-    Ok(Run::create(out, data, schema, train)?)
+    Ok(Run::create(out, data, schema, train, program())?)
 }
 
 fn train(run: &Run, encoded: &Encoded) -> Result<()> {

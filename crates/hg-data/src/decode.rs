@@ -1,7 +1,9 @@
 //! From encoded sequences back to a table.
 
 use crate::source::TimeSource;
-use crate::{Bins, Column, Encoder, Error, FittedColumn, FittedKind, Result, Time, ValueGrid};
+use crate::{
+    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Result, Time, ValueGrid,
+};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -101,6 +103,20 @@ impl FittedColumn {
     }
 }
 
+/// A number with its whole digits in groups of three.
+fn grouped(x: f64, separator: char) -> String {
+    let text = x.abs().to_string();
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::from(if x < 0. { "-" } else { "" });
+    for (n, digit) in whole.chars().enumerate() {
+        if n > 0 && (whole.len() - n).is_multiple_of(3) {
+            grouped.push(separator);
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
 /// The first of the greatest.
 fn greatest(features: &[f32]) -> usize {
     let order = |&a: &usize, &b: &usize| features[a].total_cmp(&features[b]);
@@ -144,11 +160,16 @@ impl Column {
     }
 
     fn number_series(&self, name: PlSmallStr, values: &ValueGrid, cells: &[Option<f64>]) -> Series {
-        if let Some(censored) = &self.censored {
-            let below = censored.text.starts_with('<');
-            let text = |x: f64| {
-                let beyond = if below { x <= censored.value } else { x >= censored.value };
-                if beyond { censored.text.clone() } else { x.to_string() }
+        if self.censored.is_some() || self.thousands.is_some() {
+            let beyond = |x: f64| {
+                self.censored.as_ref().filter(|Censored { text, value }| {
+                    if text.starts_with('<') { x <= *value } else { x >= *value }
+                })
+            };
+            let text = |x: f64| match (beyond(x), self.thousands) {
+                (Some(censored), _) => censored.text.clone(),
+                (None, Some(separator)) => grouped(x, separator),
+                (None, None) => x.to_string(),
             };
             let cells = cells.iter().map(|cell| cell.map(text));
             Series::new(name, cells.collect::<Vec<_>>())
@@ -181,6 +202,21 @@ impl Column {
                 let cells = positions.map(|p| p.map(|p| names[p].as_str()));
                 Series::new(name, cells.collect::<Vec<_>>())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn digits_are_grouped_as_they_were_read() {
+        for (x, text) in
+            [(1234567.25, "1,234,567.25"), (999., "999"), (-1000., "-1,000"), (0.5, "0.5")]
+        {
+            assert_eq!(grouped(x, ','), text);
+            assert_eq!(crate::typed::parse_number(text, Some(',')), Some(x));
         }
     }
 }

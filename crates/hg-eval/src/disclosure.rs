@@ -34,10 +34,11 @@ pub fn nearness(from: &Encoded, to: &Encoded) -> Option<Nearness> {
     if from_rows.is_empty() || to_rows.is_empty() || from.features != to.features {
         return None;
     }
+    let blocks: Vec<Block> = to_rows.chunks(BLOCK).map(Block::new).collect();
     let mut distances: Vec<f64> = from_rows
         .par_iter()
         .map(|row| {
-            let squares = to_rows.iter().map(|other| square_distance(row, other));
+            let squares = blocks.iter().map(|block| block.least_square_distance(row));
             f64::from(squares.fold(f32::INFINITY, f32::min)).sqrt()
         })
         .collect();
@@ -62,8 +63,33 @@ fn rows(encoded: &Encoded) -> Vec<&[f32]> {
     all.step_by(count.div_ceil(MOST).max(1)).map(|at| &values[at..at + features]).collect()
 }
 
-fn square_distance(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+/// Records that are compared with one at once.
+const BLOCK: usize = 64;
+
+/// Some records, feature by feature, so that distances to all of them add up side by side.
+struct Block {
+    /// `[features]` of as many values as there are records; the last record fills up the rest.
+    columns: Vec<[f32; BLOCK]>,
+}
+
+impl Block {
+    fn new(rows: &[&[f32]]) -> Self {
+        let features = rows.first().map_or(0, |row| row.len());
+        let at = |feature: usize, n: usize| rows[n.min(rows.len() - 1)][feature];
+        let column = |feature| std::array::from_fn(|n| at(feature, n));
+        Self { columns: (0..features).map(column).collect() }
+    }
+
+    fn least_square_distance(&self, row: &[f32]) -> f32 {
+        let mut squares = [0f32; BLOCK];
+        for (&value, column) in row.iter().zip(&self.columns) {
+            for (square, other) in squares.iter_mut().zip(column) {
+                let apart = value - other;
+                *square += apart * apart;
+            }
+        }
+        squares.into_iter().fold(f32::INFINITY, f32::min)
+    }
 }
 
 #[cfg(test)]

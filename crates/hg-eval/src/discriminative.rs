@@ -19,6 +19,8 @@ use rand_chacha::ChaCha8Rng;
 const MOST: usize = 2000;
 const HIDDEN: usize = 32;
 const BATCH: usize = 64;
+/// Passes over the smaller side's half, and the most steps.
+const EPOCHS: usize = 30;
 const STEPS: usize = 400;
 const LEARNING_RATE: f64 = 2e-3;
 
@@ -52,7 +54,8 @@ pub fn discriminate(
         classifier.parameters().iter().map(|(_, variable)| variable.clone()).collect();
     let settings = ParamsAdamW { lr: LEARNING_RATE, weight_decay: 1e-2, ..Default::default() };
     let mut optimiser = AdamW::new(variables, settings)?;
-    for _ in 0..STEPS {
+    let seen = real_train.len().min(made_train.len());
+    for _ in 0..(EPOCHS * seen).div_ceil(BATCH / 2).min(STEPS) {
         let mut draw = |from: &[usize]| -> Vec<usize> {
             (0..BATCH / 2).map(|_| from[rng.random_range(0..from.len())]).collect()
         };

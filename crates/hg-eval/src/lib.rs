@@ -3,6 +3,7 @@
 //!
 //! This crate knows nothing about how a cohort was made.
 
+mod association;
 mod auc;
 mod comparison;
 mod disclosure;
@@ -10,14 +11,20 @@ mod discriminative;
 mod pictures;
 mod quick;
 mod statistics;
+mod tests_of_equality;
 
+pub use association::{correlation_ratio, cramer, kendall};
 pub use auc::{Auc, auc};
 pub use comparison::{ColumnComparison, Comparison, Distances};
 pub use disclosure::{Nearness, nearness};
 pub use discriminative::discriminate;
 pub use pictures::{Curve, draw_correlations, draw_curves, draw_marginals};
 pub use quick::{Quick, QuickScore};
-pub use statistics::{kolmogorov_smirnov, pearson, total_variation};
+pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
+pub use tests_of_equality::{
+    Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
+    three_sigma,
+};
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]

@@ -37,6 +37,30 @@ pub fn total_variation(first: &[f64], second: &[f64]) -> f64 {
     0.5 * first.iter().zip(second).map(|(p, q)| (p - q).abs()).sum::<f64>()
 }
 
+/// Jensen and Shannon's divergence of two lists of shares, in nats: 0 is equal, ln 2 disjoint.
+pub fn jensen_shannon(first: &[f64], second: &[f64]) -> f64 {
+    let part = |p: f64, q: f64| if p > 0. { p * (2. * p / (p + q)).ln() } else { 0. };
+    0.5 * first.iter().zip(second).map(|(&p, &q)| part(p, q) + part(q, p)).sum::<f64>()
+}
+
+/// Wasserstein's distance of order 1 of two samples, `∫ |F₁ − F₂|`, in their unit; `None` when
+/// one is empty.
+pub fn wasserstein(first: &[f64], second: &[f64]) -> Option<f64> {
+    if first.is_empty() || second.is_empty() {
+        return None;
+    }
+    let mut all: Vec<(f64, f64)> = Vec::with_capacity(first.len() + second.len());
+    all.extend(first.iter().map(|&x| (x, 1. / first.len() as f64)));
+    all.extend(second.iter().map(|&x| (x, -1. / second.len() as f64)));
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut gap = 0.;
+    let areas = all.windows(2).map(|pair| {
+        gap += pair[0].1;
+        f64::abs(gap) * (pair[1].0 - pair[0].0)
+    });
+    Some(areas.sum())
+}
+
 /// Pearson's correlation over the rows where both are observed; 0 when either
 /// is constant there.
 pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> f64 {

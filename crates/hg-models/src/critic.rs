@@ -88,7 +88,7 @@ impl Critic {
         Self::with_parameters(config, parameters)
     }
 
-    /// A critic with the weights of a safetensors file.
+    /// A critic with the weights of a safetensors file, or a state dict that `torch.save` wrote.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when a name or shape does not fit.

@@ -65,7 +65,7 @@ impl Generator {
         Self::with_parameters(config, parameters)
     }
 
-    /// A generator with the weights of a safetensors file.
+    /// A generator with the weights of a safetensors file, or a state dict that `torch.save` wrote.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when a name or shape does not fit.

@@ -15,7 +15,7 @@ pub use critic::{Critic, CriticConfig, Critique};
 pub use fused::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::RowLayout;
-pub use parameters::Parameters;
+pub use parameters::{Parameters, read_weights};
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]

@@ -42,6 +42,29 @@ pub(crate) fn bilstm_specs(input: usize, hidden: usize) -> impl Iterator<Item = 
     })
 }
 
+/// The tensors of a file by name: a state dict that `torch.save` wrote (.pt, .pth, .bin), else
+/// safetensors.
+///
+/// # Errors
+/// When it is no such file.
+pub fn read_weights(path: &Path) -> Result<HashMap<String, Tensor>> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let is_torchs = matches!(extension, Some("pt" | "pth" | "bin"));
+    let read = if is_torchs {
+        candle_core::pickle::read_all(path).map(|tensors| tensors.into_iter().collect())
+    } else {
+        candle_core::safetensors::load(path, &Device::Cpu)
+    };
+    let tensors: HashMap<_, _> = read.map_err(|e| {
+        Error::Weights(format!("{} is no file of weights that we read: {e}", path.display()))
+    })?;
+    if tensors.is_empty() {
+        let problem = "holds no tensors; save the network's state_dict(), not the network";
+        return Err(Error::Weights(format!("{} {problem}", path.display())));
+    }
+    Ok(tensors)
+}
+
 /// The variables of one network by name, always visited in name order.
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -75,10 +98,9 @@ impl Parameters {
         Ok(Self { vars, dtype, device: device.clone() })
     }
 
-    /// Reads a safetensors file; every name and shape in `specs` must be there
-    /// and nothing else.
+    /// Reads a file of weights; every name and shape in `specs` must be there and nothing else.
     pub(crate) fn load(specs: &[Spec], path: &Path, dtype: DType, device: &Device) -> Result<Self> {
-        let mut tensors = candle_core::safetensors::load(path, device)?;
+        let mut tensors = read_weights(path)?;
         let mut vars = BTreeMap::new();
         for Spec { name, shape, .. } in specs {
             let tensor = tensors
@@ -91,7 +113,10 @@ impl Parameters {
                     tensor.dims()
                 )));
             }
-            vars.insert(name.clone(), Var::from_tensor(&tensor.to_dtype(dtype)?)?);
+            vars.insert(
+                name.clone(),
+                Var::from_tensor(&tensor.to_dtype(dtype)?.to_device(device)?)?,
+            );
         }
         if let Some(name) = tensors.keys().min() {
             let path = path.display();

@@ -11,13 +11,13 @@ use crate::validation::Standing;
 use crate::{Error, Result, Trainer};
 use candle_core::{Device, Tensor};
 use hg_data::fingerprint;
-use hg_models::Parameters;
+use hg_models::{Parameters, read_weights};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) const AVERAGED: &str = "generator-averaged.safetensors";
-const GENERATOR: &str = "generator.safetensors";
-const CRITIC: &str = "critic.safetensors";
+pub(crate) const GENERATOR: &str = "generator.safetensors";
+pub(crate) const CRITIC: &str = "critic.safetensors";
 const STATE: &str = "state.safetensors";
 const SUMS: &str = "SHA256SUMS";
 const SUMMED: [&str; 4] = [GENERATOR, AVERAGED, CRITIC, STATE];
@@ -197,14 +197,24 @@ fn damaged(checkpoint: &Path, what: &str) -> Error {
     Error::Run { path: checkpoint.join(STATE), problem }
 }
 
-fn fill(parameters: &Parameters, path: &Path) -> Result<()> {
-    let tensors = candle_core::safetensors::load(path, parameters.device())?;
+/// Gives variables the values of a file's tensors.
+pub(crate) fn fill(parameters: &Parameters, path: &Path) -> Result<()> {
+    let tensors = read_weights(path)?;
+    let fault = |problem: String| Error::Run { path: path.to_owned(), problem };
     for (name, var) in parameters.iter() {
-        let tensor = tensors.get(name).ok_or_else(|| Error::Run {
-            path: path.to_owned(),
-            problem: format!("has no «{name}»; it is damaged"),
-        })?;
+        let tensor = tensors.get(name).ok_or_else(|| fault(format!("has no «{name}»")))?;
+        if tensor.dims() != var.dims() {
+            return Err(fault(format!(
+                "«{name}» has shape {:?}, schema and settings make it {:?}",
+                tensor.dims(),
+                var.dims()
+            )));
+        }
         var.set(&tensor.to_dtype(parameters.dtype())?)?;
+    }
+    let known = |name: &&String| parameters.get(name).is_ok();
+    if let Some(name) = tensors.keys().filter(|name| !known(name)).min() {
+        return Err(fault(format!("has «{name}», which the network has not")));
     }
     Ok(())
 }

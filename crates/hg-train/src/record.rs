@@ -39,10 +39,12 @@ impl Record {
     pub(crate) fn add(&mut self, step: &StepMetrics) -> Result<()> {
         write_line(&mut self.metrics, step).map_err(|e| failed(&self.folder.join(METRICS), e))?;
         let written = tensorboard::write_step(&mut self.events, step);
-        written.map_err(|e| failed(&self.folder.join(EVENTS), e))
+        written.map_err(|e| failed(&self.folder.join(EVENTS), e))?;
+        // Whoever watches should see it now.
+        self.flush()
     }
 
-    pub(crate) fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
         self.metrics.flush().map_err(|e| failed(&self.folder.join(METRICS), e))?;
         self.events.flush().map_err(|e| failed(&self.folder.join(EVENTS), e))
     }

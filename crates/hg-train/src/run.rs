@@ -15,9 +15,10 @@ use crate::random::Purpose;
 use crate::record::{self, Record};
 use crate::synthesis::{Source, draw_lengths, rows};
 use crate::{Error, Judgement, Result, Select, StepMetrics, TrainConfig, Trainer, layout_of};
-use candle_core::{DType, Device};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Side, write_atomically};
-use hg_models::Generator;
+use candle_core::{DType, Device, Tensor};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Side, fill_then_rename, write_atomically};
+use hg_lstm::kernel::SimdPath;
+use hg_models::{Generator, read_weights};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -59,8 +60,6 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunManifest {
-    /// Version of Health Gym.
-    pub version: String,
     /// The table.
     pub data: PathBuf,
     /// Its SHA-256.
@@ -71,8 +70,26 @@ pub struct RunManifest {
     pub schema_sha256: String,
     /// The SHA-256 of `encoder.json`.
     pub encoder_sha256: String,
+    /// The vector instructions that training used; others give other last bits.
+    pub vectors: String,
     /// Every setting, resolved.
     pub train: TrainConfig,
+    /// The program that made the run.
+    pub program: Program,
+}
+
+/// What a program says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Its version.
+    pub version: String,
+    /// The commit that it was built from.
+    pub commit: String,
+    /// Crates and versions that can change a result's bits.
+    pub crates: Vec<String>,
+    /// Processor and system that it was built for.
+    pub target: String,
 }
 
 /// A run folder.
@@ -97,6 +114,7 @@ impl Run {
         data: &Path,
         schema_path: &Path,
         train: TrainConfig,
+        program: Program,
     ) -> Result<(Self, Encoded)> {
         train.check()?;
         if folder.exists() {
@@ -109,13 +127,14 @@ impl Run {
             .to_json()
             .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
         let manifest = RunManifest {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             data: absolute(data)?,
             data_sha256: hg_data::fingerprint(data)?,
             schema: absolute(schema_path)?,
             schema_sha256: hg_data::fingerprint(schema_path)?,
             encoder_sha256: hg_data::fingerprint_of(json.as_bytes()),
             train,
+            program,
+            vectors: format!("{:?}", SimdPath::widest()),
         };
         let run = Self { folder: folder.to_owned(), manifest, encoder };
         for part in [run.checkpoints(), run.report()] {
@@ -131,18 +150,76 @@ impl Run {
         Ok((run, encoded))
     }
 
+    /// Makes a run around weights from elsewhere, in the original's names (`torch.save` of a
+    /// state dict, or safetensors). It can be sampled from at once, and trained further; a
+    /// critic that is not given begins anew. Nothing is left behind when the weights do not fit.
+    ///
+    /// # Errors
+    /// As [`Run::create`], and when the weights do not fit table and settings.
+    pub fn import(
+        folder: &Path,
+        [data, schema]: [&Path; 2],
+        train: TrainConfig,
+        program: Program,
+        generator: &Path,
+        critic: Option<&Path>,
+    ) -> Result<Self> {
+        let (run, encoded) = Self::create(folder, data, schema, train, program)?;
+        let filled = (|| {
+            let mut trainer = run.trainer(&encoded)?;
+            trainer.import(generator, critic)?;
+            checkpoint::save(&trainer, &run.checkpoints())
+        })();
+        if let Err(error) = filled {
+            // The error is reported; a folder that cannot be removed may stay.
+            let _ = std::fs::remove_dir_all(folder);
+            return Err(error);
+        }
+        Ok(run)
+    }
+
+    /// Writes the weights that sampling takes, and the critic beside them, to a new folder, in
+    /// the original's names.
+    ///
+    /// # Errors
+    /// When there is no checkpoint, or the folder exists or cannot be written.
+    pub fn export(&self, folder: &Path) -> Result<()> {
+        let weights = self.weights()?;
+        if folder.exists() {
+            let problem = "already exists; choose another --out";
+            return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
+        }
+        let failed = |path: &Path, e| Error::Run {
+            path: path.to_owned(),
+            problem: format!("cannot write: {e}"),
+        };
+        std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+        for (from, to) in [
+            (checkpoint::AVERAGED, checkpoint::GENERATOR),
+            (checkpoint::CRITIC, checkpoint::CRITIC),
+        ] {
+            let to = folder.join(to);
+            let copied: Result<()> = fill_then_rename(&to, |temporary| {
+                std::fs::copy(weights.join(from), temporary).map_err(|e| failed(&to, e))?;
+                Ok(())
+            });
+            copied?;
+        }
+        Ok(())
+    }
+
     /// Makes a run with this one's table, schema and settings.
     ///
     /// # Errors
     /// As [`Run::create`], and when table or schema are not those of this run any more.
-    pub fn again(&self, folder: &Path) -> Result<(Self, Encoded)> {
+    pub fn again(&self, folder: &Path, program: Program) -> Result<(Self, Encoded)> {
         let RunManifest { data, schema, schema_sha256, train, .. } = &self.manifest;
         self.check_data()?;
         if hg_data::fingerprint(schema)? != *schema_sha256 {
             let problem = "is not the schema of the run any more (its SHA-256 differs)";
             return Err(Error::Run { path: schema.clone(), problem: problem.into() });
         }
-        Self::create(folder, data, schema, train.clone())
+        Self::create(folder, data, schema, train.clone(), program)
     }
 
     /// Opens a run folder.
@@ -295,7 +372,6 @@ impl Run {
             goes_on = observe(&Event::Step(step)).is_continue();
             let last = !goes_on || step.iteration == iterations || gives_up(trainer);
             if last || step.iteration.is_multiple_of(checkpoint_every) {
-                record.flush()?;
                 checkpoint::save(trainer, &folder)?;
             }
         }
@@ -369,6 +445,22 @@ impl Run {
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path)
         .map_err(|e| Error::Run { path: path.to_owned(), problem: e.to_string() })
+}
+
+/// `H` and `Z` of a generator's weights.
+///
+/// # Errors
+/// When they are not those of a generator.
+pub fn sizes_of(generator: &Path) -> Result<(usize, usize)> {
+    let weights = read_weights(generator)?;
+    let name = "rnn_f.i2h.weight";
+    match weights.get(name).map(Tensor::dims) {
+        Some(&[gates, latent]) if gates > 0 && gates % 4 == 0 => Ok((gates / 4, latent)),
+        _ => Err(Error::Run {
+            path: generator.to_owned(),
+            problem: format!("has no «{name}» [4 × hidden, latent]; is it Health Gym's generator?"),
+        }),
+    }
 }
 
 /// Generates a cohort with a run's averaged generator; it needs the run folder

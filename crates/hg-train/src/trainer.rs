@@ -1,6 +1,7 @@
 //! The training loop, one iteration at a time.
 
 use crate::adam::norm;
+use crate::checkpoint;
 use crate::in_place::Blend;
 use crate::random::{Purpose, stream};
 use crate::steps::{Draws, Fused, Steps};
@@ -13,6 +14,7 @@ use hg_lstm::Recurrence;
 use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What an iteration measured: one line of `metrics.jsonl`.
@@ -210,6 +212,13 @@ impl Trainer {
         self.times
     }
 
+    /// Takes weights from files in place of those drawn; the averaged ones are the generator's.
+    pub(crate) fn import(&mut self, generator: &Path, critic: Option<&Path>) -> Result<()> {
+        checkpoint::fill(self.generator.parameters(), generator)?;
+        checkpoint::fill(self.averaged.parameters(), generator)?;
+        critic.map_or(Ok(()), |critic| checkpoint::fill(self.critic.parameters(), critic))
+    }
+
     /// Iterations up to the configured number; `observe` sees each and may stop. Whether
     /// all were done.
     ///
@@ -259,7 +268,8 @@ impl Trainer {
     /// One iteration: critic steps on one real batch, then a generator step.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when a loss is no longer finite or the penalty explodes.
+    /// [`Error::Diverged`] when a loss is no longer finite, the penalty explodes, or the
+    /// generator's gradient is exactly 0.
     pub fn step(&mut self) -> Result<StepMetrics> {
         let start = Instant::now();
         let batch = self.batches.batch(self.iteration)?;
@@ -299,6 +309,9 @@ impl Trainer {
             if !value.is_finite() {
                 return diverged(format!("the {what}'s loss is {value}"));
             }
+        }
+        if generator_norm == 0. {
+            return diverged("the generator's gradient has vanished, it learns no more".into());
         }
         if gradient_penalty > GREATEST_PENALTY {
             return diverged(format!(

@@ -300,3 +300,17 @@ fn saved_weights_are_the_file_that_pytorch_was_shown_to_load() -> Result<()> {
     ensure!(saved == std::fs::read(committed)?);
     Ok(())
 }
+
+#[test]
+fn what_torch_save_wrote_loads_as_the_same_weights() -> Result<()> {
+    let config = generator(DType::F64, ReverseAlignment::HealthGym)?.config().clone();
+    let from = |name: &str| -> Result<Vec<(String, Vec<f64>)>> {
+        let network = Generator::load(config.clone(), &golden(name), DType::F64, &Device::Cpu)?;
+        let weights = network.parameters().iter();
+        weights
+            .map(|(name, var)| Ok((name.to_owned(), var.flatten_all()?.to_vec1::<f64>()?)))
+            .collect()
+    };
+    ensure!(from("generator.pt")? == from("generator.safetensors")?);
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Classical tests of whether two samples come from one law, in the hierarchy of Kuo et al.
+//! (Scientific Data 9:693, 2022): Kolmogorov and Smirnov's first; where it rejects, Student's
+//! of the means, Snedecor's of the variances, and the three-sigma rule.
+//!
+//! All numbers equal scipy's (`tests/golden/eval_goldens.py`).
+
+use crate::statistics::{kolmogorov_smirnov, mean};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};
+
+/// Below this p-value a test rejects.
+pub const LEVEL: f64 = 0.05;
+/// Random draws of a column.
+const DRAWS: usize = 100;
+/// Values of a draw, from each side.
+const DRAWN: usize = 200;
+/// A sample passes the three-sigma rule with this share of its values inside: what Chebyshev's
+/// inequality promises for three standard deviations of any law, 1 − 1/9.
+const INSIDE: f64 = 8. / 9.;
+
+/// A test's result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tested {
+    /// The statistic.
+    pub statistic: f64,
+    /// The chance of one as far off where both samples come from one law.
+    pub p_value: f64,
+}
+
+/// Kolmogorov and Smirnov's two-sample test of samples of one size, two-sided and exact:
+///
+/// ```text
+/// P(D ≥ h/n) = 2 Σₖ₌₁ (−1)ᵏ⁻¹ C(2n, n − kh) / C(2n, n)
+/// ```
+///
+/// (Hodges, *Ark. Mat.* 3, 1958). `None` for empty samples, or of different sizes.
+pub fn kolmogorov_smirnov_test(first: &[f64], second: &[f64]) -> Option<Tested> {
+    let n = first.len();
+    let statistic = kolmogorov_smirnov(first, second).filter(|_| n == second.len())?;
+    let h = (statistic * n as f64).round() as usize;
+    if h == 0 {
+        return Some(Tested { statistic, p_value: 1. });
+    }
+    // Horner's scheme from the last term, so that nothing large cancels.
+    let p = (0..=n / h).rev().fold(0., |p, k| {
+        let ratio = (0..h).fold(1., |ratio, j| {
+            (n as f64 - (k * h + j) as f64) * ratio / (n + k * h + j + 1) as f64
+        });
+        ratio * (1. - p)
+    });
+    Some(Tested { statistic, p_value: (2. * p).clamp(0., 1.) })
+}
+
+/// Student's two-sample test of equal means, the variances being equal, two-sided. `None` for
+/// fewer than two values on a side, or no spread at all.
+pub fn student_test(first: &[f64], second: &[f64]) -> Option<Tested> {
+    let (n, m) = (first.len() as f64, second.len() as f64);
+    let (a, b) = (variance(first)?, variance(second)?);
+    let freedom = n + m - 2.;
+    let pooled = ((n - 1.) * a + (m - 1.) * b) / freedom;
+    if pooled <= 0. {
+        return None;
+    }
+    let apart = mean(first.iter().copied()) - mean(second.iter().copied());
+    let statistic = apart / (pooled * (1. / n + 1. / m)).sqrt();
+    let law = StudentsT::new(0., 1., freedom).ok()?;
+    Some(Tested { statistic, p_value: (2. * law.cdf(-statistic.abs())).min(1.) })
+}
+
+/// Snedecor's test of equal variances, two-sided. `None` for fewer than two values on a side,
+/// or no spread on one.
+pub fn snedecor_test(first: &[f64], second: &[f64]) -> Option<Tested> {
+    let (a, b) = (variance(first)?, variance(second)?);
+    if a <= 0. || b <= 0. {
+        return None;
+    }
+    let law = FisherSnedecor::new(first.len() as f64 - 1., second.len() as f64 - 1.).ok()?;
+    let statistic = a / b;
+    let below = law.cdf(statistic);
+    let above = law.sf(statistic);
+    Some(Tested { statistic, p_value: (2. * below.min(above)).min(1.) })
+}
+
+/// The share of `values` within three standard deviations of the mean of `real`.
+pub fn three_sigma(real: &[f64], values: &[f64]) -> Option<f64> {
+    let (centre, sigma) = (mean(real.iter().copied()), variance(real)?.sqrt());
+    let inside = |value: &f64| f64::from(u8::from((value - centre).abs() <= 3. * sigma));
+    (!values.is_empty()).then(|| mean(values.iter().map(inside)))
+}
+
+/// The unbiased variance.
+fn variance(values: &[f64]) -> Option<f64> {
+    if values.len() < 2 {
+        return None;
+    }
+    let centre = mean(values.iter().copied());
+    let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
+    Some(squares / (values.len() - 1) as f64)
+}
+
+/// How a column does in 100 random draws of 200 values from either side: shares of draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Hierarchy {
+    /// That Kolmogorov and Smirnov's test passes.
+    pub kolmogorov_smirnov: f64,
+    /// Of the others, that Student's passes.
+    pub student: f64,
+    /// Of the others, that Snedecor's passes.
+    pub snedecor: f64,
+    /// Of the others, that at least 8/9 of the synthetic values lie within three sigma.
+    pub three_sigma: f64,
+}
+
+/// Tests a column in random draws; `None` where a side has fewer than two values.
+pub fn hierarchy(real: &[f64], synthetic: &[f64], seed: u64) -> Option<Hierarchy> {
+    if real.len().min(synthetic.len()) < 2 {
+        return None;
+    }
+    let verdicts: Vec<[bool; 4]> = (0..DRAWS as u64)
+        .into_par_iter()
+        .map(|draw| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(draw);
+            let mut sample = |values: &[f64]| -> Vec<f64> {
+                (0..DRAWN).map(|_| values[rng.random_range(0..values.len())]).collect()
+            };
+            let (real, synthetic) = (sample(real), sample(synthetic));
+            let passes = |test: Option<Tested>| test.is_none_or(|test| test.p_value >= LEVEL);
+            [
+                passes(kolmogorov_smirnov_test(&real, &synthetic)),
+                passes(student_test(&real, &synthetic)),
+                passes(snedecor_test(&real, &synthetic)),
+                three_sigma(&real, &synthetic).is_some_and(|share| share >= INSIDE),
+            ]
+        })
+        .collect();
+    let rejected: Vec<&[bool; 4]> = verdicts.iter().filter(|verdict| !verdict[0]).collect();
+    let share = |n: usize| match rejected.len() {
+        0 => 1.,
+        count => rejected.iter().filter(|verdict| verdict[n]).count() as f64 / count as f64,
+    };
+    Some(Hierarchy {
+        kolmogorov_smirnov: 1. - rejected.len() as f64 / DRAWS as f64,
+        student: share(1),
+        snedecor: share(2),
+        three_sigma: share(3),
+    })
+}

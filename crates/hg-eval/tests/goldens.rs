@@ -1,0 +1,69 @@
+//! Every statistic is scipy's or scikit-learn's (`tests/golden/eval_goldens.py`).
+
+use hg_eval::{
+    Tested, auc, correlation_ratio, cramer, jensen_shannon, kendall, kolmogorov_smirnov_test,
+    pearson, snedecor_test, student_test, three_sigma, wasserstein,
+};
+use serde_json::Value;
+
+fn numbers(case: &Value, key: &str) -> Vec<f64> {
+    let values = case[key].as_array().unwrap_or_else(|| panic!("no {key}"));
+    values.iter().map(|value| value.as_f64().expect("a number")).collect()
+}
+
+#[test]
+fn statistics_and_p_values_are_scipys() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/eval.json");
+    let text = std::fs::read_to_string(path).expect("the goldens");
+    let cases: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    assert!(cases.len() >= 7);
+    for (n, case) in cases.iter().enumerate() {
+        let [x, y] = ["x", "y"].map(|key| numbers(case, key));
+        let [a, b] = ["a", "b"].map(|key| -> Vec<usize> {
+            numbers(case, key).into_iter().map(|level| level as usize).collect()
+        });
+        let agree = |what: &str, ours: Option<f64>, exact: f64| {
+            let ours = ours.unwrap_or_else(|| panic!("case {n}: no {what}"));
+            let off = (ours - exact).abs() / exact.abs().max(1e-3);
+            assert!(off < 1e-8, "case {n}: {what} is {ours}, scipy's {exact}");
+        };
+        let tests: [(&str, Option<Tested>); 3] = [
+            ("kolmogorov_smirnov", kolmogorov_smirnov_test(&x, &y)),
+            ("student", student_test(&x, &y)),
+            ("snedecor", snedecor_test(&x, &y)),
+        ];
+        for (name, test) in tests {
+            let exact = numbers(case, name);
+            agree(name, test.map(|test| test.statistic), exact[0]);
+            agree(&format!("{name}'s p"), test.map(|test| test.p_value), exact[1]);
+        }
+        let shares = |levels: &[usize]| -> Vec<f64> {
+            let share =
+                |level| levels.iter().filter(|&&l| l == level).count() as f64 / levels.len() as f64;
+            (0..4).map(share).collect()
+        };
+        let some = |values: &[f64]| values.iter().map(|&x| Some(x)).collect::<Vec<_>>();
+        for (name, ours) in [
+            ("three_sigma", three_sigma(&x, &y)),
+            ("wasserstein", wasserstein(&x, &y)),
+            ("jensen_shannon", Some(jensen_shannon(&shares(&a), &shares(&b)))),
+            ("kendall", kendall(&x, &y)),
+            ("pearson", Some(pearson(&some(&x), &some(&y)))),
+            ("cramer", cramer(&a, &b)),
+            ("correlation_ratio", correlation_ratio(&a, &y)),
+            ("auc", auc(&x, &y).map(|auc| auc.area)),
+        ] {
+            agree(name, ours, case[name].as_f64().expect("a number"));
+        }
+    }
+}
+
+#[test]
+fn samples_that_say_nothing_give_nothing() {
+    assert_eq!(student_test(&[1.], &[1., 2.]), None);
+    assert_eq!(snedecor_test(&[1., 1.], &[1., 2.]), None);
+    assert_eq!(kolmogorov_smirnov_test(&[1.], &[1., 2.]), None);
+    assert_eq!(kendall(&[1., 1.], &[1., 2.]), None);
+    assert_eq!(cramer(&[0, 0], &[0, 1]), None);
+    assert_eq!(wasserstein(&[], &[1.]), None);
+}

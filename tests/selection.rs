@@ -1,0 +1,114 @@
+//! Training chooses its weights by validation, and says when it leads nowhere.
+
+#[path = "support.rs"]
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+use support::{hg, repository};
+
+fn train(out: &Path, settings: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hg"));
+    command.arg("train").arg("--data").arg(repository("data/pbc/pbcseq.csv"));
+    command.arg("--schema").arg(repository("data-schemas/pbc.toml")).arg("--out").arg(out);
+    for setting in ["batch_size=8", "hidden=16"].iter().chain(settings) {
+        command.args(["--set", setting]);
+    }
+    command.output().expect("runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Iteration and score of each validation.
+fn validations(out: &Path) -> Vec<(u64, f64)> {
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let steps = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    steps
+        .filter_map(|step| Some((step["iteration"].as_u64()?, step["validation"].as_f64()?)))
+        .collect()
+}
+
+fn best(out: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(out.join("checkpoints")).expect("lists");
+    let names =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    names.filter(|name| name.starts_with("best-")).collect()
+}
+
+#[test]
+fn the_weights_with_the_best_score_are_kept_and_sampled_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    // A rate that spoils what it has learnt now and then.
+    let output =
+        train(&out, &["iterations=60", "validate_every=10", "learning_rate=0.02", "held_out=0.2"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let scores = validations(&out);
+    assert_eq!(scores.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [10, 20, 30, 40, 50, 60]);
+    let (at, _) = scores.iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("scores");
+    assert_eq!(best(&out), [format!("best-{at:08}")]);
+    // Sampling takes them: without the newest checkpoint the result is the same.
+    let sample = |name: &str| {
+        let path = folder.path().join(name);
+        let arguments: [&std::ffi::OsStr; 6] = [
+            "generate".as_ref(),
+            out.as_ref(),
+            "--patients".as_ref(),
+            "20".as_ref(),
+            "--out".as_ref(),
+            path.as_ref(),
+        ];
+        let output = hg(&arguments);
+        assert!(output.status.success(), "{}", said(&output));
+        std::fs::read(path).expect("reads")
+    };
+    let before = sample("before.csv");
+    std::fs::remove_dir_all(out.join("checkpoints/00000060")).expect("removes");
+    assert!(sample("after.csv") == before);
+}
+
+#[test]
+fn training_stops_when_validation_gets_no_better() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    // Weights that hardly move get no better.
+    let output =
+        train(&out, &["iterations=500", "validate_every=2", "patience=3", "learning_rate=1e-12"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("validation got no better"), "{}", said(&output));
+    assert!(validations(&out).len() < 20, "{:?}", validations(&out));
+    assert!(out.join("synthetic.csv").exists());
+}
+
+#[test]
+fn a_run_that_diverges_says_so_and_keeps_what_was_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let wild = ["iterations=40", "learning_rate=30.0", "checkpoint_every=1"];
+    let output = train(&out, &wild);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    for text in ["training diverged at iteration", "lower learning_rate, or set restarts = 3"] {
+        assert!(said(&output).contains(text), "no «{text}» in {}", said(&output));
+    }
+}
+
+#[test]
+fn a_run_that_may_restart_goes_back_with_half_the_rate_until_it_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    let wild = ["iterations=12", "learning_rate=30.0", "restarts=30", "checkpoint_every=4"];
+    let output = train(&one, &wild);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        said(&output).contains("going on from iteration 0 with a learning rate of 15"),
+        "{}",
+        said(&output)
+    );
+    let metrics = |out: &Path| std::fs::read_to_string(out.join("metrics.jsonl")).expect("reads");
+    assert_eq!(metrics(&one).lines().count(), 12);
+    assert!(train(&two, &wild).status.success());
+    assert!(metrics(&one) == metrics(&two), "a restart is part of what a seed repeats");
+}
