@@ -1,47 +1,25 @@
-//! `hg evaluate`: the comparison, its pictures and its table.
+//! `hg evaluate`: the comparison, its report and its table.
 
 use crate::arguments::EvaluateArguments;
 use crate::curves::curves;
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{Encoded, Encoder, Observed, Schema, Side, write_atomically};
-use hg_eval::{
-    Auc, Comparison, Nearness, discriminate, draw_correlations, draw_curves, draw_marginals,
-    nearness,
-};
+use hg_data::{Encoder, Observed, Schema, Side, write_atomically};
+use hg_eval::{Auc, Cohort, Comparison, Evaluation, Nearness, Report};
 use hg_train::{Run, RunManifest, layout_of};
-use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What the report says.
-#[derive(Serialize)]
-pub(crate) struct Evaluation {
-    #[serde(flatten)]
-    pub(crate) comparison: Comparison,
-    /// How well a classifier tells synthetic patients from those that were trained on.
-    discriminative: Option<Auc>,
-    /// The same for patients that were held out.
-    held_out_discriminative: Option<Auc>,
-    /// From synthetic records to those that were trained on.
-    nearness: Option<Nearness>,
-    /// From records of patients that were held out.
-    held_out_nearness: Option<Nearness>,
-}
-
-/// A cohort, as it was observed and encoded.
-struct Cohort {
-    observed: Observed,
-    encoded: Encoded,
-}
+const PAGE: &str = "report.html";
+const NUMBERS: &str = "comparison.json";
 
 pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     if let Some(folder) = &arguments.run {
         let run = Run::open(folder)?;
-        let evaluation = evaluate(&run)?;
+        let (evaluation, page) = evaluate(&run)?;
         show(&evaluation, json)?;
         if !json {
-            println!("{}", run.report().display());
+            println!("{}", page.display());
         }
         return Ok(());
     }
@@ -53,7 +31,9 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     let schema = Schema::load(schema)?;
     let (encoder, _) = Encoder::fit_file(&schema, real, Side::Whole)?;
     let cohort = |table: &Path| cohort(&encoder, &schema.read(table)?, table, Side::Whole);
-    let evaluation = compare(&encoder, &cohort(real)?, None, &cohort(synthetic)?)?;
+    let (real, synthetic) = (cohort(real)?, cohort(synthetic)?);
+    let layout = layout_of(&encoder);
+    let evaluation = Evaluation::new(&encoder.schema, &layout, &real, None, &synthetic)?;
     show(&evaluation, json)?;
     if let Some(out) = &arguments.out {
         let failed = |e| hg_data::Error::File {
@@ -61,31 +41,34 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
             problem: format!("cannot make the folder: {e}"),
         };
         std::fs::create_dir_all(out).map_err(failed)?;
-        write_report(&evaluation, out)?;
+        let report = Report::new(&encoder.schema, &evaluation, &real, &synthetic, &[])?;
+        write_report(&evaluation, &report, out)?;
         if !json {
-            println!("{}", out.display());
+            println!("{}", out.join(PAGE).display());
         }
     }
     Ok(())
 }
 
-/// Compares the run's cohorts and writes the report's files.
-pub(crate) fn evaluate(run: &Run) -> Result<Evaluation> {
+/// Compares the run's cohorts and writes the report's files; gives the page's path too.
+pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     let encoder = &run.encoder;
     let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
-    let real = encoder.schema.read(data)?;
-    let trained_on = cohort(encoder, &real, data, train.training_side())?;
+    let table = encoder.schema.read(data)?;
+    let real = cohort(encoder, &table, data, train.training_side())?;
     let held_out = match train.held_out_side() {
-        Some(side) => Some(cohort(encoder, &real, data, side)?),
+        Some(side) => Some(cohort(encoder, &table, data, side)?),
         None => None,
     };
     let path = run.synthetic_parquet();
     let synthetic = cohort(encoder, &encoder.schema.read(&path)?, &path, Side::Whole)?;
-    let evaluation = compare(encoder, &trained_on, held_out.as_ref(), &synthetic)?;
-    write_report(&evaluation, &run.report())?;
-    draw_curves(&curves(&run.metrics()?), &run.report().join("learning.svg"))?;
-    Ok(evaluation)
+    let (schema, layout) = (&encoder.schema, layout_of(encoder));
+    let evaluation = Evaluation::new(schema, &layout, &real, held_out.as_ref(), &synthetic)?;
+    let curves = curves(&run.metrics()?);
+    let report = Report::new(schema, &evaluation, &real, &synthetic, &curves)?;
+    write_report(&evaluation, &report, &run.report())?;
+    Ok((evaluation, run.report().join(PAGE)))
 }
 
 fn cohort(
@@ -98,41 +81,15 @@ fn cohort(
     Ok(Cohort { observed, encoded: encoder.encode(table, path, side)? })
 }
 
-fn compare(
-    encoder: &Encoder,
-    real: &Cohort,
-    held_out: Option<&Cohort>,
-    synthetic: &Cohort,
-) -> Result<Evaluation> {
-    let mut comparison = Comparison::new(&encoder.schema, &real.observed, &synthetic.observed);
-    let layout = layout_of(encoder);
-    let discriminative = discriminate(&real.encoded, &synthetic.encoded, &layout, 0)?;
-    let (mut held_out_nearness, mut held_out_discriminative) = (None, None);
-    if let Some(held_out) = held_out {
-        let distances = Comparison::new(&encoder.schema, &real.observed, &held_out.observed);
-        comparison.held_out = Some(distances.distances);
-        held_out_nearness = nearness(&held_out.encoded, &real.encoded);
-        held_out_discriminative = discriminate(&real.encoded, &held_out.encoded, &layout, 0)?;
-    }
-    let nearness = nearness(&synthetic.encoded, &real.encoded);
-    Ok(Evaluation {
-        comparison,
-        discriminative,
-        held_out_discriminative,
-        nearness,
-        held_out_nearness,
-    })
-}
-
-fn write_report(evaluation: &Evaluation, folder: &Path) -> Result<()> {
-    draw_marginals(&evaluation.comparison, &folder.join("marginals.svg"))?;
-    draw_correlations(&evaluation.comparison, &folder.join("correlations.svg"))?;
-    let json = to_json(evaluation)?;
-    let path = folder.join("comparison.json");
-    write_atomically(&path, |file| {
+fn write_report(evaluation: &Evaluation, report: &Report<'_>, folder: &Path) -> Result<()> {
+    let files =
+        [(PAGE, report.html()), ("report.md", report.markdown()), (NUMBERS, to_json(evaluation)?)];
+    for (name, text) in files {
+        let path = folder.join(name);
         let failed = |e| Error::Other(format!("{}: cannot write: {e}", path.display()));
-        file.write_all(json.as_bytes()).map_err(failed)
-    })
+        write_atomically(&path, |file| file.write_all(text.as_bytes()).map_err(failed))?;
+    }
+    Ok(())
 }
 
 fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
@@ -168,6 +125,12 @@ pub(crate) fn print(evaluation: &Evaluation) {
         }
     };
     told_apart("synthetic", &evaluation.discriminative);
+    if let Some(Auc { area, low, high }) = &evaluation.membership {
+        println!(
+            "whoever looks for the nearest synthetic records tells who was trained on with {area:.2} \
+             ({low:.2} to {high:.2})"
+        );
+    }
     told_apart("held-out", &evaluation.held_out_discriminative);
     line("nearest trained-on record, from synthetic ones", &evaluation.nearness);
     line("nearest trained-on record, from held-out ones", &evaluation.held_out_nearness);

@@ -31,11 +31,12 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
     write_table(&mut cohort, &run.synthetic_csv())?;
     write_table(&mut cohort, &run.synthetic_parquet())?;
-    let evaluation = evaluate::evaluate(&run)?;
+    let (evaluation, page) = evaluate::evaluate(&run)?;
     let comparison = &evaluation.comparison;
     if json {
         let summary = serde_json::json!({
             "run": run.folder(),
+            "report": page,
             "iterations": run.manifest.train.iterations,
             "mean_ks": comparison.distances.mean_ks,
             "mean_total_variation": comparison.distances.mean_total_variation,
@@ -44,7 +45,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         println!("{summary}");
     } else {
         evaluate::print(&evaluation);
-        println!("picture: {}", run.report().join("marginals.svg").display());
+        println!("report: {}", page.display());
         println!("{}", run.folder().display());
     }
     Ok(())

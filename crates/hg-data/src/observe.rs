@@ -14,6 +14,8 @@ pub struct Observed {
     /// One entry per schema column, in schema order: values, or positions of
     /// levels; `None` where nothing was measured.
     pub columns: Vec<Vec<Option<f64>>>,
+    /// Observed steps of each patient.
+    pub lengths: Vec<usize>,
 }
 
 impl Observed {
@@ -30,7 +32,17 @@ impl Observed {
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;
         let seen = |row: &usize| columns.iter().any(|cells| cells[*row].is_some());
         let rows: Vec<usize> = (0..gridded.frame.height()).filter(seen).collect();
+        let mut lengths = vec![0; gridded.lengths.len()];
+        let mut patients = gridded.lengths.iter().enumerate();
+        let (mut patient, mut end) = (0, 0);
+        for &row in &rows {
+            while row >= end {
+                let Some((next, length)) = patients.next() else { break };
+                (patient, end) = (next, end + length);
+            }
+            lengths[patient] += 1;
+        }
         let at_rows = |cells: &Vec<Option<f64>>| rows.iter().map(|&row| cells[row]).collect();
-        Ok(Self { columns: columns.iter().map(at_rows).collect() })
+        Ok(Self { columns: columns.iter().map(at_rows).collect(), lengths })
     }
 }

@@ -1,7 +1,9 @@
 //! A real and a synthetic cohort, column by column and pair by pair.
 
 use crate::statistics::mean;
-use crate::{kolmogorov_smirnov, pearson, total_variation};
+use crate::{
+    Hierarchy, hierarchy, jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein,
+};
 use hg_data::{Kind, Observed, Schema};
 use serde::Serialize;
 
@@ -35,6 +37,12 @@ pub struct ColumnComparison {
     /// Kolmogorov–Smirnov statistic (numeric) or total variation of the level
     /// shares (discrete): 0 is equal, 1 is disjoint.
     pub distance: f64,
+    /// Wasserstein's distance of numbers, in the column's unit.
+    pub wasserstein: Option<f64>,
+    /// Jensen and Shannon's divergence of levels, in nats.
+    pub jensen_shannon: Option<f64>,
+    /// The classical tests of numbers.
+    pub hierarchy: Option<Hierarchy>,
 }
 
 /// How a synthetic cohort compares with the real one.
@@ -106,10 +114,12 @@ fn compare(
     let real: Vec<f64> = real.iter().flatten().copied().collect();
     let synthetic: Vec<f64> = synthetic.iter().flatten().copied().collect();
     let levels = if column.kind == Kind::Numeric { Vec::new() } else { column.level_names() };
-    let distance = if levels.is_empty() {
-        kolmogorov_smirnov(&real, &synthetic).unwrap_or(1.)
+    let (distance, wasserstein, jensen_shannon, hierarchy) = if levels.is_empty() {
+        let distance = kolmogorov_smirnov(&real, &synthetic).unwrap_or(1.);
+        (distance, wasserstein(&real, &synthetic), None, hierarchy(&real, &synthetic, 0))
     } else {
-        total_variation(&shares(&real, levels.len()), &shares(&synthetic, levels.len()))
+        let (p, q) = (shares(&real, levels.len()), shares(&synthetic, levels.len()));
+        (total_variation(&p, &q), None, Some(jensen_shannon(&p, &q)), None)
     };
     ColumnComparison {
         name: column.name.clone(),
@@ -124,6 +134,9 @@ fn compare(
         real_missing,
         synthetic_missing,
         distance,
+        wasserstein,
+        jensen_shannon,
+        hierarchy,
     }
 }
 

@@ -5,12 +5,15 @@
 //! show is copying. Real patients that were held out give the yardstick: records of people
 //! whom the training never saw are this near to those whom it saw.
 
+use crate::{Auc, auc};
 use hg_data::Encoded;
 use rayon::prelude::*;
 use serde::Serialize;
 
 /// Records of a side that are compared; of more, evenly spread ones are.
 const MOST: usize = 10_000;
+/// Patients of a side that are attacked; of more, evenly spread ones are.
+const PATIENTS: usize = 1000;
 
 /// Distances from records to the nearest record that was trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -51,6 +54,36 @@ pub fn nearness(from: &Encoded, to: &Encoded) -> Option<Nearness> {
         copies: distances.iter().take_while(|distance| **distance == 0.).count(),
         records: distances.len(),
     })
+}
+
+/// How well an attacker who holds a patient's records tells whether they were trained on: by
+/// the mean distance of the records to the nearest synthetic ones (Chen et al., *GAN-Leaks*,
+/// CCS 2020, without access to the model). `None` where a side has fewer than two patients.
+pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> Option<Auc> {
+    let made = rows(synthetic);
+    if made.is_empty() || members.features != synthetic.features {
+        return None;
+    }
+    let blocks: Vec<Block> = made.chunks(BLOCK).map(Block::new).collect();
+    let score = |cohort: &Encoded| -> Vec<f64> {
+        let Encoded { values, lengths, steps, features, .. } = cohort;
+        let every = lengths.len().div_ceil(PATIENTS).max(1);
+        lengths
+            .par_iter()
+            .enumerate()
+            .step_by(every)
+            .map(|(sequence, &length)| {
+                let record = |step| &values[(sequence * steps + step) * features..][..*features];
+                let nearest = |step| {
+                    let squares =
+                        blocks.iter().map(|block| block.least_square_distance(record(step)));
+                    f64::from(squares.fold(f32::INFINITY, f32::min)).sqrt()
+                };
+                -(0..length).map(nearest).sum::<f64>() / length as f64
+            })
+            .collect()
+    };
+    auc(&score(members), &score(others))
 }
 
 /// Evenly spread records `[features]`.

@@ -8,18 +8,24 @@ mod auc;
 mod comparison;
 mod disclosure;
 mod discriminative;
+mod dynamics;
+mod evaluation;
 mod pictures;
 mod quick;
+mod report;
 mod statistics;
 mod tests_of_equality;
 
 pub use association::{correlation_ratio, cramer, kendall};
 pub use auc::{Auc, auc};
 pub use comparison::{ColumnComparison, Comparison, Distances};
-pub use disclosure::{Nearness, nearness};
+pub use disclosure::{Nearness, membership, nearness};
 pub use discriminative::discriminate;
-pub use pictures::{Curve, draw_correlations, draw_curves, draw_marginals};
+pub use dynamics::Dynamics;
+pub use evaluation::{Answer, Cohort, Evaluation};
+pub use pictures::Curve;
 pub use quick::{Quick, QuickScore};
+pub use report::Report;
 pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
 pub use tests_of_equality::{
     Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,

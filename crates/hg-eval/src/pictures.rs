@@ -1,41 +1,22 @@
-//! Pictures of a comparison, as SVG.
+//! Pictures of a comparison, as SVG texts.
 
 use crate::comparison::shares;
-use crate::{ColumnComparison, Comparison, Error, Result};
-use hg_data::write_atomically;
+use crate::{ColumnComparison, Error, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use std::io::Write;
-use std::path::Path;
 
 const REAL: RGBColor = RGBColor(64, 104, 150);
 const SYNTHETIC: RGBColor = RGBColor(230, 126, 34);
 const FONT: &str = "sans-serif";
-const PANELS_ACROSS: usize = 4;
 const PANEL: (u32, u32) = (300, 210);
-const HEADER: u32 = 44;
 const BINS: usize = 24;
 
-/// Writes one panel a column: histograms of numeric columns, level shares of
-/// discrete ones, real beside synthetic.
+/// A column's distribution: histograms of numbers, shares of levels, real beside synthetic.
 ///
 /// # Errors
-/// When the picture cannot be drawn or written.
-pub fn draw_marginals(comparison: &Comparison, path: &Path) -> Result<()> {
-    let columns = &comparison.columns;
-    let down = columns.len().div_ceil(PANELS_ACROSS);
-    let size = (PANEL.0 * PANELS_ACROSS as u32, PANEL.1 * down as u32 + HEADER);
-    write_svg(path, size, |root| {
-        let (header, body) = root.split_vertically(HEADER);
-        for (x, colour, text) in [(12, REAL, "real"), (100, SYNTHETIC, "synthetic")] {
-            header.draw(&Rectangle::new([(x, 14), (x + 16, 30)], colour.filled()))?;
-            header.draw(&Text::new(text, (x + 22, 14), (FONT, 16)))?;
-        }
-        for (panel, column) in body.split_evenly((down, PANELS_ACROSS)).iter().zip(columns) {
-            draw_column(panel, column)?;
-        }
-        Ok(())
-    })
+/// When the picture cannot be drawn.
+pub(crate) fn draw_marginal(column: &ColumnComparison) -> Result<String> {
+    svg(PANEL, |root| draw_column(root, column))
 }
 
 fn draw_column<B: DrawingBackend>(panel: &DrawingArea<B, Shift>, column: &ColumnComparison) -> Drawn
@@ -117,24 +98,15 @@ fn number(x: f64, range: f64) -> String {
 /// A name, and points by iteration.
 pub type Curve = (&'static str, Vec<(f64, f64)>);
 
-/// Writes one panel a curve.
+/// A curve.
 ///
 /// # Errors
-/// When the picture cannot be drawn or written.
-pub fn draw_curves(curves: &[Curve], path: &Path) -> Result<()> {
-    let curves: Vec<_> = curves.iter().filter(|(_, points)| !points.is_empty()).collect();
-    let down = curves.len().div_ceil(PANELS_ACROSS).max(1);
-    let size = (PANEL.0 * PANELS_ACROSS as u32, PANEL.1 * down as u32);
-    write_svg(path, size, |root| {
-        for (panel, (name, points)) in root.split_evenly((down, PANELS_ACROSS)).iter().zip(&curves)
-        {
-            draw_curve(panel, name, points)?;
-        }
-        Ok(())
-    })
+/// When the picture cannot be drawn.
+pub(crate) fn draw_curve((name, points): &Curve) -> Result<String> {
+    svg(PANEL, |root| draw_line(root, name, points))
 }
 
-fn draw_curve<B: DrawingBackend>(
+fn draw_line<B: DrawingBackend>(
     panel: &DrawingArea<B, Shift>,
     name: &str,
     points: &[(f64, f64)],
@@ -179,48 +151,82 @@ where
     Ok(())
 }
 
-/// Writes the correlation matrices of both cohorts and their difference.
+/// A matrix of correlations: blue −1, white 0, red 1.
 ///
 /// # Errors
-/// When the picture cannot be drawn or written.
-pub fn draw_correlations(comparison: &Comparison, path: &Path) -> Result<()> {
-    let (real, synthetic) = (&comparison.real_correlation, &comparison.synthetic_correlation);
-    let difference: Vec<Vec<f64>> = real
-        .iter()
-        .zip(synthetic)
-        .map(|(r, s)| r.iter().zip(s).map(|(r, s)| s - r).collect())
-        .collect();
-    let cell = 16;
-    let count = comparison.columns.len() as i32;
-    let (left, top, gap) = (130, 120, 24);
+/// When the picture cannot be drawn.
+pub(crate) fn draw_correlation(names: &[&str], matrix: &[Vec<f64>], title: &str) -> Result<String> {
+    let count = names.len() as i32;
+    let (left, top) = (112, 116);
+    let cell = (330 / count.max(1)).clamp(6, 24);
     let side = cell * count;
-    let size = ((left + 3 * (side + gap)) as u32, (top + side + 40) as u32);
-    write_svg(path, size, |root| {
-        let maps = [("real", real), ("synthetic", synthetic), ("difference", &difference)];
-        for (n, (title, matrix)) in maps.into_iter().enumerate() {
-            let x0 = left + n as i32 * (side + gap);
-            root.draw(&Text::new(title, (x0, 8), (FONT, 17)))?;
-            for (i, row) in matrix.iter().enumerate() {
-                let y = top + cell * i as i32;
-                for (j, &value) in row.iter().enumerate() {
-                    let x = x0 + cell * j as i32;
-                    let corners = [(x, y), (x + cell - 1, y + cell - 1)];
-                    root.draw(&Rectangle::new(corners, diverging(value).filled()))?;
-                }
-            }
-            for (i, column) in comparison.columns.iter().enumerate() {
-                let name: String = column.name.chars().take(17).collect();
-                let at = cell * i as i32;
-                let style = TextStyle::from((FONT, 12).into_font());
-                let up = style.transform(FontTransform::Rotate270);
-                root.draw(&Text::new(name.clone(), (x0 + at, top - 6), up))?;
-                if n == 0 {
-                    root.draw(&Text::new(name, (6, top + at + 1), (FONT, 12)))?;
-                }
+    let size = ((left + side + 8) as u32, (top + side + 8) as u32);
+    svg(size, |root| {
+        root.draw(&Text::new(title, (8, 8), (FONT, 15)))?;
+        for (i, row) in matrix.iter().enumerate() {
+            let y = top + cell * i as i32;
+            for (j, &value) in row.iter().enumerate() {
+                let x = left + cell * j as i32;
+                let corners = [(x, y), (x + cell - 1, y + cell - 1)];
+                root.draw(&Rectangle::new(corners, diverging(value).filled()))?;
             }
         }
-        let note = "Pearson's correlation: blue −1, white 0, red 1";
-        root.draw(&Text::new(note, (left, top + side + 14), (FONT, 13)))?;
+        // Where cells are small, not every name fits.
+        let every = (11 / cell + 1) as usize;
+        for (i, name) in names.iter().enumerate().step_by(every) {
+            let name: String = name.chars().take(15).collect();
+            let at = cell * i as i32 + cell / 2 - 6;
+            let style = TextStyle::from((FONT, 12).into_font());
+            let up = style.transform(FontTransform::Rotate270);
+            root.draw(&Text::new(name.clone(), (left + at, top - 6), up))?;
+            root.draw(&Text::new(name, (6, top + at), (FONT, 12)))?;
+        }
+        Ok(())
+    })
+}
+
+/// Some patients' values of a column over their steps.
+///
+/// # Errors
+/// When the picture cannot be drawn.
+pub(crate) fn draw_trajectories(
+    title: &str,
+    real: &[Vec<(f64, f64)>],
+    synthetic: &[Vec<(f64, f64)>],
+) -> Result<String> {
+    let all = || real.iter().chain(synthetic).flatten();
+    let last = all().fold(1., |last: f64, (x, _)| last.max(*x));
+    let low = all().fold(f64::INFINITY, |low, (_, y)| low.min(*y));
+    let high = all().fold(f64::NEG_INFINITY, |high, (_, y)| high.max(*y));
+    let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
+    let (low, high) = if low.is_finite() { (low, high) } else { (0., 1.) };
+    svg(PANEL, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .caption(title, (FONT, 14))
+            .margin(8)
+            .x_label_area_size(24)
+            .y_label_area_size(44)
+            .build_cartesian_2d(0f64..last, low..high)?;
+        let number = |y: &f64| number(*y, high - low);
+        let whole = |x: &f64| format!("{x:.0}");
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(WHITE)
+            .x_labels(4)
+            .x_label_formatter(&whole)
+            .y_labels(4)
+            .y_label_formatter(&number)
+            .label_style((FONT, 11))
+            .draw()?;
+        for (patients, colour) in [(real, REAL), (synthetic, SYNTHETIC)] {
+            for patient in patients {
+                chart.draw_series(LineSeries::new(
+                    patient.iter().copied(),
+                    colour.stroke_width(1),
+                ))?;
+            }
+        }
         Ok(())
     })
 }
@@ -235,11 +241,10 @@ fn diverging(value: f64) -> RGBColor {
 
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
 
-fn write_svg(
-    path: &Path,
+fn svg(
     size: (u32, u32),
     draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> Drawn,
-) -> Result<()> {
+) -> Result<String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
@@ -248,8 +253,5 @@ fn write_svg(
         draw(&root).map_err(failed)?;
         root.present().map_err(|e| failed(e.into()))?;
     }
-    write_atomically(path, |file| {
-        let cannot = |e: std::io::Error| Error::Picture(format!("{}: {e}", path.display()));
-        file.write_all(svg.as_bytes()).map_err(cannot)
-    })
+    Ok(svg)
 }

@@ -1,0 +1,179 @@
+//! How columns go on in time, alone and together.
+//!
+//! ```text
+//! autocorrelation  r of successive values of a numeric column
+//! transitions      P(level | level before) of a discrete column
+//! trends, cycles   of two columns of a patient: Kendall's τ of their least-squares lines, and of
+//!                  what remains; the mean over patients (Kuo et al. 2022, after Kaji's split)
+//! lengths          of patients
+//! ```
+
+use crate::kendall;
+use crate::statistics::{kolmogorov_smirnov, mean, pearson, total_variation};
+use hg_data::{Kind, Observed, Schema};
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// Patients whose trends and cycles are taken; of more, evenly spread ones are.
+const MOST: usize = 2000;
+
+/// How far two cohorts are apart in time; 0 is equal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Dynamics {
+    /// Mean difference of the numeric columns' autocorrelations.
+    pub autocorrelation: f64,
+    /// Mean total variation of the discrete columns' next levels.
+    pub transitions: f64,
+    /// Mean difference of τ between the columns' trends, over all pairs.
+    pub trends: f64,
+    /// Mean difference of τ between the columns' cycles, over all pairs.
+    pub cycles: f64,
+    /// Kolmogorov and Smirnov's statistic of the lengths.
+    pub lengths: f64,
+}
+
+impl Dynamics {
+    /// Compares two cohorts of one schema.
+    pub fn new(schema: &Schema, real: &Observed, synthetic: &Observed) -> Self {
+        let [real, synthetic] = [real, synthetic].map(Series::new);
+        let changing = || schema.columns.iter().enumerate().filter(|(_, column)| !column.is_static);
+        let autocorrelation = changing()
+            .filter(|(_, column)| column.kind == Kind::Numeric)
+            .map(|(n, _)| (real.autocorrelation(n) - synthetic.autocorrelation(n)).abs());
+        let transitions =
+            changing().filter(|(_, column)| column.kind != Kind::Numeric).map(|(n, column)| {
+                let levels = column.level_names().len();
+                apart(&real.transitions(n, levels), &synthetic.transitions(n, levels))
+            });
+        let columns: Vec<usize> = changing().map(|(n, _)| n).collect();
+        let (real_trends, real_cycles) = real.together(&columns);
+        let (made_trends, made_cycles) = synthetic.together(&columns);
+        let differ = |a: &[f64], b: &[f64]| mean(a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+        let lengths = |series: &Series| -> Vec<f64> {
+            series.patients.iter().map(|patient| patient.len() as f64).collect()
+        };
+        Self {
+            autocorrelation: mean(autocorrelation),
+            transitions: mean(transitions),
+            trends: differ(&real_trends, &made_trends),
+            cycles: differ(&real_cycles, &made_cycles),
+            lengths: kolmogorov_smirnov(&lengths(&real), &lengths(&synthetic)).unwrap_or(1.),
+        }
+    }
+}
+
+/// A cohort with the rows of each patient.
+struct Series<'a> {
+    cohort: &'a Observed,
+    patients: Vec<std::ops::Range<usize>>,
+}
+
+impl<'a> Series<'a> {
+    fn new(cohort: &'a Observed) -> Self {
+        let patients = cohort.lengths.iter().scan(0, |start, &length| {
+            *start += length;
+            Some(*start - length..*start)
+        });
+        Self { cohort, patients: patients.collect() }
+    }
+
+    /// Cells of a column that follow each other.
+    fn successive(&self, column: usize) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
+        let cells = &self.cohort.columns[column];
+        let steps =
+            self.patients.iter().flat_map(|rows| rows.start + 1..rows.end.max(rows.start + 1));
+        steps.map(|row| (cells[row - 1], cells[row])).unzip()
+    }
+
+    fn autocorrelation(&self, column: usize) -> f64 {
+        let (before, after) = self.successive(column);
+        pearson(&before, &after)
+    }
+
+    /// How often each pair of successive levels occurs, `[levels, levels]`.
+    fn transitions(&self, column: usize, levels: usize) -> Vec<Vec<f64>> {
+        let mut counts = vec![vec![0.; levels]; levels];
+        let (before, after) = self.successive(column);
+        for (before, after) in before.into_iter().zip(after) {
+            if let (Some(before), Some(after)) = (before, after) {
+                counts[before as usize][after as usize] += 1.;
+            }
+        }
+        counts
+    }
+
+    /// τ of the trends and of the cycles of every pair of columns, mean over patients.
+    fn together(&self, columns: &[usize]) -> (Vec<f64>, Vec<f64>) {
+        let every = self.patients.len().div_ceil(MOST).max(1);
+        let split: Vec<Vec<Option<Split>>> = self
+            .patients
+            .par_iter()
+            .step_by(every)
+            .map(|rows| {
+                let of = |&n: &usize| Split::new(&self.cohort.columns[n][rows.clone()]);
+                columns.iter().map(of).collect()
+            })
+            .collect();
+        let pairs: Vec<(usize, usize)> =
+            (0..columns.len()).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
+        let both = |&(i, j): &(usize, usize)| {
+            let patients = || {
+                split
+                    .iter()
+                    .filter_map(|columns| Some((columns[i].as_ref()?, columns[j].as_ref()?)))
+            };
+            let trends = mean(patients().map(|(a, b)| a.slope.signum() * b.slope.signum()));
+            let cycles = mean(patients().filter_map(|(a, b)| a.tau_with(b)));
+            (trends, cycles)
+        };
+        pairs.par_iter().map(both).unzip()
+    }
+}
+
+/// A series' least-squares line and what remains.
+struct Split {
+    slope: f64,
+    /// By step; `None` where nothing was observed.
+    remainder: Vec<Option<f64>>,
+}
+
+impl Split {
+    /// `None` for a series that is constant or shorter than three: it has no cycle.
+    fn new(cells: &[Option<f64>]) -> Option<Self> {
+        let seen = || cells.iter().enumerate().filter_map(|(t, cell)| Some((t as f64, (*cell)?)));
+        if seen().count() < 3 {
+            return None;
+        }
+        let (mean_t, mean_x) = (mean(seen().map(|(t, _)| t)), mean(seen().map(|(_, x)| x)));
+        let covariance: f64 = seen().map(|(t, x)| (t - mean_t) * (x - mean_x)).sum();
+        let variance: f64 = seen().map(|(t, _)| (t - mean_t).powi(2)).sum();
+        let slope = covariance / variance;
+        let line = |t: usize| mean_x + slope * (t as f64 - mean_t);
+        let is_constant = seen().all(|(_, x)| x == mean_x);
+        let remainder = cells.iter().enumerate().map(|(t, cell)| Some((*cell)? - line(t)));
+        (!is_constant).then(|| Self { slope, remainder: remainder.collect() })
+    }
+
+    fn tau_with(&self, other: &Self) -> Option<f64> {
+        let both = self.remainder.iter().zip(&other.remainder);
+        let (a, b): (Vec<f64>, Vec<f64>) = both.filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip();
+        kendall(&a, &b)
+    }
+}
+
+/// Mean total variation of the rows of two transition matrices, by how often a level is left
+/// in the first.
+fn apart(real: &[Vec<f64>], synthetic: &[Vec<f64>]) -> f64 {
+    let share = |row: &[f64]| -> Vec<f64> {
+        let total: f64 = row.iter().sum();
+        row.iter().map(|count| if total > 0. { count / total } else { 0. }).collect()
+    };
+    let all: f64 = real.iter().flatten().sum();
+    let rows = real.iter().zip(synthetic).map(|(real, synthetic)| {
+        let weight = real.iter().sum::<f64>() / all.max(1.);
+        // A level that the other cohort never leaves differs as far as it can.
+        let never = synthetic.iter().all(|&count| count == 0.);
+        weight * if never { 1. } else { total_variation(&share(real), &share(synthetic)) }
+    });
+    rows.sum()
+}

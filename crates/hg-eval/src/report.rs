@@ -1,0 +1,318 @@
+//! The report: one HTML file that needs nothing else, and the same in Markdown.
+
+use crate::pictures::{draw_correlation, draw_curve, draw_marginal, draw_trajectories};
+use crate::{Answer, Cohort, ColumnComparison, Curve, Evaluation, Result};
+use hg_data::{Kind, Observed, Schema};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::fmt::Write as _;
+
+/// Patients whose trajectories are drawn, of either side.
+const DRAWN: usize = 8;
+
+/// What no figure here can show.
+const CAVEATS: [&str; 4] = [
+    "No figure on this page proves privacy. Nothing here is differentially private: whoever trained \
+     the model could have let it memorise a patient, and these checks could miss it.",
+    "A distance above 0 says that no record was copied, not that nobody can be recognised. Rare \
+     combinations of values can point to a person without being anybody's record.",
+    "The attack tried here is one of many, by an attacker who has the synthetic table alone.",
+    "The limits for «passed» are this program's own. They are no law's and no regulator's; an ethics \
+     board may want others.",
+];
+
+/// A report of one evaluation.
+#[derive(Debug)]
+pub struct Report<'a> {
+    title: String,
+    evaluation: &'a Evaluation,
+    answers: Vec<Answer>,
+    marginals: Vec<String>,
+    maps: Vec<String>,
+    trajectories: Vec<String>,
+    curves: Vec<String>,
+}
+
+impl<'a> Report<'a> {
+    /// Draws all pictures; `curves` are those of training, where there are any.
+    ///
+    /// # Errors
+    /// When a picture cannot be drawn.
+    pub fn new(
+        schema: &Schema,
+        evaluation: &'a Evaluation,
+        real: &Cohort,
+        synthetic: &Cohort,
+        curves: &[Curve],
+    ) -> Result<Self> {
+        let comparison = &evaluation.comparison;
+        let names: Vec<&str> = comparison.columns.iter().map(|c| c.name.as_str()).collect();
+        let (a, b) = (&comparison.real_correlation, &comparison.synthetic_correlation);
+        let difference: Vec<Vec<f64>> =
+            a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| b - a).collect()).collect();
+        let maps = [("real", a), ("synthetic", b), ("synthetic − real", &difference)];
+        let changing = schema
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.kind == Kind::Numeric && !column.is_static);
+        Ok(Self {
+            title: schema.name.clone(),
+            evaluation,
+            answers: evaluation.answers(),
+            marginals: comparison.columns.iter().map(draw_marginal).collect::<Result<_>>()?,
+            maps: maps
+                .iter()
+                .map(|(title, matrix)| draw_correlation(&names, matrix, title))
+                .collect::<Result<_>>()?,
+            trajectories: changing
+                .map(|(n, column)| {
+                    let [real, synthetic] =
+                        [real, synthetic].map(|cohort| trajectories(&cohort.observed, n));
+                    draw_trajectories(&column.name, &real, &synthetic)
+                })
+                .collect::<Result<_>>()?,
+            curves: curves
+                .iter()
+                .filter(|(_, points)| !points.is_empty())
+                .map(draw_curve)
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// The page: self-contained, for light and dark screens, phones and paper.
+    pub fn html(&self) -> String {
+        let comparison = &self.evaluation.comparison;
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (self.title) " · synthetic cohort" }
+                    style { (PreEscaped(include_str!("report.css"))) }
+                }
+                body {
+                    h1 { "Synthetic cohort: " (self.title) }
+                    p.soft {
+                        "How it compares with the real one: is it real enough, and what does it give "
+                        "away? Made by Health Gym in Rust."
+                    }
+                    h2 { "In short" }
+                    div.answers { @for answer in &self.answers { (card(answer)) } }
+                    h2 { "Columns" }
+                    p.soft {
+                        "Distance: Kolmogorov–Smirnov of numbers, total variation of levels; 0 is equal, "
+                        "1 disjoint. «KS passes» is the share of 100 random draws of 200 values in which "
+                        "the Kolmogorov–Smirnov test (5 %) sees no difference; of the other draws, t and F "
+                        "give the shares with equal means and variances, 3σ those that lie within three "
+                        "standard deviations."
+                    }
+                    div.wide { (columns_table(&comparison.columns)) }
+                    h2 { "Distributions" span.key.real {} "real" span.key.made {} "synthetic" }
+                    (pictures("pictures", &self.marginals))
+                    h2 { "Correlations" }
+                    p.soft { "Pearson's, of every pair of columns: blue is −1, red 1, and the ground's colour 0." }
+                    (pictures("maps", &self.maps))
+                    @if !self.trajectories.is_empty() {
+                        h2 {
+                            "Some patients over their steps"
+                            span.key.real {} "real" span.key.made {} "synthetic"
+                        }
+                        (pictures("pictures", &self.trajectories))
+                    }
+                    h2 { "Measures" }
+                    div.wide { (measures_table(self.evaluation)) }
+                    h2 { "What this does not prove" }
+                    ul { @for caveat in CAVEATS { li { (caveat) } } }
+                    @if !self.curves.is_empty() {
+                        h2 { "Training, by iteration" }
+                        (pictures("pictures", &self.curves))
+                    }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    /// The same without pictures.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("# Synthetic cohort: {}\n\n", self.title);
+        // Writing to a text does not fail.
+        let mut line = |line: String| {
+            let _ = writeln!(text, "{line}");
+        };
+        for Answer { question, passed, because, .. } in &self.answers {
+            line(format!("- **{}** {question} {because}", verdict(*passed)));
+        }
+        line("\n| column | real | synthetic | distance | KS passes |".into());
+        line("| --- | ---: | ---: | ---: | ---: |".into());
+        for column in &self.evaluation.comparison.columns {
+            let [real, synthetic] = both_sides(column);
+            let passes = passes(column).map_or(String::new(), |[passes, ..]| passes);
+            let name = column.name.replace('|', "\\|");
+            line(format!("| {name} | {real} | {synthetic} | {:.3} | {passes} |", column.distance));
+        }
+        line("\n| measure | synthetic | held out |\n| --- | ---: | ---: |".into());
+        for [name, synthetic, held_out] in measures(self.evaluation) {
+            line(format!("| {name} | {synthetic} | {held_out} |"));
+        }
+        line("\n## What this does not prove\n".into());
+        for caveat in CAVEATS {
+            line(format!("- {caveat}"));
+        }
+        text
+    }
+}
+
+fn card(answer: &Answer) -> Markup {
+    let class = match answer.passed {
+        Some(true) => "answer passed",
+        Some(false) => "answer failed",
+        None => "answer unknown",
+    };
+    html! {
+        div class=(class) {
+            b { (verdict(answer.passed)) } " " (answer.question)
+            p { (answer.because) }
+        }
+    }
+}
+
+fn verdict(passed: Option<bool>) -> &'static str {
+    match passed {
+        Some(true) => "Passed.",
+        Some(false) => "Failed.",
+        None => "Not asked.",
+    }
+}
+
+/// The pictures are ours and hold no text that was not escaped when it was drawn.
+fn pictures(class: &str, pictures: &[String]) -> Markup {
+    html! { div class=(class) { @for picture in pictures { figure { (PreEscaped(picture)) } } } }
+}
+
+fn columns_table(columns: &[ColumnComparison]) -> Markup {
+    html! {
+        table {
+            tr {
+                th { "column" } th { "real" } th { "synthetic" } th { "missing" }
+                th { "missing, synthetic" } th { "distance" } th { "KS passes" }
+                th { "t" } th { "F" } th { "3σ" }
+            }
+            @for column in columns {
+                @let [real, synthetic] = both_sides(column);
+                @let missing = [column.real_missing, column.synthetic_missing];
+                tr {
+                    td { (column.name) @if !column.unit.is_empty() { span.soft { " " (column.unit) } } }
+                    td { (real) } td { (synthetic) }
+                    @for share in missing { td { (percent(share)) } }
+                    td { (format!("{:.3}", column.distance)) }
+                    @match passes(column) {
+                        Some(shares) => { @for share in shares { td { (share) } } }
+                        None => { @for _ in 0..4 { td {} } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Mean and deviation of numbers; the commonest level of others.
+fn both_sides(column: &ColumnComparison) -> [String; 2] {
+    if column.levels.is_empty() {
+        return [
+            format!("{:.2} ± {:.2}", column.real_mean, column.real_deviation),
+            format!("{:.2} ± {:.2}", column.synthetic_mean, column.synthetic_deviation),
+        ];
+    }
+    let shares = [&column.real, &column.synthetic]
+        .map(|side| crate::comparison::shares(side, column.levels.len()));
+    let commonest = (0..column.levels.len()).max_by(|&a, &b| shares[0][a].total_cmp(&shares[0][b]));
+    let level = commonest.unwrap_or(0);
+    shares.map(|shares| {
+        let share = shares.get(level).copied().unwrap_or(0.);
+        format!("{}: {}", column.levels.get(level).map_or("", String::as_str), percent(share))
+    })
+}
+
+fn passes(column: &ColumnComparison) -> Option<[String; 4]> {
+    let tests = column.hierarchy?;
+    let shares = [tests.kolmogorov_smirnov, tests.student, tests.snedecor, tests.three_sigma];
+    Some(shares.map(percent))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100. * share)
+}
+
+fn measures_table(evaluation: &Evaluation) -> Markup {
+    html! {
+        table {
+            tr { th { "measure" } th { "synthetic" } th { "held-out patients" } }
+            @for [name, synthetic, held_out] in measures(evaluation) {
+                tr { td { (name) } td { (synthetic) } td { (held_out) } }
+            }
+        }
+    }
+}
+
+/// Name, of the synthetic cohort, and of patients that were held out, each beside those trained
+/// on.
+fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
+    let comparison = &evaluation.comparison;
+    let number = |x: f64| format!("{x:.3}");
+    let area = |auc: Option<crate::Auc>| {
+        auc.map_or(String::new(), |auc| format!("{:.2} ({:.2}–{:.2})", auc.area, auc.low, auc.high))
+    };
+    let held = comparison.held_out;
+    let pair = |name: &str, of: fn(&crate::Distances) -> f64| {
+        let other = held.as_ref().map_or(String::new(), |held| number(of(held)));
+        [name.to_owned(), number(of(&comparison.distances)), other]
+    };
+    let dynamics = &evaluation.dynamics;
+    let alone = |name: &str, value: f64| [name.to_owned(), number(value), String::new()];
+    let near = |name: &str, of: fn(&crate::Nearness) -> String| {
+        let of = |near: &Option<crate::Nearness>| near.as_ref().map_or(String::new(), of);
+        [name.to_owned(), of(&evaluation.nearness), of(&evaluation.held_out_nearness)]
+    };
+    vec![
+        pair("Kolmogorov–Smirnov, mean of numeric columns", |d| d.mean_ks),
+        pair("total variation, mean of discrete columns", |d| d.mean_total_variation),
+        pair("correlation, mean difference", |d| d.correlation_difference),
+        alone("autocorrelation, mean difference", dynamics.autocorrelation),
+        alone("next level, mean total variation", dynamics.transitions),
+        alone("Kendall's τ of trends, mean difference", dynamics.trends),
+        alone("Kendall's τ of cycles, mean difference", dynamics.cycles),
+        alone("lengths, Kolmogorov–Smirnov", dynamics.lengths),
+        [
+            "told apart by a classifier, area under the curve".into(),
+            area(evaluation.discriminative),
+            area(evaluation.held_out_discriminative),
+        ],
+        [
+            "membership attack, area under the curve".into(),
+            area(evaluation.membership),
+            String::new(),
+        ],
+        near("records that equal one trained on", |near| {
+            format!("{} of {}", near.copies, near.records)
+        }),
+        near("distance to the nearest, least", |near| format!("{:.3}", near.least)),
+        near("distance to the nearest, median", |near| format!("{:.3}", near.median)),
+    ]
+}
+
+/// Values of a column by step, of evenly spread patients.
+fn trajectories(cohort: &Observed, column: usize) -> Vec<Vec<(f64, f64)>> {
+    let mut start = 0;
+    let every = cohort.lengths.len().div_ceil(DRAWN).max(1);
+    let mut drawn = Vec::new();
+    for (patient, &length) in cohort.lengths.iter().enumerate() {
+        if patient % every == 0 {
+            let cells = cohort.columns[column][start..start + length].iter().enumerate();
+            drawn.push(cells.filter_map(|(step, cell)| Some((step as f64, (*cell)?))).collect());
+        }
+        start += length;
+    }
+    drawn
+}

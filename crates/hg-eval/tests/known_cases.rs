@@ -1,0 +1,197 @@
+//! Cohorts whose faults are known get the answers that they deserve.
+
+use hg_data::Encoded;
+use hg_data::{DataFrame, Encoder, Observed, Schema, Side, Values};
+use hg_eval::{Cohort, Evaluation, Report};
+use hg_models::RowLayout;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::Path;
+
+struct Real {
+    encoder: Encoder,
+    layout: RowLayout,
+    encoded: Encoded,
+}
+
+/// pbc, with gaps filled: what an encoder and its decoder keep.
+fn real() -> Real {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
+    let table = root.join("data/pbc/pbcseq.csv");
+    let (encoder, encoded) = Encoder::fit_file(&schema, &table, Side::Whole).expect("encodes");
+    let layout = RowLayout { numeric: encoder.numeric_features(), discrete: encoder.blocks() };
+    Real { encoder, layout, encoded }
+}
+
+impl Real {
+    /// A cohort of these encoded rows, through a table and back.
+    fn cohort(&self, encoded: &Encoded) -> Cohort {
+        let Encoded { values, lengths, steps, .. } = encoded;
+        let table: DataFrame = self.encoder.decode(values, lengths, *steps, 1).expect("decodes");
+        let path = Path::new("cohort");
+        let schema = &self.encoder.schema;
+        Cohort {
+            observed: Observed::new(schema, &table, path, Side::Whole).expect("observes"),
+            encoded: self.encoder.encode(&table, path, Side::Whole).expect("encodes"),
+        }
+    }
+
+    fn evaluate(&self, encoded: &Encoded) -> Evaluation {
+        let (real, other) = (self.cohort(&self.encoded), self.cohort(encoded));
+        Evaluation::new(&self.encoder.schema, &self.layout, &real, None, &other).expect("evaluates")
+    }
+
+    /// The same rows, changed sequence by sequence.
+    fn changed(&self, mut change: impl FnMut(usize, &mut [Vec<f32>])) -> Encoded {
+        let Encoded { values, lengths, steps, features, .. } = &self.encoded;
+        let mut all: Vec<f32> = values.to_vec();
+        for (sequence, &length) in lengths.iter().enumerate() {
+            let rows = &mut all[sequence * steps * features..][..length * features];
+            let mut sequence_rows: Vec<Vec<f32>> =
+                rows.chunks_exact(*features).map(<[f32]>::to_vec).collect();
+            change(sequence, &mut sequence_rows);
+            rows.copy_from_slice(&sequence_rows.concat());
+        }
+        Encoded { values: Values::from(all), ..self.encoded.clone() }
+    }
+
+    /// The features of every column: one, or a block.
+    fn columns(&self) -> Vec<std::ops::Range<usize>> {
+        (0..self.layout.numeric).map(|n| n..n + 1).chain(self.layout.blocks()).collect()
+    }
+}
+
+/// Whether a question was passed.
+fn passed(evaluation: &Evaluation, about: &str) -> bool {
+    let answers = evaluation.answers();
+    let answer = answers.iter().find(|answer| answer.about == about).expect("a question");
+    answer.passed.unwrap_or_else(|| panic!("{about} was not asked"))
+}
+
+#[test]
+fn the_real_cohort_passes_all_but_copies() {
+    let real = real();
+    let evaluation = real.evaluate(&real.encoded);
+    for about in ["columns", "pairs", "time", "pairs in time", "told apart"] {
+        assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+    assert!(!passed(&evaluation, "copies"), "{:?}", evaluation.answers());
+    let copies = evaluation.nearness.expect("records");
+    assert_eq!(copies.copies, copies.records);
+}
+
+#[test]
+fn steps_that_are_shuffled_fail_in_time_alone() {
+    let real = real();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let evaluation = real.evaluate(&real.changed(|_, rows| rows.shuffle(&mut rng)));
+    assert!(passed(&evaluation, "columns") && passed(&evaluation, "pairs"));
+    assert!(!passed(&evaluation, "time"), "{:?}", evaluation.dynamics);
+}
+
+#[test]
+fn columns_of_different_patients_fail_in_pairs_alone() {
+    let real = real();
+    let Encoded { values, lengths, steps, features, .. } = &real.encoded;
+    // Each column is another patient's of the same length, its course untouched.
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let donors: Vec<Vec<usize>> = real
+        .columns()
+        .iter()
+        .map(|_| {
+            let mut donors: Vec<usize> = (0..lengths.len()).collect();
+            for length in 1..=*steps {
+                let alike: Vec<usize> =
+                    (0..lengths.len()).filter(|&n| lengths[n] == length).collect();
+                let mut shuffled = alike.clone();
+                shuffled.shuffle(&mut rng);
+                alike.iter().zip(shuffled).for_each(|(&to, from)| donors[to] = from);
+            }
+            donors
+        })
+        .collect();
+    let mixed = real.changed(|sequence, rows| {
+        for (column, donors) in real.columns().into_iter().zip(&donors) {
+            for (step, row) in rows.iter_mut().enumerate() {
+                let from = (donors[sequence] * steps + step) * features;
+                row[column.clone()].copy_from_slice(&values[from..from + features][column.clone()]);
+            }
+        }
+    });
+    let evaluation = real.evaluate(&mixed);
+    assert!(
+        passed(&evaluation, "columns") && passed(&evaluation, "time"),
+        "{:?}",
+        evaluation.answers()
+    );
+    assert!(!passed(&evaluation, "pairs"), "{:?}", evaluation.answers());
+}
+
+#[test]
+fn noise_fails_everything_but_copies() {
+    let real = real();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let noise = real.changed(|_, rows| {
+        rows.iter_mut().flatten().for_each(|value| *value = rng.random());
+    });
+    let evaluation = real.evaluate(&noise);
+    for about in ["columns", "pairs", "time", "pairs in time", "told apart"] {
+        assert!(!passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+    assert!(passed(&evaluation, "copies"));
+}
+
+#[test]
+fn a_memorised_cohort_gives_away_who_was_trained_on() {
+    let real = real();
+    let Encoded { values, lengths, steps, features, .. } = &real.encoded;
+    let half = |first: usize| {
+        let chosen: Vec<usize> = (first..lengths.len()).step_by(2).collect();
+        let rows = chosen.iter().flat_map(|&n| &values[n * steps * features..][..steps * features]);
+        Encoded {
+            values: Values::from(rows.copied().collect::<Vec<f32>>()),
+            lengths: chosen.iter().map(|&n| lengths[n]).collect(),
+            ..real.encoded.clone()
+        }
+    };
+    let (members, others) = (real.cohort(&half(0)), real.cohort(&half(1)));
+    let evaluate = |synthetic: &Cohort| {
+        let schema = &real.encoder.schema;
+        Evaluation::new(schema, &real.layout, &members, Some(&others), synthetic)
+            .expect("evaluates")
+    };
+    let memorised = evaluate(&members);
+    assert!(!passed(&memorised, "copies") && !passed(&memorised, "membership"));
+    assert_eq!(memorised.membership.map(|auc| auc.area), Some(1.));
+    // Noise knows nobody.
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let noise = real.changed(|_, rows| {
+        rows.iter_mut().flatten().for_each(|value| *value = rng.random());
+    });
+    let noise = evaluate(&real.cohort(&noise)).membership.expect("a side each");
+    // One of forty such halves lies beyond its interval by chance, as this one just does.
+    assert!(noise.low < 0.55 && noise.area < 0.6, "{noise:?}");
+}
+
+#[test]
+fn the_page_needs_no_network_and_escapes_names() {
+    let mut real = real();
+    real.encoder.schema.columns[0].name = "<b>futime & co</b>".into();
+    real.encoder.order[1] = "<b>futime & co</b>".into();
+    let cohort = real.cohort(&real.encoded);
+    let schema = &real.encoder.schema;
+    let evaluation =
+        Evaluation::new(schema, &real.layout, &cohort, None, &cohort).expect("evaluates");
+    let curves = [("Wasserstein", vec![(1., 2.), (2., 1.)])];
+    let report = Report::new(schema, &evaluation, &cohort, &cohort, &curves).expect("draws");
+    let page = report.html();
+    assert!(!page.contains("<b>futime"), "a column's name is text");
+    for outside in ["src=", "href=", "@import", "url("] {
+        assert!(!page.contains(outside), "the page refers to something outside: {outside}");
+    }
+    // As many pictures as columns, maps, changing numbers and curves.
+    assert_eq!(page.matches("<figure>").count(), 17 + 3 + 7 + 1);
+    assert!(report.markdown().contains("**Failed.** Are real records not copied?"));
+}
