@@ -127,3 +127,31 @@ fn patients_that_are_held_out_are_a_yardstick_and_not_trained_on() {
     let patients: u64 = lengths.iter().filter_map(serde_json::Value::as_u64).sum();
     assert!((200..270).contains(&patients), "{patients} of 312");
 }
+
+#[test]
+fn policies_of_a_simulated_cohort_are_run_in_its_simulator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulate = |seed: &str| {
+        let out = folder.path().join(format!("{seed}.parquet")).display().to_string();
+        let output =
+            hg(&["simulate", "art-for-hiv", "--patients", "400", "--seed", seed, "--out", &out]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        out
+    };
+    let (real, fresh) = (simulate("1"), simulate("2"));
+    let schema = repository("data-schemas/art-for-hiv.toml").display().to_string();
+    let evaluate = |real: &str| -> serde_json::Value {
+        let tables = ["--real", real, "--synthetic", &fresh, "--schema", &schema];
+        let output = hg(&[&["--json", "evaluate"][..], &tables].concat());
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let policies = &evaluate(&real)["policies"];
+    let worth = |key: &str| policies["when_run"][key].as_f64().expect("a worth");
+    // Virus below and cells above what the usual regimens leave, by many standard errors.
+    let gain = |key: &str| (worth(key) - worth("usual")) / worth("error");
+    assert!(gain("real") > 4. && gain("synthetic") > 4., "{policies}");
+    // Without its label a table is anybody's, and there is nothing to run.
+    let moved = folder.path().join("moved.parquet").display().to_string();
+    std::fs::rename(&real, &moved).expect("moves");
+    assert!(evaluate(&moved)["policies"]["when_run"].is_null());
+}

@@ -26,7 +26,7 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Check format, lints and docs, then run every test.
+    /// Check format, lints and docs, run every test, and reproduce a small run.
     Test,
     /// The same as `test`: what CI runs.
     Ci,

@@ -3,12 +3,16 @@
 use crate::arguments::EvaluateArguments;
 use crate::curves::curves;
 use crate::error::{Error, Result};
+use crate::simulated::Simulated;
 use comfy_table::{CellAlignment, Table, presets};
 use hg_data::{Encoder, Observed, Schema, Side, write_atomically};
-use hg_eval::{Auc, Cohort, Comparison, Evaluation, Nearness, Report};
+use hg_eval::{Answer, Cohort, Comparison, Evaluation, Report, STAGES, Simulator, Subject};
 use hg_train::{Run, RunManifest, layout_of};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const PAGE: &str = "report.html";
 const NUMBERS: &str = "comparison.json";
@@ -30,10 +34,18 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     };
     let schema = Schema::load(schema)?;
     let (encoder, _) = Encoder::fit_file(&schema, real, Side::Whole)?;
+    let simulated = Simulated::of(&encoder, real)?;
     let cohort = |table: &Path| cohort(&encoder, &schema.read(table)?, table, Side::Whole);
     let (real, synthetic) = (cohort(real)?, cohort(synthetic)?);
-    let layout = layout_of(&encoder);
-    let evaluation = Evaluation::new(&encoder.schema, &layout, &real, None, &synthetic)?;
+    let subject = Subject {
+        encoder: &encoder,
+        layout: &layout_of(&encoder),
+        real: &real,
+        held_out: None,
+        synthetic: &synthetic,
+        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
+    };
+    let evaluation = measure(&subject)?;
     show(&evaluation, json)?;
     if let Some(out) = &arguments.out {
         let failed = |e| hg_data::Error::File {
@@ -41,8 +53,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
             problem: format!("cannot make the folder: {e}"),
         };
         std::fs::create_dir_all(out).map_err(failed)?;
-        let report = Report::new(&encoder.schema, &evaluation, &real, &synthetic, &[])?;
-        write_report(&evaluation, &report, out)?;
+        write_report(&evaluation, &Report::new(&subject, &evaluation, &[])?, out)?;
         if !json {
             println!("{}", out.join(PAGE).display());
         }
@@ -63,12 +74,35 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     };
     let path = run.synthetic_parquet();
     let synthetic = cohort(encoder, &encoder.schema.read(&path)?, &path, Side::Whole)?;
-    let (schema, layout) = (&encoder.schema, layout_of(encoder));
-    let evaluation = Evaluation::new(schema, &layout, &real, held_out.as_ref(), &synthetic)?;
-    let curves = curves(&run.metrics()?);
-    let report = Report::new(schema, &evaluation, &real, &synthetic, &curves)?;
+    let simulated = Simulated::of(encoder, data)?;
+    let subject = Subject {
+        encoder,
+        layout: &layout_of(encoder),
+        real: &real,
+        held_out: held_out.as_ref(),
+        synthetic: &synthetic,
+        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
+    };
+    let evaluation = measure(&subject)?;
+    let report = Report::new(&subject, &evaluation, &curves(&run.metrics()?))?;
     write_report(&evaluation, &report, &run.report())?;
     Ok((evaluation, run.report().join(PAGE)))
+}
+
+/// With a bar on stderr, where that is a terminal.
+fn measure(subject: &Subject<'_>) -> Result<Evaluation> {
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} · {elapsed} · {msg}");
+    let bar = ProgressBar::new(STAGES.len() as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    let mut begun = 0;
+    let evaluation = Evaluation::new(subject, &mut |stage| {
+        bar.set_position(begun);
+        bar.set_message(stage);
+        begun += 1;
+    });
+    bar.finish_and_clear();
+    Ok(evaluation?)
 }
 
 fn cohort(
@@ -101,39 +135,31 @@ fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// The figures, and the short answers.
 fn to_json(evaluation: &Evaluation) -> Result<String> {
-    serde_json::to_string(evaluation)
+    #[derive(Serialize)]
+    struct Said<'a> {
+        answers: Vec<Answer>,
+        #[serde(flatten)]
+        evaluation: &'a Evaluation,
+    }
+    serde_json::to_string(&Said { answers: evaluation.answers(), evaluation })
         .map_err(|e| Error::Other(format!("cannot write the comparison as JSON: {e}")))
 }
 
 pub(crate) fn print(evaluation: &Evaluation) {
     print_table(&evaluation.comparison);
-    let line = |what: &str, near: &Option<Nearness>| {
-        if let Some(Nearness { least, low, median, copies, records }) = near {
-            println!(
-                "{what}: {copies} of {records} records equal one; distances from {least:.3}, \
-                 5 % below {low:.3}, median {median:.3}"
-            );
+    for answers in evaluation.answers().chunk_by(|a, b| a.topic == b.topic) {
+        println!("\n{}", answers[0].topic);
+        for answer in answers {
+            let verdict = match answer.passed {
+                Some(true) => "passed",
+                Some(false) => "FAILED",
+                None => "open  ",
+            };
+            println!("  {verdict}  {:<14} {}", answer.about, answer.because);
         }
-    };
-    let told_apart = |who: &str, auc: &Option<Auc>| {
-        if let Some(Auc { area, low, high }) = auc {
-            println!(
-                "a classifier tells {who} patients from those trained on with an area under the \
-                 curve of {area:.2} ({low:.2} to {high:.2}); 0.5 is chance"
-            );
-        }
-    };
-    told_apart("synthetic", &evaluation.discriminative);
-    if let Some(Auc { area, low, high }) = &evaluation.membership {
-        println!(
-            "whoever looks for the nearest synthetic records tells who was trained on with {area:.2} \
-             ({low:.2} to {high:.2})"
-        );
     }
-    told_apart("held-out", &evaluation.held_out_discriminative);
-    line("nearest trained-on record, from synthetic ones", &evaluation.nearness);
-    line("nearest trained-on record, from held-out ones", &evaluation.held_out_nearness);
 }
 
 fn print_table(comparison: &Comparison) {

@@ -10,6 +10,7 @@ mod interchange;
 mod schema;
 mod settings;
 mod simulate;
+mod simulated;
 mod train;
 mod watch;
 

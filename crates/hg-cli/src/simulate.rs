@@ -6,6 +6,7 @@ use hg_data::simulate::Simulation;
 use hg_data::{write_atomically, write_simulated};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn art_for_hiv(arguments: &SimulateArguments, json: bool) -> Result<()> {
     let SimulateArguments { patients, out, seed } = arguments;
@@ -23,10 +24,7 @@ pub(crate) fn art_for_hiv(arguments: &SimulateArguments, json: bool) -> Result<(
     });
     let rows = write_simulated(parts, out)?;
     bar.finish_and_clear();
-    // Beside the table, so that nobody takes it for people.
-    let mut label = out.clone().into_os_string();
-    label.push(".simulated.json");
-    let label = std::path::PathBuf::from(label);
+    let label = label(out);
     let text = serde_json::json!({
         "simulated": true,
         "what": "No person's data: simulated by `hg simulate art-for-hiv` from the model of \
@@ -48,4 +46,11 @@ pub(crate) fn art_for_hiv(arguments: &SimulateArguments, json: bool) -> Result<(
         println!("{}", out.display());
     }
     Ok(())
+}
+
+/// Lies beside a simulated table, so that nobody takes it for people.
+pub(crate) fn label(table: &Path) -> PathBuf {
+    let mut label = table.to_owned().into_os_string();
+    label.push(".simulated.json");
+    label.into()
 }

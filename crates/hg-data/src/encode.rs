@@ -150,6 +150,12 @@ impl Encoder {
         self.numeric_features() + self.blocks().iter().sum::<usize>()
     }
 
+    /// The features of a column's value in a row: one of a number, a block of levels or bins.
+    pub fn features_of(&self, column: usize) -> std::ops::Range<usize> {
+        let first = self.places()[column].0;
+        first..first + self.columns[column].width().unwrap_or(1)
+    }
+
     /// The first feature of each column's value, and of each column's measured
     /// flag where it has one.
     pub(crate) fn places(&self) -> Vec<(usize, Option<usize>)> {

@@ -1,7 +1,12 @@
-//! Everything that is said of a synthetic cohort, and the short answers.
+//! Everything that is said of a synthetic cohort.
 
-use crate::{Auc, Comparison, Dynamics, Nearness, Result, discriminate, membership, nearness};
-use hg_data::{Encoded, Observed, Schema};
+use crate::privacy::{Patients, identification, inference};
+use crate::utility::{policies, predictive};
+use crate::{
+    Auc, Comparison, Dynamics, Identification, Inference, Nearness, Policies, Predictive, Result,
+    Simulator, discriminate, membership, nearness,
+};
+use hg_data::{Encoded, Encoder, Observed};
 use hg_models::RowLayout;
 use serde::Serialize;
 
@@ -13,6 +18,34 @@ pub struct Cohort {
     /// By the encoder that was fitted to those trained on.
     pub encoded: Encoded,
 }
+
+/// What is evaluated.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// How the cohorts were encoded.
+    pub encoder: &'a Encoder,
+    /// What an encoded row looks like.
+    pub layout: &'a RowLayout,
+    /// The patients that were trained on.
+    pub real: &'a Cohort,
+    /// Those that were not.
+    pub held_out: Option<&'a Cohort>,
+    /// The cohort that is asked about.
+    pub synthetic: &'a Cohort,
+    /// For simulated cohorts: what becomes of patients under a policy.
+    pub simulator: Option<&'a dyn Simulator>,
+}
+
+/// The stages of an evaluation, in order.
+pub const STAGES: [&str; 7] = [
+    "columns and pairs",
+    "time",
+    "telling apart",
+    "nearest records",
+    "attacks",
+    "predictions",
+    "policies",
+];
 
 /// What the report says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,141 +66,71 @@ pub struct Evaluation {
     /// How well a patient's nearness to synthetic ones tells that they were trained on; it
     /// takes patients that were held out.
     pub membership: Option<Auc>,
+    /// The risk that a patient is found by what is known of them.
+    pub identification: Option<Identification>,
+    /// What is guessed of a patient of whom some columns are known; it takes patients that were
+    /// held out.
+    pub inference: Option<Inference>,
+    /// What a model that was trained on synthetic patients predicts of real ones.
+    pub predictive: Option<Predictive>,
+    /// Policies that are learnt from the cohorts, where the schema names a decision.
+    pub policies: Option<Policies>,
 }
-
-/// A question of the report's first page.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answer {
-    /// What it is about, in a word.
-    pub about: &'static str,
-    /// The question.
-    pub question: &'static str,
-    /// Whether it is passed; `None` where it could not be asked.
-    pub passed: Option<bool>,
-    /// The figures, and the limit.
-    pub because: String,
-}
-
-/// Mean distances up to here pass. The limits are ours; no regulator's.
-const DISTANCE: f64 = 0.1;
-/// An area under the curve of a classifier up to here passes.
-const TOLD_APART: f64 = 0.75;
 
 impl Evaluation {
     /// Compares a synthetic cohort with the patients that were trained on, and with the others
-    /// where some were held out.
+    /// where some were held out; `begin` hears of each of the [`STAGES`] as it begins.
     ///
     /// # Errors
-    /// Only what candle reports.
-    pub fn new(
-        schema: &Schema,
-        layout: &RowLayout,
-        real: &Cohort,
-        held_out: Option<&Cohort>,
-        synthetic: &Cohort,
-    ) -> Result<Self> {
+    /// What the simulator reports, and candle.
+    pub fn new(subject: &Subject<'_>, begin: &mut dyn FnMut(&'static str)) -> Result<Self> {
+        let Subject { encoder, layout, real, held_out, synthetic, simulator } = *subject;
+        let schema = &encoder.schema;
+        let mut stages = STAGES.into_iter();
+        let mut next = || stages.next().into_iter().for_each(&mut *begin);
+
+        next();
         let mut comparison = Comparison::new(schema, &real.observed, &synthetic.observed);
-        let mut evaluation_of_others = (None, None, None);
-        if let Some(others) = held_out {
-            let yardstick = Comparison::new(schema, &real.observed, &others.observed);
-            comparison.held_out = Some(yardstick.distances);
-            evaluation_of_others = (
-                discriminate(&real.encoded, &others.encoded, layout, 0)?,
-                nearness(&others.encoded, &real.encoded),
-                membership(&real.encoded, &others.encoded, &synthetic.encoded),
-            );
-        }
-        let (held_out_discriminative, held_out_nearness, membership) = evaluation_of_others;
+        comparison.held_out = held_out
+            .map(|others| Comparison::new(schema, &real.observed, &others.observed).distances);
+        next();
+        let dynamics = Dynamics::new(schema, &real.observed, &synthetic.observed);
+        next();
+        let told_apart = |cohort: &Cohort| discriminate(&real.encoded, &cohort.encoded, layout, 0);
+        let discriminative = told_apart(synthetic)?;
+        let held_out_discriminative = held_out.map(told_apart).transpose()?.flatten();
+        next();
+        let near = |cohort: &Cohort| nearness(&cohort.encoded, &real.encoded);
+        let held_out_nearness = held_out.and_then(near);
+        let nearness = near(synthetic);
+        next();
+        let membership = held_out
+            .and_then(|others| membership(&real.encoded, &others.encoded, &synthetic.encoded));
+        let patients = |cohort: &Cohort| Patients::new(schema, &cohort.observed);
+        let (of_real, of_synthetic) = (patients(real), patients(synthetic));
+        let of_others = held_out.map(patients);
+        let identification = identification(schema, &of_real, of_others.as_ref(), &of_synthetic);
+        let inference = of_others
+            .as_ref()
+            .and_then(|others| inference(schema, &of_real, others, &of_synthetic));
+        next();
+        let changing = schema.columns.iter().enumerate().filter(|(_, column)| !column.is_static);
+        let targets: Vec<usize> = changing.flat_map(|(n, _)| encoder.features_of(n)).collect();
+        let predictive = predictive(&real.encoded, &synthetic.encoded, &targets);
+        next();
+        let policies = policies(encoder, &real.encoded, &synthetic.encoded, simulator)?;
         Ok(Self {
             comparison,
-            dynamics: Dynamics::new(schema, &real.observed, &synthetic.observed),
-            discriminative: discriminate(&real.encoded, &synthetic.encoded, layout, 0)?,
+            dynamics,
+            discriminative,
             held_out_discriminative,
-            nearness: nearness(&synthetic.encoded, &real.encoded),
+            nearness,
             held_out_nearness,
             membership,
+            identification,
+            inference,
+            predictive,
+            policies,
         })
-    }
-
-    /// The short answers, those on realism first.
-    pub fn answers(&self) -> Vec<Answer> {
-        let distances = self.comparison.distances;
-        let columns = self.comparison.columns.iter().map(|column| column.distance);
-        let columns = columns.sum::<f64>() / self.comparison.columns.len().max(1) as f64;
-        let Dynamics { autocorrelation, transitions, trends, cycles, .. } = self.dynamics;
-        let within = |about, question, measures: &[(&str, f64)]| {
-            let figures: Vec<String> =
-                measures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
-            Answer {
-                about,
-                question,
-                passed: Some(measures.iter().all(|(_, value)| *value <= DISTANCE)),
-                because: format!("{} (limit {DISTANCE})", figures.join(", ")),
-            }
-        };
-        let mut answers = vec![
-            within(
-                "columns",
-                "Is each column distributed as in the real cohort?",
-                &[("mean distance", columns)],
-            ),
-            within(
-                "pairs",
-                "Do columns go together as in the real cohort?",
-                &[("mean difference of correlations", distances.correlation_difference)],
-            ),
-            within(
-                "time",
-                "Do values go on in time as in the real cohort?",
-                &[("autocorrelation", autocorrelation), ("next levels", transitions)],
-            ),
-            within(
-                "pairs in time",
-                "Do columns rise and fall together as in the real cohort?",
-                &[("trends", trends), ("cycles", cycles)],
-            ),
-        ];
-        answers.push(Answer {
-            about: "told apart",
-            question: "Is it hard to tell synthetic patients from real ones?",
-            passed: self.discriminative.map(|auc| auc.area <= TOLD_APART),
-            because: match self.discriminative {
-                Some(Auc { area, low, high }) => format!(
-                    "a classifier does it with an area under the curve of {area:.2} ({low:.2} to \
-                     {high:.2}; 0.5 is chance, limit {TOLD_APART})"
-                ),
-                None => "there are too few patients for a classifier".into(),
-            },
-        });
-        let share = |near: &Nearness| near.copies as f64 / near.records as f64;
-        let usual = self.held_out_nearness.as_ref().map_or(0., share);
-        answers.push(Answer {
-            about: "copies",
-            question: "Are real records not copied?",
-            passed: self.nearness.as_ref().map(|near| share(near) <= usual),
-            because: match &self.nearness {
-                Some(near) => format!(
-                    "{} of {} records equal one that was trained on ({:.1} % of held-out ones do)",
-                    near.copies,
-                    near.records,
-                    100. * usual
-                ),
-                None => "there are no records to compare".into(),
-            },
-        });
-        answers.push(Answer {
-            about: "membership",
-            question: "Is it hidden who was trained on?",
-            passed: self.membership.map(|auc| auc.low <= 0.5),
-            because: match self.membership {
-                Some(Auc { area, low, high }) => format!(
-                    "an attacker who looks for the nearest synthetic records is right with an area \
-                     under the curve of {area:.2} ({low:.2} to {high:.2}; passes where 0.5 is inside \
-                     or above)"
-                ),
-                None => "nobody was held out of training; set held_out = 0.2 to ask".into(),
-            },
-        });
-        answers
     }
 }

@@ -1,36 +1,31 @@
-//! How like the real cohort a synthetic one is: per-column distances,
-//! correlations, pictures of both, and how near its records come to real ones.
+//! Is a synthetic cohort real enough, is it private, and is it useful: measures, attacks,
+//! policies, and the report that shows them.
 //!
 //! This crate knows nothing about how a cohort was made.
 
-mod association;
+mod answers;
 mod auc;
-mod comparison;
-mod disclosure;
-mod discriminative;
-mod dynamics;
 mod evaluation;
-mod pictures;
-mod quick;
+mod privacy;
+mod realism;
 mod report;
 mod statistics;
-mod tests_of_equality;
+mod utility;
 
-pub use association::{correlation_ratio, cramer, kendall};
+pub use answers::Answer;
 pub use auc::{Auc, auc};
-pub use comparison::{ColumnComparison, Comparison, Distances};
-pub use disclosure::{Nearness, membership, nearness};
-pub use discriminative::discriminate;
-pub use dynamics::Dynamics;
-pub use evaluation::{Answer, Cohort, Evaluation};
-pub use pictures::Curve;
-pub use quick::{Quick, QuickScore};
-pub use report::Report;
-pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
-pub use tests_of_equality::{
-    Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
-    three_sigma,
+pub use evaluation::{Cohort, Evaluation, STAGES, Subject};
+pub use privacy::{
+    IDENTIFICATION_LIMIT, Identification, Inference, Nearness, membership, nearness,
 };
+pub use realism::{
+    ColumnComparison, Comparison, Distances, Dynamics, Hierarchy, LEVEL, Quick, QuickScore, Tested,
+    correlation_ratio, cramer, discriminate, hierarchy, kendall, kolmogorov_smirnov_test,
+    snedecor_test, student_test, three_sigma,
+};
+pub use report::{Curve, Report};
+pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
+pub use utility::{Choice, Policies, Predictive, Simulator, Worth};
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]

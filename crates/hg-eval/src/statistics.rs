@@ -80,6 +80,15 @@ pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> f64 {
     if scale > 0. { xy / scale } else { 0. }
 }
 
+/// The share of each level among positions of levels.
+pub(crate) fn shares(positions: &[f64], levels: usize) -> Vec<f64> {
+    let mut shares = vec![0.; levels];
+    for &position in positions {
+        shares[position as usize] += 1. / positions.len() as f64;
+    }
+    shares
+}
+
 /// The mean, 0 for nothing.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));

@@ -2,7 +2,7 @@
 
 use hg_data::Encoded;
 use hg_data::{DataFrame, Encoder, Observed, Schema, Side, Values};
-use hg_eval::{Cohort, Evaluation, Report};
+use hg_eval::{Cohort, Evaluation, Identification, Report, Subject};
 use hg_models::RowLayout;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -40,7 +40,17 @@ impl Real {
 
     fn evaluate(&self, encoded: &Encoded) -> Evaluation {
         let (real, other) = (self.cohort(&self.encoded), self.cohort(encoded));
-        Evaluation::new(&self.encoder.schema, &self.layout, &real, None, &other).expect("evaluates")
+        evaluate(&self.subject(&real, None, &other))
+    }
+
+    fn subject<'a>(
+        &'a self,
+        real: &'a Cohort,
+        held_out: Option<&'a Cohort>,
+        synthetic: &'a Cohort,
+    ) -> Subject<'a> {
+        let (encoder, layout) = (&self.encoder, &self.layout);
+        Subject { encoder, layout, real, held_out, synthetic, simulator: None }
     }
 
     /// The same rows, changed sequence by sequence.
@@ -63,6 +73,10 @@ impl Real {
     }
 }
 
+fn evaluate(subject: &Subject<'_>) -> Evaluation {
+    Evaluation::new(subject, &mut |_| {}).expect("evaluates")
+}
+
 /// Whether a question was passed.
 fn passed(evaluation: &Evaluation, about: &str) -> bool {
     let answers = evaluation.answers();
@@ -74,7 +88,7 @@ fn passed(evaluation: &Evaluation, about: &str) -> bool {
 fn the_real_cohort_passes_all_but_copies() {
     let real = real();
     let evaluation = real.evaluate(&real.encoded);
-    for about in ["columns", "pairs", "time", "pairs in time", "told apart"] {
+    for about in ["columns", "pairs", "time", "pairs in time", "told apart", "predictions"] {
         assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
     }
     assert!(!passed(&evaluation, "copies"), "{:?}", evaluation.answers());
@@ -137,7 +151,7 @@ fn noise_fails_everything_but_copies() {
         rows.iter_mut().flatten().for_each(|value| *value = rng.random());
     });
     let evaluation = real.evaluate(&noise);
-    for about in ["columns", "pairs", "time", "pairs in time", "told apart"] {
+    for about in ["columns", "pairs", "time", "pairs in time", "told apart", "predictions"] {
         assert!(!passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
     }
     assert!(passed(&evaluation, "copies"));
@@ -145,7 +159,10 @@ fn noise_fails_everything_but_copies() {
 
 #[test]
 fn a_memorised_cohort_gives_away_who_was_trained_on() {
-    let real = real();
+    let mut real = real();
+    // Whoever knows all of this knows a person.
+    real.encoder.schema.patient.known =
+        ["age", "sex", "futime", "status"].map(str::to_owned).into();
     let Encoded { values, lengths, steps, features, .. } = &real.encoded;
     let half = |first: usize| {
         let chosen: Vec<usize> = (first..lengths.len()).step_by(2).collect();
@@ -157,20 +174,24 @@ fn a_memorised_cohort_gives_away_who_was_trained_on() {
         }
     };
     let (members, others) = (real.cohort(&half(0)), real.cohort(&half(1)));
-    let evaluate = |synthetic: &Cohort| {
-        let schema = &real.encoder.schema;
-        Evaluation::new(schema, &real.layout, &members, Some(&others), synthetic)
-            .expect("evaluates")
-    };
+    let evaluate = |synthetic: &Cohort| evaluate(&real.subject(&members, Some(&others), synthetic));
     let memorised = evaluate(&members);
-    assert!(!passed(&memorised, "copies") && !passed(&memorised, "membership"));
+    for about in ["copies", "membership", "identified", "inferred"] {
+        assert!(!passed(&memorised, about), "{about}: {:?}", memorised.answers());
+    }
     assert_eq!(memorised.membership.map(|auc| auc.area), Some(1.));
     // Noise knows nobody.
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let noise = real.changed(|_, rows| {
         rows.iter_mut().flatten().for_each(|value| *value = rng.random());
     });
-    let noise = evaluate(&real.cohort(&noise)).membership.expect("a side each");
+    let noise = evaluate(&real.cohort(&noise));
+    // By chance some noise is like somebody, and one thing it says of them is right.
+    let risk = |evaluation: &Evaluation| {
+        evaluation.identification.as_ref().map_or(0., Identification::risk)
+    };
+    assert!(risk(&memorised) > 2. * risk(&noise), "{} {}", risk(&memorised), risk(&noise));
+    let noise = noise.membership.expect("a side each");
     // One of forty such halves lies beyond its interval by chance, as this one just does.
     assert!(noise.low < 0.55 && noise.area < 0.6, "{noise:?}");
 }
@@ -181,17 +202,16 @@ fn the_page_needs_no_network_and_escapes_names() {
     real.encoder.schema.columns[0].name = "<b>futime & co</b>".into();
     real.encoder.order[1] = "<b>futime & co</b>".into();
     let cohort = real.cohort(&real.encoded);
-    let schema = &real.encoder.schema;
-    let evaluation =
-        Evaluation::new(schema, &real.layout, &cohort, None, &cohort).expect("evaluates");
+    let subject = real.subject(&cohort, None, &cohort);
+    let evaluation = evaluate(&subject);
     let curves = [("Wasserstein", vec![(1., 2.), (2., 1.)])];
-    let report = Report::new(schema, &evaluation, &cohort, &cohort, &curves).expect("draws");
+    let report = Report::new(&subject, &evaluation, &curves).expect("draws");
     let page = report.html();
     assert!(!page.contains("<b>futime"), "a column's name is text");
     for outside in ["src=", "href=", "@import", "url("] {
         assert!(!page.contains(outside), "the page refers to something outside: {outside}");
     }
-    // As many pictures as columns, maps, changing numbers and curves.
-    assert_eq!(page.matches("<figure>").count(), 17 + 3 + 7 + 1);
+    // As many pictures as columns, maps, the plane, changing numbers and curves.
+    assert_eq!(page.matches("<figure>").count(), 17 + 6 + 1 + 7 + 1);
     assert!(report.markdown().contains("**Failed.** Are real records not copied?"));
 }

@@ -57,6 +57,19 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
         let problem = format!("«{}» is both patient and time; name two columns", time.column);
         say(lines.of_key("time", "column"), problem);
     }
+    for name in &schema.patient.known {
+        if !schema.columns.iter().any(|column| column.name == *name) {
+            let problem = format!("patient.known: «{name}» is no [[columns]] entry");
+            say(lines.of_key("patient", "known"), problem);
+        }
+    }
+    if schema.patient.population == Some(0) {
+        let problem = "patient.population is 0, it must be at least the table's patients".into();
+        say(lines.of_key("patient", "population"), problem);
+    }
+    for (key, problem) in schema.decision.iter().flat_map(|decision| decision.problems(schema)) {
+        say(lines.of_key("decision", key), format!("decision.{key}: {problem}"));
+    }
     for (n, column) in schema.columns.iter().enumerate() {
         let name = &column.name;
         if RESERVED.contains(&name.as_str()) {

@@ -1,6 +1,7 @@
 //! The schema: what a table's columns are, in TOML.
 
 mod check;
+mod decision;
 mod infer;
 
 use crate::{Error, Result};
@@ -8,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+pub use decision::Decision;
 pub use infer::infer;
 
 /// A table's description. Unknown keys are refused.
@@ -35,6 +37,9 @@ pub struct Schema {
     /// CSV only: the character between cells; a comma if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
+    /// What is decided at each step, for policies that are learnt from the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// Every other column that is modelled; the table may have more.
     pub columns: Vec<Column>,
 }
@@ -45,6 +50,13 @@ pub struct Schema {
 pub struct Patient {
     /// Its name.
     pub column: String,
+    /// Columns that somebody who looks for a person may know of them, as age and sex; the static
+    /// ones if none are given. `hg evaluate` attacks with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
+    /// How many people the table's patients stand for; if not given, nobody but them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<u64>,
 }
 
 /// The column that orders a patient's rows.
@@ -332,6 +344,17 @@ pub fn json_schema() -> String {
     let schema = schemars::schema_for!(Schema);
     // Invariant: a JSON value always serialises.
     serde_json::to_string_pretty(&schema).expect("JSON") + "\n"
+}
+
+impl Schema {
+    /// Positions of the columns that somebody who looks for a person may know.
+    pub fn known_columns(&self) -> Vec<usize> {
+        let is_known = |column: &Column| match self.patient.known.as_slice() {
+            [] => column.is_static,
+            known => known.contains(&column.name),
+        };
+        (0..self.columns.len()).filter(|&n| is_known(&self.columns[n])).collect()
+    }
 }
 
 impl Column {

@@ -115,6 +115,12 @@ const NO_NNRTI: usize = 3;
 const NO_PI: usize = 5;
 
 impl Regimen {
+    /// `None` for a code that the table does not have.
+    fn of_codes([base, ini, nnrti, pi, booster]: [usize; 5]) -> Option<Self> {
+        let is_known = base < 6 && ini <= NO_INI && nnrti <= NO_NNRTI && pi <= NO_PI && booster < 2;
+        is_known.then_some(Self { base, ini, nnrti, pi, booster: booster == 1 })
+    }
+
     /// Two bases and one further class, as guidelines combine them.
     fn draw(rng: &mut ChaCha8Rng) -> Self {
         let none = Self { base: 0, ini: NO_INI, nnrti: NO_NNRTI, pi: NO_PI, booster: false };
@@ -130,7 +136,7 @@ impl Regimen {
 }
 
 /// What a patient's month shows.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Month {
     virus: f64,
     cells: f64,
@@ -177,16 +183,11 @@ impl Simulation {
         }
     }
 
-    /// Patient `n` of the cohort with this seed.
-    fn patient(&self, seed: u64, n: u64) -> std::result::Result<Patient, String> {
+    /// Patient `n` of the cohort with this seed, before the first month.
+    fn course(&self, seed: u64, n: u64) -> Course<'_> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(n);
-        let vary = |x: f64, deviation: f64, rng: &mut ChaCha8Rng| {
-            let normal: f64 = StandardNormal.sample(rng);
-            x * (deviation * normal).exp()
-        };
-        let Patients { months, days_per_month, spread, start_spread, men, ethnic_shares } =
-            &self.patients;
+        let Patients { spread, start_spread, men, ethnic_shares, .. } = &self.patients;
         let mut dynamics = self.dynamics.clone();
         for parameter in [
             &mut dynamics.k_1,
@@ -197,7 +198,7 @@ impl Simulation {
         ] {
             *parameter = vary(*parameter, *spread, &mut rng);
         }
-        let mut state = self.start().map(|x| vary(x, *start_spread, &mut rng));
+        let state = self.start().map(|x| vary(x, *start_spread, &mut rng));
         let man = rng.random_bool(*men);
         let mut place = rng.random::<f64>() * ethnic_shares.iter().sum::<f64>();
         let ethnic = ethnic_shares.iter().position(|share| {
@@ -207,56 +208,169 @@ impl Simulation {
         let adherence = rng.random_range(self.therapy.adherence_low..1.);
         let lymphocytes =
             vary(self.measurement.lymphocytes, self.measurement.lymphocytes_noise, &mut rng);
-
-        let measure = &self.measurement;
-        let therapy = &self.therapy;
-        let mut regimen = Regimen::draw(&mut rng);
-        let mut months_on = 0;
-        let mut shown: Option<Month> = None;
-        let mut all = Vec::with_capacity(*months);
-        for month in 0..*months {
-            let visit = month == 0 || rng.random_bool(measure.visits);
-            let cells_too = month == 0 || (visit && rng.random_bool(measure.cells_at_visit));
-            let virus = vary(state[4], measure.virus_noise, &mut rng).max(measure.detection_limit);
-            let cells = vary((state[0] + state[2]) / 1e3, measure.cells_noise, &mut rng);
-            let before = shown.as_ref();
-            // A month without a measurement shows the last one.
-            let virus = before.filter(|_| !visit).map_or(virus, |before| before.virus);
-            let (cells, relative_cells) = match before.filter(|_| !cells_too) {
-                Some(before) => (before.cells, before.relative_cells),
-                None => (cells, (100. * cells / lymphocytes).min(90.)),
-            };
-            let fails = visit
-                && months_on >= therapy.switch_after_months
-                && virus > therapy.switch_above
-                && rng.random_bool(therapy.switch_chance);
-            let switched = month > 0 && (fails || rng.random_bool(therapy.switch_anyway));
-            if switched {
-                (regimen, months_on) = (Regimen::draw(&mut rng), 0);
-            }
-            let drug_recorded = visit || switched;
-            let month = Month {
-                virus,
-                cells,
-                relative_cells,
-                regimen,
-                virus_measured: visit,
-                cells_measured: cells_too,
-                drug_recorded,
-            };
-            shown = Some(month.clone());
-            all.push(month);
-            let efficacy = self.efficacy(regimen, adherence);
-            state = advance(&dynamics, efficacy, state, *days_per_month, TOLERANCE)?;
-            months_on += 1;
+        let regimen = Regimen::draw(&mut rng);
+        Course {
+            simulation: self,
+            rng,
+            dynamics,
+            state,
+            man,
+            ethnic: ethnic.unwrap_or(3),
+            adherence,
+            lymphocytes,
+            regimen,
+            months_on: 0,
+            shown: None,
         }
-        Ok(Patient { man, ethnic: ethnic.unwrap_or(3), months: all })
+    }
+
+    /// Patient `n` of the cohort with this seed, treated as usual.
+    fn patient(&self, seed: u64, n: u64) -> std::result::Result<Patient, String> {
+        let mut course = self.course(seed, n);
+        let mut months = Vec::with_capacity(self.patients.months);
+        for _ in 0..self.patients.months {
+            let shown = course.observe();
+            let switched = course.treat_as_usual(&shown);
+            let drug_recorded = shown.drug_recorded || switched;
+            months.push(Month { regimen: course.regimen, drug_recorded, ..shown });
+            course.pass_a_month()?;
+        }
+        Ok(Patient { man: course.man, ethnic: course.ethnic, months })
+    }
+
+    /// Patients whose regimens somebody else chooses, month by month.
+    pub fn trial(&self, patients: usize, seed: u64) -> Trial<'_> {
+        let courses = (0..patients).map(|n| self.course(seed, n as u64)).collect();
+        Trial { courses, months: 0 }
     }
 
     /// A cohort of `patients`, by parts: whatever the number of threads, the same seed
     /// gives the same tables.
     pub fn cohort(&self, patients: usize, seed: u64) -> Cohort<'_> {
         Cohort { simulation: self, patients, seed, next: 0 }
+    }
+}
+
+/// `x` times a log-normal factor.
+fn vary(x: f64, deviation: f64, rng: &mut ChaCha8Rng) -> f64 {
+    let normal: f64 = StandardNormal.sample(rng);
+    x * (deviation * normal).exp()
+}
+
+/// A patient on the way through the months.
+#[derive(Clone, Debug)]
+struct Course<'a> {
+    simulation: &'a Simulation,
+    rng: ChaCha8Rng,
+    dynamics: Dynamics,
+    state: State,
+    man: bool,
+    ethnic: usize,
+    adherence: f64,
+    lymphocytes: f64,
+    regimen: Regimen,
+    months_on: usize,
+    shown: Option<Month>,
+}
+
+impl Course<'_> {
+    /// What the month shows before a regimen is chosen.
+    fn observe(&mut self) -> Month {
+        let measure = &self.simulation.measurement;
+        let rng = &mut self.rng;
+        let before = self.shown.as_ref();
+        let visit = before.is_none() || rng.random_bool(measure.visits);
+        let cells_too = before.is_none() || (visit && rng.random_bool(measure.cells_at_visit));
+        let virus = vary(self.state[4], measure.virus_noise, rng).max(measure.detection_limit);
+        let cells = vary((self.state[0] + self.state[2]) / 1e3, measure.cells_noise, rng);
+        // A month without a measurement shows the last one.
+        let virus = before.filter(|_| !visit).map_or(virus, |before| before.virus);
+        let (cells, relative_cells) = match before.filter(|_| !cells_too) {
+            Some(before) => (before.cells, before.relative_cells),
+            None => (cells, (100. * cells / self.lymphocytes).min(90.)),
+        };
+        Month {
+            virus,
+            cells,
+            relative_cells,
+            regimen: self.regimen,
+            virus_measured: visit,
+            cells_measured: cells_too,
+            drug_recorded: visit,
+        }
+    }
+
+    /// Whether the regimen was changed, by the stated policy.
+    fn treat_as_usual(&mut self, shown: &Month) -> bool {
+        let therapy = &self.simulation.therapy;
+        let fails = shown.virus_measured
+            && self.months_on >= therapy.switch_after_months
+            && shown.virus > therapy.switch_above
+            && self.rng.random_bool(therapy.switch_chance);
+        let first = self.shown.is_none();
+        let switched = !first && (fails || self.rng.random_bool(therapy.switch_anyway));
+        if switched {
+            (self.regimen, self.months_on) = (Regimen::draw(&mut self.rng), 0);
+        }
+        self.shown = Some(shown.clone());
+        switched
+    }
+
+    fn pass_a_month(&mut self) -> std::result::Result<(), String> {
+        let efficacy = self.simulation.efficacy(self.regimen, self.adherence);
+        let days = self.simulation.patients.days_per_month;
+        self.state = advance(&self.dynamics, efficacy, self.state, days, TOLERANCE)?;
+        self.months_on += 1;
+        Ok(())
+    }
+}
+
+/// Patients whose regimens somebody else chooses, month by month.
+#[derive(Clone, Debug)]
+pub struct Trial<'a> {
+    courses: Vec<Course<'a>>,
+    months: usize,
+}
+
+impl Trial<'_> {
+    /// What this month shows: a row for each patient.
+    ///
+    /// # Errors
+    /// Only what polars reports.
+    pub fn observe(&mut self) -> Result<DataFrame> {
+        let patients: Vec<Patient> = self
+            .courses
+            .iter_mut()
+            .map(|course| {
+                let month = course.observe();
+                course.shown = Some(month.clone());
+                Patient { man: course.man, ethnic: course.ethnic, months: vec![month] }
+            })
+            .collect();
+        table(&patients, 0, self.months)
+    }
+
+    /// Gives each patient a regimen, and lets a month pass. A regimen is the codes of the
+    /// columns from «Base Drug Combo» to «Extra pk-En».
+    ///
+    /// # Errors
+    /// For a code that the table does not have, or another number of regimens than patients.
+    pub fn treat(&mut self, regimens: &[[usize; 5]]) -> Result<()> {
+        let failed = |problem: String| Error::file(Path::new("art-for-hiv.model.toml"), problem);
+        if regimens.len() != self.courses.len() {
+            let problem =
+                format!("{} regimens for {} patients", regimens.len(), self.courses.len());
+            return Err(failed(problem));
+        }
+        let treated: std::result::Result<(), String> =
+            self.courses.par_iter_mut().zip(regimens).try_for_each(|(course, codes)| {
+                let regimen = Regimen::of_codes(*codes)
+                    .ok_or_else(|| format!("there is no regimen {codes:?}"))?;
+                course.regimen = regimen;
+                course.pass_a_month()
+            });
+        self.months += 1;
+        treated.map_err(failed)
     }
 }
 
@@ -282,19 +396,19 @@ impl Iterator for Cohort<'_> {
         let drawn: std::result::Result<Vec<Patient>, String> =
             numbers.into_par_iter().map(|n| self.simulation.patient(self.seed, n as u64)).collect();
         let failed = |problem: String| Error::file(Path::new("art-for-hiv.model.toml"), problem);
-        Some(drawn.map_err(failed).and_then(|patients| table(&patients, first)))
+        Some(drawn.map_err(failed).and_then(|patients| table(&patients, first, 0)))
     }
 }
 
 /// A patient's number, the patient, a month's number and the month.
 type Row<'a> = (usize, &'a Patient, usize, &'a Month);
 
-/// Patients as rows, numbered after `first`.
-fn table(patients: &[Patient], first: usize) -> Result<DataFrame> {
+/// Patients as rows, numbered after `first`, from this month on.
+fn table(patients: &[Patient], first: usize, from: usize) -> Result<DataFrame> {
     let rows = || {
         patients.iter().enumerate().flat_map(move |(n, patient)| {
             let months = patient.months.iter().enumerate();
-            months.map(move |(step, month)| (n + first + 1, patient, step, month))
+            months.map(move |(step, month)| (n + first + 1, patient, from + step, month))
         })
     };
     let height = rows().count();
@@ -376,6 +490,25 @@ mod tests {
         assert!(one.equals(&draw(3)));
         assert_eq!(one.height(), 20 * 60);
         assert_eq!(one.get_column_names(), COLUMNS);
+    }
+
+    #[test]
+    fn better_drugs_in_a_trial_leave_less_virus() -> Result<()> {
+        let simulation = Simulation::shipped()?;
+        let last_virus = |codes| -> Result<f64> {
+            let mut trial = simulation.trial(50, 2);
+            let mut mean = 0.;
+            for _ in 0..12 {
+                let month = trial.observe()?;
+                mean = month.column("VL")?.f64()?.iter().flatten().map(f64::ln).sum::<f64>() / 50.;
+                trial.treat(&[codes; 50])?;
+            }
+            Ok(mean)
+        };
+        let (alone, together) = (last_virus([5, 3, 3, 5, 0])?, last_virus([2, 0, 3, 5, 0])?);
+        assert!(together < alone - 1., "{together} {alone}");
+        assert!(simulation.trial(1, 0).treat(&[[6, 0, 0, 0, 0]]).is_err());
+        Ok(())
     }
 
     #[test]

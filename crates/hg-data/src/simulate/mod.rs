@@ -3,5 +3,5 @@
 mod cohort;
 mod model;
 
-pub use cohort::{COLUMNS, Cohort, Simulation};
+pub use cohort::{COLUMNS, Cohort, Simulation, Trial};
 pub use model::{Dynamics, Efficacy, State, advance};

@@ -1,6 +1,7 @@
 //! Pictures of a comparison, as SVG texts.
 
-use crate::comparison::shares;
+use super::projection::Projection;
+use crate::statistics::shares;
 use crate::{ColumnComparison, Error, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -15,7 +16,7 @@ const BINS: usize = 24;
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub(crate) fn draw_marginal(column: &ColumnComparison) -> Result<String> {
+pub(super) fn draw_marginal(column: &ColumnComparison) -> Result<String> {
     svg(PANEL, |root| draw_column(root, column))
 }
 
@@ -102,7 +103,7 @@ pub type Curve = (&'static str, Vec<(f64, f64)>);
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub(crate) fn draw_curve((name, points): &Curve) -> Result<String> {
+pub(super) fn draw_curve((name, points): &Curve) -> Result<String> {
     svg(PANEL, |root| draw_line(root, name, points))
 }
 
@@ -155,7 +156,7 @@ where
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub(crate) fn draw_correlation(names: &[&str], matrix: &[Vec<f64>], title: &str) -> Result<String> {
+pub(super) fn draw_correlation(names: &[&str], matrix: &[Vec<f64>], title: &str) -> Result<String> {
     let count = names.len() as i32;
     let (left, top) = (112, 116);
     let cell = (330 / count.max(1)).clamp(6, 24);
@@ -189,7 +190,7 @@ pub(crate) fn draw_correlation(names: &[&str], matrix: &[Vec<f64>], title: &str)
 ///
 /// # Errors
 /// When the picture cannot be drawn.
-pub(crate) fn draw_trajectories(
+pub(super) fn draw_trajectories(
     title: &str,
     real: &[Vec<(f64, f64)>],
     synthetic: &[Vec<(f64, f64)>],
@@ -226,6 +227,44 @@ pub(crate) fn draw_trajectories(
                     colour.stroke_width(1),
                 ))?;
             }
+        }
+        Ok(())
+    })
+}
+
+/// Patients as points of a plane.
+///
+/// # Errors
+/// When the picture cannot be drawn.
+pub(super) fn draw_points(projection: &Projection) -> Result<String> {
+    let Projection { real, synthetic, explained } = projection;
+    let range = |of: fn(&(f64, f64)) -> f64| {
+        let values = || real.iter().chain(synthetic).map(of);
+        let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+        let room = (0.05 * (high - low)).max(1e-6);
+        low - room..high + room
+    };
+    let (across, up) = (range(|point| point.0), range(|point| point.1));
+    let axis =
+        |n: usize| format!("component {}: {:.0} % of the variance", n + 1, 100. * explained[n]);
+    svg((620, 400), |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(8)
+            .x_label_area_size(40)
+            .y_label_area_size(56)
+            .build_cartesian_2d(across, up)?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .x_labels(5)
+            .y_labels(5)
+            .x_desc(axis(0))
+            .y_desc(axis(1))
+            .label_style((FONT, 12))
+            .draw()?;
+        for (points, colour) in [(real, REAL), (synthetic, SYNTHETIC)] {
+            let dots = points.iter().map(|&point| Circle::new(point, 3, colour.mix(0.5).filled()));
+            chart.draw_series(dots)?;
         }
         Ok(())
     })

@@ -1,5 +1,6 @@
 //! How near synthetic records come to real ones (Kuo et al. 2022: the least Euclidean
-//! distance in encoded space between any real and any synthetic record must exceed 0).
+//! distance in encoded space between any real and any synthetic record must exceed 0), and how
+//! much nearer to one than to others (the nearest-neighbour distance ratio).
 //!
 //! A record is one step of one patient. Distances alone prove no privacy; what they can
 //! show is copying. Real patients that were held out give the yardstick: records of people
@@ -13,17 +14,22 @@ use serde::Serialize;
 /// Records of a side that are compared; of more, evenly spread ones are.
 const MOST: usize = 10_000;
 /// Patients of a side that are attacked; of more, evenly spread ones are.
-const PATIENTS: usize = 1000;
+pub(crate) const PATIENTS: usize = 1000;
 
-/// Distances from records to the nearest record that was trained on.
+/// From records to the nearest records that were trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Nearness {
-    /// The least of them.
+    /// The least distance.
     pub least: f64,
-    /// Their 5 % quantile.
+    /// The distances' 5 % quantile.
     pub low: f64,
     /// Their median.
     pub median: f64,
+    /// The 5 % quantile of the ratio of the distance to the nearest and to the second nearest
+    /// record: 1 is as near to two as to one, 0 is one's copy, and a low ratio points to one.
+    pub ratio_low: f64,
+    /// The ratio's median.
+    pub ratio_median: f64,
     /// Records that equal one that was trained on.
     pub copies: usize,
     /// Records that were compared.
@@ -37,20 +43,23 @@ pub fn nearness(from: &Encoded, to: &Encoded) -> Option<Nearness> {
     if from_rows.is_empty() || to_rows.is_empty() || from.features != to.features {
         return None;
     }
-    let blocks: Vec<Block> = to_rows.chunks(BLOCK).map(Block::new).collect();
-    let mut distances: Vec<f64> = from_rows
-        .par_iter()
-        .map(|row| {
-            let squares = blocks.iter().map(|block| block.least_square_distance(row));
-            f64::from(squares.fold(f32::INFINITY, f32::min)).sqrt()
-        })
-        .collect();
-    distances.sort_by(f64::total_cmp);
-    let at = |share: f64| distances[(share * (distances.len() - 1) as f64) as usize];
+    let records = Records::new(&to_rows);
+    let nearest: Vec<[f64; 2]> = from_rows.par_iter().map(|row| records.nearest_two(row)).collect();
+    let sorted = |of: fn(&[f64; 2]) -> f64| -> Vec<f64> {
+        let mut values: Vec<f64> = nearest.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let distances = sorted(|[nearest, _]| *nearest);
+    // Who is equal to two stands for neither.
+    let ratios = sorted(|[nearest, second]| if *second > 0. { nearest / second } else { 1. });
+    let at = |values: &[f64], share: f64| values[(share * (values.len() - 1) as f64) as usize];
     Some(Nearness {
         least: distances[0],
-        low: at(0.05),
-        median: at(0.5),
+        low: at(&distances, 0.05),
+        median: at(&distances, 0.5),
+        ratio_low: at(&ratios, 0.05),
+        ratio_median: at(&ratios, 0.5),
         copies: distances.iter().take_while(|distance| **distance == 0.).count(),
         records: distances.len(),
     })
@@ -64,7 +73,7 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
     if made.is_empty() || members.features != synthetic.features {
         return None;
     }
-    let blocks: Vec<Block> = made.chunks(BLOCK).map(Block::new).collect();
+    let records = Records::new(&made);
     let score = |cohort: &Encoded| -> Vec<f64> {
         let Encoded { values, lengths, steps, features, .. } = cohort;
         let every = lengths.len().div_ceil(PATIENTS).max(1);
@@ -74,11 +83,7 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
             .step_by(every)
             .map(|(sequence, &length)| {
                 let record = |step| &values[(sequence * steps + step) * features..][..*features];
-                let nearest = |step| {
-                    let squares =
-                        blocks.iter().map(|block| block.least_square_distance(record(step)));
-                    f64::from(squares.fold(f32::INFINITY, f32::min)).sqrt()
-                };
+                let nearest = |step| records.nearest_two(record(step))[0];
                 -(0..length).map(nearest).sum::<f64>() / length as f64
             })
             .collect()
@@ -99,29 +104,45 @@ fn rows(encoded: &Encoded) -> Vec<&[f32]> {
 /// Records that are compared with one at once.
 const BLOCK: usize = 64;
 
-/// Some records, feature by feature, so that distances to all of them add up side by side.
-struct Block {
-    /// `[features]` of as many values as there are records; the last record fills up the rest.
-    columns: Vec<[f32; BLOCK]>,
+/// Records in blocks, feature by feature, so that distances to a block add up side by side.
+struct Records {
+    /// `[blocks][features]` of as many values as a block has records; what is left of the last
+    /// block is infinitely far.
+    blocks: Vec<Vec<[f32; BLOCK]>>,
 }
 
-impl Block {
+impl Records {
     fn new(rows: &[&[f32]]) -> Self {
         let features = rows.first().map_or(0, |row| row.len());
-        let at = |feature: usize, n: usize| rows[n.min(rows.len() - 1)][feature];
-        let column = |feature| std::array::from_fn(|n| at(feature, n));
-        Self { columns: (0..features).map(column).collect() }
+        let block = |rows: &[&[f32]]| {
+            let at =
+                |feature: usize, n: usize| rows.get(n).map_or(f32::INFINITY, |row| row[feature]);
+            (0..features).map(|feature| std::array::from_fn(|n| at(feature, n))).collect()
+        };
+        Self { blocks: rows.chunks(BLOCK).map(block).collect() }
     }
 
-    fn least_square_distance(&self, row: &[f32]) -> f32 {
-        let mut squares = [0f32; BLOCK];
-        for (&value, column) in row.iter().zip(&self.columns) {
-            for (square, other) in squares.iter_mut().zip(column) {
-                let apart = value - other;
-                *square += apart * apart;
+    /// The distances to the nearest record and to the second.
+    fn nearest_two(&self, row: &[f32]) -> [f64; 2] {
+        let (mut nearest, mut second) = ([f32::INFINITY; BLOCK], [f32::INFINITY; BLOCK]);
+        for block in &self.blocks {
+            let mut squares = [0f32; BLOCK];
+            for (&value, column) in row.iter().zip(block) {
+                for (square, other) in squares.iter_mut().zip(column) {
+                    let apart = value - other;
+                    *square += apart * apart;
+                }
+            }
+            for ((square, nearest), second) in squares.iter().zip(&mut nearest).zip(&mut second) {
+                *second = second.min(square.max(*nearest));
+                *nearest = nearest.min(*square);
             }
         }
-        squares.into_iter().fold(f32::INFINITY, f32::min)
+        let mut least = [f32::INFINITY; 2];
+        for square in nearest.into_iter().chain(second) {
+            least = [least[0].min(square), least[1].min(square.max(least[0]))];
+        }
+        least.map(|square| f64::from(square).sqrt())
     }
 }
 
@@ -148,5 +169,17 @@ mod tests {
         let far = nearness(&cohort(&[[0.6, 0.]]), &real).expect("rows");
         assert!((far.median - 0.6).abs() < 1e-6 && far.copies == 0, "{far:?}");
         assert_eq!(nearness(&cohort(&[]), &real), None);
+    }
+
+    #[test]
+    fn the_second_nearest_is_of_any_block() {
+        let mut rows: Vec<[f32; 2]> = (0..200).map(|n| [10. + n as f32, 0.]).collect();
+        (rows[3], rows[130]) = ([1., 0.], [3., 0.]);
+        let near = nearness(&cohort(&[[0., 0.]]), &cohort(&rows)).expect("rows");
+        assert!((near.ratio_median - 1. / 3.).abs() < 1e-6, "{near:?}");
+        // In one block and one lane: the second is kept where a nearer one comes later.
+        (rows[2], rows[66]) = ([0.5, 0.], [0.25, 0.]);
+        let near = nearness(&cohort(&[[0., 0.]]), &cohort(&rows)).expect("rows");
+        assert!((near.ratio_median - 0.5).abs() < 1e-6, "{near:?}");
     }
 }

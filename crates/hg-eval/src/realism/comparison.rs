@@ -1,11 +1,16 @@
 //! A real and a synthetic cohort, column by column and pair by pair.
 
-use crate::statistics::mean;
+use crate::statistics::{mean, shares};
 use crate::{
-    Hierarchy, hierarchy, jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein,
+    Hierarchy, correlation_ratio, cramer, hierarchy, jensen_shannon, kendall, kolmogorov_smirnov,
+    pearson, total_variation, wasserstein,
 };
 use hg_data::{Kind, Observed, Schema};
+use rayon::prelude::*;
 use serde::Serialize;
+
+/// Rows whose associations are taken; of more, evenly spread ones are.
+const ROWS: usize = 50_000;
 
 /// How one column compares.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,6 +59,12 @@ pub struct Comparison {
     pub real_correlation: Vec<Vec<f64>>,
     /// The same of the synthetic cohort.
     pub synthetic_correlation: Vec<Vec<f64>>,
+    /// How strongly every pair of columns of the real cohort goes together, whatever their
+    /// kinds: Kendall's τ of two numbers, the correlation ratio of a number with levels, Cramér's V
+    /// of two columns of levels.
+    pub real_association: Vec<Vec<f64>>,
+    /// The same of the synthetic cohort.
+    pub synthetic_association: Vec<Vec<f64>>,
     /// Over all columns.
     #[serde(flatten)]
     pub distances: Distances,
@@ -67,6 +78,8 @@ pub struct Comparison {
 pub struct Distances {
     /// Mean absolute difference of the correlations over all pairs of columns.
     pub correlation_difference: f64,
+    /// Mean absolute difference of the associations over all pairs of columns.
+    pub association_difference: f64,
     /// Mean Kolmogorov–Smirnov statistic of the numeric columns.
     pub mean_ks: f64,
     /// Mean total variation of the discrete columns.
@@ -82,11 +95,16 @@ impl Comparison {
             .zip(real.columns.iter().zip(&synthetic.columns))
             .map(|(column, (real, synthetic))| compare(column, real, synthetic))
             .collect();
-        let real_correlation = correlations(&real.columns);
-        let synthetic_correlation = correlations(&synthetic.columns);
-        let pairs = (0..columns.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-        let correlation_difference =
-            mean(pairs.map(|(i, j)| (real_correlation[i][j] - synthetic_correlation[i][j]).abs()));
+        let [real_correlation, synthetic_correlation] =
+            [real, synthetic].map(|cohort| correlations(&cohort.columns));
+        let [real_association, synthetic_association] =
+            [real, synthetic].map(|cohort| associations(schema, cohort));
+        let difference = |a: &[Vec<f64>], b: &[Vec<f64>]| {
+            let pairs = (0..columns.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+            mean(pairs.map(|(i, j)| (a[i][j] - b[i][j]).abs()))
+        };
+        let correlation_difference = difference(&real_correlation, &synthetic_correlation);
+        let association_difference = difference(&real_association, &synthetic_association);
         let distances = |numeric: bool| {
             let of_kind = columns.iter().filter(move |c| c.levels.is_empty() == numeric);
             mean(of_kind.map(|column| column.distance))
@@ -96,7 +114,14 @@ impl Comparison {
             columns,
             real_correlation,
             synthetic_correlation,
-            distances: Distances { correlation_difference, mean_ks, mean_total_variation },
+            real_association,
+            synthetic_association,
+            distances: Distances {
+                correlation_difference,
+                association_difference,
+                mean_ks,
+                mean_total_variation,
+            },
             held_out: None,
         }
     }
@@ -140,17 +165,38 @@ fn compare(
     }
 }
 
-/// The share of each level among positions of levels.
-pub(crate) fn shares(positions: &[f64], levels: usize) -> Vec<f64> {
-    let mut shares = vec![0.; levels];
-    for &position in positions {
-        shares[position as usize] += 1. / positions.len() as f64;
-    }
-    shares
-}
-
 fn correlations(columns: &[Vec<Option<f64>>]) -> Vec<Vec<f64>> {
     columns.iter().map(|x| columns.iter().map(|y| pearson(x, y)).collect()).collect()
+}
+
+/// Of every pair; 0 where a column is constant.
+fn associations(schema: &Schema, cohort: &Observed) -> Vec<Vec<f64>> {
+    let columns = &schema.columns;
+    let is_number = |n: usize| columns[n].kind == Kind::Numeric;
+    let rows = cohort.columns.first().map_or(0, Vec::len);
+    let every = rows.div_ceil(ROWS).max(1);
+    let of = |(i, j): (usize, usize)| {
+        let both = cohort.columns[i].iter().zip(&cohort.columns[j]).step_by(every);
+        let (a, b): (Vec<f64>, Vec<f64>) = both.filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip();
+        let levels = |values: &[f64]| values.iter().map(|&x| x as usize).collect::<Vec<usize>>();
+        let association = match (is_number(i), is_number(j)) {
+            (true, true) => kendall(&a, &b),
+            (true, false) => correlation_ratio(&levels(&b), &a),
+            (false, true) => correlation_ratio(&levels(&a), &b),
+            (false, false) => cramer(&levels(&a), &levels(&b)),
+        };
+        association.unwrap_or(0.)
+    };
+    let pairs: Vec<(usize, usize)> =
+        (0..columns.len()).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
+    let found: Vec<f64> = pairs.par_iter().map(|&pair| of(pair)).collect();
+    let mut all: Vec<Vec<f64>> = (0..columns.len())
+        .map(|i| (0..columns.len()).map(|j| f64::from(u8::from(i == j))).collect())
+        .collect();
+    for ((i, j), association) in pairs.into_iter().zip(found) {
+        (all[i][j], all[j][i]) = (association, association);
+    }
+    all
 }
 
 fn deviation(values: &[f64]) -> f64 {

@@ -1,9 +1,16 @@
 //! The report: one HTML file that needs nothing else, and the same in Markdown.
 
-use crate::pictures::{draw_correlation, draw_curve, draw_marginal, draw_trajectories};
-use crate::{Answer, Cohort, ColumnComparison, Curve, Evaluation, Result};
-use hg_data::{Kind, Observed, Schema};
+mod measures;
+mod pictures;
+mod projection;
+
+use crate::{Answer, ColumnComparison, Evaluation, Result, Subject};
+use hg_data::{Kind, Observed};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use measures::measures;
+pub use pictures::Curve;
+use pictures::{draw_correlation, draw_curve, draw_marginal, draw_points, draw_trajectories};
+use projection::Projection;
 use std::fmt::Write as _;
 
 /// Patients whose trajectories are drawn, of either side.
@@ -28,6 +35,7 @@ pub struct Report<'a> {
     answers: Vec<Answer>,
     marginals: Vec<String>,
     maps: Vec<String>,
+    plane: Option<String>,
     trajectories: Vec<String>,
     curves: Vec<String>,
 }
@@ -38,18 +46,25 @@ impl<'a> Report<'a> {
     /// # Errors
     /// When a picture cannot be drawn.
     pub fn new(
-        schema: &Schema,
+        subject: &Subject<'_>,
         evaluation: &'a Evaluation,
-        real: &Cohort,
-        synthetic: &Cohort,
         curves: &[Curve],
     ) -> Result<Self> {
+        let Subject { encoder, real, synthetic, .. } = subject;
+        let schema = &encoder.schema;
         let comparison = &evaluation.comparison;
         let names: Vec<&str> = comparison.columns.iter().map(|c| c.name.as_str()).collect();
         let (a, b) = (&comparison.real_correlation, &comparison.synthetic_correlation);
-        let difference: Vec<Vec<f64>> =
-            a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| b - a).collect()).collect();
-        let maps = [("real", a), ("synthetic", b), ("synthetic − real", &difference)];
+        let (c, d) = (&comparison.real_association, &comparison.synthetic_association);
+        let maps = [
+            ("real", a),
+            ("synthetic", b),
+            ("synthetic − real", &difference(a, b)),
+            ("associations, real", c),
+            ("associations, synthetic", d),
+            ("synthetic − real", &difference(c, d)),
+        ];
+        let plane = Projection::new(&real.encoded, &synthetic.encoded);
         let changing = schema
             .columns
             .iter()
@@ -64,6 +79,7 @@ impl<'a> Report<'a> {
                 .iter()
                 .map(|(title, matrix)| draw_correlation(&names, matrix, title))
                 .collect::<Result<_>>()?,
+            plane: plane.as_ref().map(draw_points).transpose()?,
             trajectories: changing
                 .map(|(n, column)| {
                     let [real, synthetic] =
@@ -93,12 +109,11 @@ impl<'a> Report<'a> {
                 }
                 body {
                     h1 { "Synthetic cohort: " (self.title) }
-                    p.soft {
-                        "How it compares with the real one: is it real enough, and what does it give "
-                        "away? Made by Health Gym in Rust."
+                    p.soft { "How it compares with the real one. Made by Health Gym in Rust." }
+                    @for answers in self.answers.chunk_by(|a, b| a.topic == b.topic) {
+                        h2 { (answers[0].topic) }
+                        div.answers { @for answer in answers { (card(answer)) } }
                     }
-                    h2 { "In short" }
-                    div.answers { @for answer in &self.answers { (card(answer)) } }
                     h2 { "Columns" }
                     p.soft {
                         "Distance: Kolmogorov–Smirnov of numbers, total variation of levels; 0 is equal, "
@@ -111,8 +126,20 @@ impl<'a> Report<'a> {
                     h2 { "Distributions" span.key.real {} "real" span.key.made {} "synthetic" }
                     (pictures("pictures", &self.marginals))
                     h2 { "Correlations" }
-                    p.soft { "Pearson's, of every pair of columns: blue is −1, red 1, and the ground's colour 0." }
+                    p.soft {
+                        "Of every pair of columns: blue is −1, red 1, and the ground's colour 0. First Pearson's; "
+                        "below them Kendall's τ of two numbers, the correlation ratio of a number with levels, and "
+                        "Cramér's V of levels."
+                    }
                     (pictures("maps", &self.maps))
+                    @if let Some(plane) = &self.plane {
+                        h2 { "Patients in a plane" span.key.real {} "real" span.key.made {} "synthetic" }
+                        p.soft {
+                            "Each point is a patient: the two directions in which real patients differ most, in "
+                            "what their values are on average and how far they move from step to step."
+                        }
+                        (pictures("plane", std::slice::from_ref(plane)))
+                    }
                     @if !self.trajectories.is_empty() {
                         h2 {
                             "Some patients over their steps"
@@ -141,10 +168,14 @@ impl<'a> Report<'a> {
         let mut line = |line: String| {
             let _ = writeln!(text, "{line}");
         };
-        for Answer { question, passed, because, .. } in &self.answers {
-            line(format!("- **{}** {question} {because}", verdict(*passed)));
+        for answers in self.answers.chunk_by(|a, b| a.topic == b.topic) {
+            line(format!("**{}**\n", answers[0].topic));
+            for Answer { question, passed, because, .. } in answers {
+                line(format!("- **{}** {question} {because}", verdict(*passed)));
+            }
+            line(String::new());
         }
-        line("\n| column | real | synthetic | distance | KS passes |".into());
+        line("| column | real | synthetic | distance | KS passes |".into());
         line("| --- | ---: | ---: | ---: | ---: |".into());
         for column in &self.evaluation.comparison.columns {
             let [real, synthetic] = both_sides(column);
@@ -162,6 +193,11 @@ impl<'a> Report<'a> {
         }
         text
     }
+}
+
+fn difference(from: &[Vec<f64>], to: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let row = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| b - a).collect();
+    from.iter().zip(to).map(row).collect()
 }
 
 fn card(answer: &Answer) -> Markup {
@@ -226,7 +262,7 @@ fn both_sides(column: &ColumnComparison) -> [String; 2] {
         ];
     }
     let shares = [&column.real, &column.synthetic]
-        .map(|side| crate::comparison::shares(side, column.levels.len()));
+        .map(|side| crate::statistics::shares(side, column.levels.len()));
     let commonest = (0..column.levels.len()).max_by(|&a, &b| shares[0][a].total_cmp(&shares[0][b]));
     let level = commonest.unwrap_or(0);
     shares.map(|shares| {
@@ -254,52 +290,6 @@ fn measures_table(evaluation: &Evaluation) -> Markup {
             }
         }
     }
-}
-
-/// Name, of the synthetic cohort, and of patients that were held out, each beside those trained
-/// on.
-fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
-    let comparison = &evaluation.comparison;
-    let number = |x: f64| format!("{x:.3}");
-    let area = |auc: Option<crate::Auc>| {
-        auc.map_or(String::new(), |auc| format!("{:.2} ({:.2}–{:.2})", auc.area, auc.low, auc.high))
-    };
-    let held = comparison.held_out;
-    let pair = |name: &str, of: fn(&crate::Distances) -> f64| {
-        let other = held.as_ref().map_or(String::new(), |held| number(of(held)));
-        [name.to_owned(), number(of(&comparison.distances)), other]
-    };
-    let dynamics = &evaluation.dynamics;
-    let alone = |name: &str, value: f64| [name.to_owned(), number(value), String::new()];
-    let near = |name: &str, of: fn(&crate::Nearness) -> String| {
-        let of = |near: &Option<crate::Nearness>| near.as_ref().map_or(String::new(), of);
-        [name.to_owned(), of(&evaluation.nearness), of(&evaluation.held_out_nearness)]
-    };
-    vec![
-        pair("Kolmogorov–Smirnov, mean of numeric columns", |d| d.mean_ks),
-        pair("total variation, mean of discrete columns", |d| d.mean_total_variation),
-        pair("correlation, mean difference", |d| d.correlation_difference),
-        alone("autocorrelation, mean difference", dynamics.autocorrelation),
-        alone("next level, mean total variation", dynamics.transitions),
-        alone("Kendall's τ of trends, mean difference", dynamics.trends),
-        alone("Kendall's τ of cycles, mean difference", dynamics.cycles),
-        alone("lengths, Kolmogorov–Smirnov", dynamics.lengths),
-        [
-            "told apart by a classifier, area under the curve".into(),
-            area(evaluation.discriminative),
-            area(evaluation.held_out_discriminative),
-        ],
-        [
-            "membership attack, area under the curve".into(),
-            area(evaluation.membership),
-            String::new(),
-        ],
-        near("records that equal one trained on", |near| {
-            format!("{} of {}", near.copies, near.records)
-        }),
-        near("distance to the nearest, least", |near| format!("{:.3}", near.least)),
-        near("distance to the nearest, median", |near| format!("{:.3}", near.median)),
-    ]
 }
 
 /// Values of a column by step, of evenly spread patients.

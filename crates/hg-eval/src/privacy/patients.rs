@@ -1,0 +1,41 @@
+//! A patient in one line: the mean of each number, the commonest of each column's levels.
+
+use crate::statistics::mean;
+use hg_data::{Kind, Observed, Schema};
+
+/// Patients in a line each.
+pub(crate) struct Patients {
+    /// By column and patient; `None` where nothing was observed.
+    pub(crate) columns: Vec<Vec<Option<f64>>>,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+impl Patients {
+    pub(crate) fn new(schema: &Schema, observed: &Observed) -> Self {
+        let lines = schema.columns.iter().zip(&observed.columns).map(|(column, cells)| {
+            let mut cells = cells.as_slice();
+            let patients = observed.lengths.iter().map(|&length| {
+                let (own, others) = cells.split_at(length);
+                cells = others;
+                let seen: Vec<f64> = own.iter().flatten().copied().collect();
+                match (seen.is_empty(), column.kind) {
+                    (true, _) => None,
+                    (false, Kind::Numeric) => Some(mean(seen.into_iter())),
+                    (false, _) => commonest(&seen),
+                }
+            });
+            patients.collect()
+        });
+        Self { columns: lines.collect(), count: observed.lengths.len() }
+    }
+}
+
+/// The commonest of some positions of levels; of equally common ones, the first level.
+pub(crate) fn commonest(positions: &[f64]) -> Option<f64> {
+    let mut sorted = positions.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    // Of equal runs max_by_key takes the last, so they are gone through from the end.
+    let longest = sorted.chunk_by(|a, b| a == b).rev().max_by_key(|run| run.len());
+    longest.map(|run| run[0])
+}

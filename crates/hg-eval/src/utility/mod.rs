@@ -1,0 +1,10 @@
+//! Is it useful: predictions and policies that are learnt from it.
+
+mod clusters;
+mod policy;
+mod predictive;
+
+pub(crate) use policy::policies;
+pub use policy::{Choice, Policies, Simulator, Worth};
+pub use predictive::Predictive;
+pub(crate) use predictive::predictive;
