@@ -1,7 +1,7 @@
 //! The short answers of the report's first page.
 
 use crate::statistics::mean;
-use crate::{Auc, Dynamics, Evaluation, IDENTIFICATION_LIMIT, Nearness};
+use crate::{Auc, Distances, Dynamics, Evaluation, IDENTIFICATION_LIMIT, Nearness};
 use serde::Serialize;
 
 /// A question of the report's first page.
@@ -43,43 +43,65 @@ impl Evaluation {
 }
 
 fn realism(evaluation: &Evaluation) -> Vec<Answer> {
-    let distances = evaluation.comparison.distances;
-    let columns = mean(evaluation.comparison.columns.iter().map(|column| column.distance));
-    let Dynamics { autocorrelation, transitions, trends, cycles, .. } = evaluation.dynamics;
-    let within = |about, question, measures: &[(&str, f64)]| {
-        let figures: Vec<String> =
-            measures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+    let Evaluation { comparison, dynamics, held_out_dynamics, .. } = evaluation;
+    let columns = mean(comparison.columns.iter().map(|column| column.distance));
+    let pairs = |name, of: fn(&Distances) -> f64| {
+        (name, of(&comparison.distances), comparison.held_out.as_ref().map(of))
+    };
+    let in_time =
+        |name, of: fn(&Dynamics) -> f64| (name, of(dynamics), held_out_dynamics.as_ref().map(of));
+    // What patients that were held out differ by is no fault of a cohort.
+    let within = |about, question, measures: &[(&str, f64, Option<f64>)]| {
+        let figure = |(name, value, usual): &(&str, f64, Option<f64>)| {
+            let usual = usual.map_or(String::new(), |usual| format!(" (others {usual:.3})"));
+            format!("{name} {value:.3}{usual}")
+        };
+        let figures: Vec<String> = measures.iter().map(figure).collect();
+        let passes = |&(_, value, usual): &(&str, f64, Option<f64>)| {
+            value <= usual.unwrap_or(0.).max(DISTANCE)
+        };
+        let or_others = if measures.iter().any(|(.., usual)| usual.is_some()) {
+            ", or what held-out patients differ by"
+        } else {
+            ""
+        };
         Answer {
             topic: REAL,
             about,
             question,
-            passed: Some(measures.iter().all(|(_, value)| *value <= DISTANCE)),
-            because: format!("{} (limit {DISTANCE})", figures.join(", ")),
+            passed: Some(measures.iter().all(passes)),
+            because: format!("{}; limit {DISTANCE}{or_others}", figures.join(", ")),
         }
     };
     vec![
         within(
             "columns",
             "Is each column distributed as in the real cohort?",
-            &[("mean distance", columns)],
+            &[("mean distance", columns, None)],
         ),
         within(
             "pairs",
             "Do columns go together as in the real cohort?",
             &[
-                ("mean difference of correlations", distances.correlation_difference),
-                ("of associations", distances.association_difference),
+                pairs("correlations", |distances| distances.correlation_difference),
+                pairs("associations", |distances| distances.association_difference),
             ],
         ),
         within(
             "time",
             "Do values go on in time as in the real cohort?",
-            &[("autocorrelation", autocorrelation), ("next levels", transitions)],
+            &[
+                in_time("autocorrelation", |dynamics| dynamics.autocorrelation),
+                in_time("next levels", |dynamics| dynamics.transitions),
+            ],
         ),
         within(
             "pairs in time",
             "Do columns rise and fall together as in the real cohort?",
-            &[("trends", trends), ("cycles", cycles)],
+            &[
+                in_time("trends", |dynamics| dynamics.trends),
+                in_time("cycles", |dynamics| dynamics.cycles),
+            ],
         ),
         Answer {
             topic: REAL,

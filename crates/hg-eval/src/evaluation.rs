@@ -55,6 +55,8 @@ pub struct Evaluation {
     pub comparison: Comparison,
     /// In time.
     pub dynamics: Dynamics,
+    /// The same between patients that were held out and those trained on.
+    pub held_out_dynamics: Option<Dynamics>,
     /// How well a classifier tells synthetic patients from those that were trained on.
     pub discriminative: Option<Auc>,
     /// The same for patients that were held out.
@@ -94,7 +96,8 @@ impl Evaluation {
         comparison.held_out = held_out
             .map(|others| Comparison::new(schema, &real.observed, &others.observed).distances);
         next();
-        let dynamics = Dynamics::new(schema, &real.observed, &synthetic.observed);
+        let in_time = |cohort: &Cohort| Dynamics::new(schema, &real.observed, &cohort.observed);
+        let (dynamics, held_out_dynamics) = (in_time(synthetic), held_out.map(in_time));
         next();
         let told_apart = |cohort: &Cohort| discriminate(&real.encoded, &cohort.encoded, layout, 0);
         let discriminative = told_apart(synthetic)?;
@@ -122,6 +125,7 @@ impl Evaluation {
         Ok(Self {
             comparison,
             dynamics,
+            held_out_dynamics,
             discriminative,
             held_out_discriminative,
             nearness,

@@ -1,6 +1,6 @@
 //! The figures of the report's table.
 
-use crate::{Auc, Distances, Evaluation, Nearness, Worth};
+use crate::{Auc, Distances, Dynamics, Evaluation, Nearness, Worth};
 
 /// Name, value of the synthetic cohort, and of patients that were held out, each beside those trained
 /// on.
@@ -15,7 +15,10 @@ pub(super) fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
         let other = held.as_ref().map_or(String::new(), |held| number(of(held)));
         [name.to_owned(), number(of(&comparison.distances)), other]
     };
-    let dynamics = &evaluation.dynamics;
+    let in_time = |name: &str, of: fn(&Dynamics) -> f64| {
+        let other = evaluation.held_out_dynamics.as_ref().map_or(String::new(), |d| number(of(d)));
+        [name.to_owned(), number(of(&evaluation.dynamics)), other]
+    };
     let alone = |name: &str, value: f64| [name.to_owned(), number(value), String::new()];
     let near = |name: &str, of: fn(&Nearness) -> String| {
         let of = |near: &Option<Nearness>| near.as_ref().map_or(String::new(), of);
@@ -26,11 +29,11 @@ pub(super) fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
         pair("total variation, mean of discrete columns", |d| d.mean_total_variation),
         pair("correlation, mean difference", |d| d.correlation_difference),
         pair("association, mean difference", |d| d.association_difference),
-        alone("autocorrelation, mean difference", dynamics.autocorrelation),
-        alone("next level, mean total variation", dynamics.transitions),
-        alone("Kendall's τ of trends, mean difference", dynamics.trends),
-        alone("Kendall's τ of cycles, mean difference", dynamics.cycles),
-        alone("lengths, Kolmogorov–Smirnov", dynamics.lengths),
+        in_time("autocorrelation, mean difference", |d| d.autocorrelation),
+        in_time("next level, mean total variation", |d| d.transitions),
+        in_time("Kendall's τ of trends, mean difference", |d| d.trends),
+        in_time("Kendall's τ of cycles, mean difference", |d| d.cycles),
+        in_time("lengths, Kolmogorov–Smirnov", |d| d.lengths),
         [
             "told apart by a classifier, area under the curve".into(),
             area(evaluation.discriminative),

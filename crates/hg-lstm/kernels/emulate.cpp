@@ -1,0 +1,122 @@
+// The kernels on the host: the same cells and the same products, the threads of a step one after
+// the other. It reads a task from stdin and writes the result to stdout, both in binary:
+//
+//   in   int32[8]: operation, bytes of a number, K, batch, steps, H, R, C; int32[batch]:
+//        lengths; then U and the operation's inputs, in the order of its kernel's arguments
+//   out  the operation's results
+
+#include "adjoint.cu"
+#include "adjoint_derivative.cu"
+#include "forward.cu"
+#include "forward_adjoint.cu"
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+using namespace hg;
+
+static void must(bool holds, const char* what) {
+    if (!holds) {
+        fprintf(stderr, "%s\n", what);
+        exit(1);
+    }
+}
+
+template <typename T>
+static std::vector<T> read(long count) {
+    std::vector<T> values(count);
+    must(fread(values.data(), sizeof(T), count, stdin) == (size_t)count, "the input is too short");
+    return values;
+}
+
+template <typename T>
+static void write(const std::vector<T>& values) {
+    must(fwrite(values.data(), sizeof(T), values.size(), stdout) == values.size(), "cannot write");
+}
+
+// What the kernel `run` does, for one slice of one direction.
+template <typename Op, typename S>
+static void run_slice(const Op& op, const Task<S>& task, int direction, int first_row) {
+    const long carried = 2L * carried_values<Op>(task) * task.rows;
+    const int wide = width(task), threads = wide * (task.rows / TILE);
+    std::vector<std::vector<S>> memory(task.blocks), weights(task.blocks);
+    std::vector<S*> blocks;
+    for (int rank = 0; rank < task.blocks; rank++) {
+        memory[rank].resize(carried + (long)wide * task.rows);
+        weights[rank].resize(share(task));
+        blocks.push_back(memory[rank].data());
+        for (int thread = 0; thread < threads; thread++) {
+            pack<Op::FORWARDS>(task, direction, rank, thread, threads, weights[rank].data());
+        }
+    }
+    const int steps = longest(task, first_row);
+    for (int n = 0; n < steps; n++) {
+        for (int rank = 0; rank < task.blocks; rank++) {
+            for (int thread = 0; thread < threads; thread++) {
+                Place<S> place{direction,    first_row,    rank, thread, weights[rank].data(),
+                               blocks[rank], blocks[rank] + carried, blocks.data()};
+                advance(op, task, place, Op::FORWARDS ? n : steps - 1 - n);
+            }
+        }
+    }
+}
+
+template <typename Op, typename S>
+static void run_all(const Op& op, const Task<S>& task, int directions) {
+    for (int direction = 0; direction < directions; direction++) {
+        for (int row = 0; row < task.batch; row += task.rows) {
+            run_slice(op, task, direction, row);
+        }
+    }
+}
+
+template <typename S>
+static void emulate(int operation, int directions, Task<S> task) {
+    const long hidden = task.hidden, rows = (long)directions * task.batch * task.steps;
+    const auto parts = [&](int parts) { return read<S>(rows * parts * hidden); };
+    const auto room = [&](int parts) { return std::vector<S>(rows * parts * hidden); };
+    const auto u = read<S>(directions * 4 * hidden * hidden);
+    task.u = u.data();
+    if (operation == 0) {
+        const auto pre = parts(4);
+        auto states = room(STATE_PARTS);
+        run_all(Forward<S>{pre.data(), states.data()}, task, directions);
+        return write(states);
+    }
+    const auto states = parts(STATE_PARTS);
+    if (operation == 1) {
+        const auto grad_hidden = parts(1);
+        auto gradients = room(GRADIENT_PARTS);
+        run_all(Adjoint<S>{states.data(), grad_hidden.data(), gradients.data()}, task, directions);
+        return write(gradients);
+    }
+    if (operation == 2) {
+        const auto direct = parts(STATE_PARTS);
+        auto grad_pre = room(4);
+        run_all(ForwardAdjoint<S>{states.data(), direct.data(), grad_pre.data()}, task, directions);
+        return write(grad_pre);
+    }
+    must(operation == 3, "there are operations 0 to 3");
+    const auto gradients = parts(GRADIENT_PARTS), grad_gradients = parts(GRADIENT_PARTS);
+    auto direct = room(STATE_PARTS), hidden_dot = room(1);
+    run_all(AdjointDerivative<S>{states.data(), gradients.data(), grad_gradients.data(),
+                                 direct.data(), hidden_dot.data()},
+            task, directions);
+    write(direct);
+    write(hidden_dot);
+}
+
+template <typename S>
+static void emulate(const std::vector<int32_t>& head, const std::vector<int32_t>& lengths) {
+    Task<S> task{nullptr, nullptr, lengths.data(), head[3], head[4], head[5], head[6], head[7]};
+    emulate<S>(head[0], head[2], task);
+}
+
+int main() {
+    const auto head = read<int32_t>(8);
+    const auto lengths = read<int32_t>(head[3]);
+    must(head[1] == 4 || head[1] == 8, "numbers have 4 or 8 bytes");
+    head[1] == 8 ? emulate<double>(head, lengths) : emulate<float>(head, lengths);
+}

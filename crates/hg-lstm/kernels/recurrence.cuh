@@ -1,0 +1,233 @@
+// How thread blocks run a recurrence over all of its steps without leaving the kernel.
+//
+// A cluster of C blocks holds R rows of one direction and all H units; block b has the units
+// [bW, (b+1)W), W = ceil(H/C), and keeps their share of U on chip for the whole sequence:
+//
+//   forwards in time   p_t += U h_{t−1}    weights [H][4][W], carried h  [H][R]
+//   backwards in time  δh_t += Uᵀ δp_{t+1}  weights [4H][W],   carried δp [4H][R]
+//
+// At each step a thread takes one unit of TILE rows: it sums the product, computes its cells and
+// puts what the next step needs into the carried values of every block of the cluster. These
+// are there twice, for the step that reads and the step that is written, so one barrier of the
+// cluster a step is enough. Every sum is taken in the order of its index: results do not
+// depend on how many rows or blocks share the work.
+//
+// The same code compiles for the host, where emulate.cpp runs the threads of a step one after
+// the other. An operation (forward.cu and the others) is a struct with
+//
+//   FORWARDS  the direction in time
+//   PUTS      how many values a cell hands on: 1 (h or ḣ), or 4 (δp)
+//   cell      what a unit of a row computes in a step
+
+#pragma once
+
+#ifdef __CUDACC__
+#include <cooperative_groups.h>
+#define HG_DEVICE __device__ __forceinline__
+#else
+#include <cmath>
+#define HG_DEVICE inline
+#endif
+
+namespace hg {
+
+// Rows that a thread takes.
+constexpr int TILE = 4;
+// Blocks of a cluster at most.
+constexpr int MOST_BLOCKS = 8;
+
+// What is computed: K directions of a batch [batch, steps, parts·hidden].
+template <typename S>
+struct Task {
+    const S* u;          // [K, 4H, H]
+    const S* packed;     // [K, C, 4·H·W] by pack, where U does not fit on chip; else null
+    const int* lengths;  // [batch]
+    int batch, steps, hidden;
+    int rows;    // R
+    int blocks;  // C
+};
+
+template <typename S>
+HG_DEVICE int width(const Task<S>& task) {
+    return (task.hidden + task.blocks - 1) / task.blocks;
+}
+
+// A thread and the memory of its block.
+template <typename S>
+struct Place {
+    int direction, first_row, rank, thread;
+    const S* weights;
+    S* carried;  // [2][FORWARDS ? H : 4H][R]
+    S* kept;     // [W][R]: what a cell keeps for its own next step
+#ifndef __CUDACC__
+    S* const* blocks;  // the carried values of each block of the cluster
+#endif
+};
+
+// The carried values of another block of the cluster.
+template <typename S>
+HG_DEVICE S* carried_of(const Place<S>& place, int rank) {
+#if defined(__CUDACC__)
+#if __CUDA_ARCH__ >= 900
+    return cooperative_groups::this_cluster().map_shared_rank(place.carried, rank);
+#else
+    return place.carried;  // without clusters there is one block
+#endif
+#else
+    return place.blocks[rank];
+#endif
+}
+
+// The weight that U has for unit `unit` in the product's row `k`, result `out`.
+template <bool FORWARDS, typename S>
+HG_DEVICE S weight(const Task<S>& task, int direction, int k, int out, int unit) {
+    const S* u = task.u + (long)direction * 4 * task.hidden * task.hidden;
+    return FORWARDS ? u[((long)out * task.hidden + unit) * task.hidden + k] : u[(long)k * task.hidden + unit];
+}
+
+// Values in a block's share of the weights.
+template <typename S>
+HG_DEVICE long share(const Task<S>& task) {
+    return 4L * task.hidden * width(task);
+}
+
+// Puts block `rank`'s share of U into the layout of the product; thread `thread` of `threads`.
+template <bool FORWARDS, typename S>
+HG_DEVICE void pack(const Task<S>& task, int direction, int rank, int thread, int threads, S* weights) {
+    constexpr int OUT = FORWARDS ? 4 : 1;
+    const int wide = width(task);
+    for (long n = thread; n < share(task); n += threads) {
+        const int unit = rank * wide + n % wide, out = n / wide % OUT, k = n / wide / OUT;
+        weights[n] = unit < task.hidden ? weight<FORWARDS>(task, direction, k, out, unit) : S(0);
+    }
+}
+
+// How many values are carried from step to step, for each row.
+template <typename Op, typename S>
+HG_DEVICE int carried_values(const Task<S>& task) {
+    return Op::PUTS * task.hidden;
+}
+
+// Steps of the longest row of a slice.
+template <typename S>
+HG_DEVICE int longest(const Task<S>& task, int first_row) {
+    int most = 0;
+    for (int n = first_row; n < first_row + task.rows && n < task.batch; n++) {
+        most = task.lengths[n] > most ? task.lengths[n] : most;
+    }
+    return most;
+}
+
+// One thread's part of step t.
+template <typename Op, typename S>
+HG_DEVICE void advance(const Op& op, const Task<S>& task, const Place<S>& place, int t) {
+    constexpr int OUT = Op::FORWARDS ? 4 : 1;
+    const int wide = width(task), values = carried_values<Op>(task);
+    const int here = place.thread % wide, tile = place.thread / wide;
+    const int unit = place.rank * wide + here;
+    if (unit >= task.hidden || tile * TILE >= task.rows) {
+        return;
+    }
+    // Step t reads what the step before it in the order of time left, and leaves in the other.
+    const int before = Op::FORWARDS ? t : t + 1, after = Op::FORWARDS ? t + 1 : t;
+    const S* carried = place.carried + (long)(before & 1) * values * task.rows + tile * TILE;
+    S product[OUT][TILE] = {};
+    for (int k = 0; k < values; k++) {
+        S from[TILE];
+        for (int r = 0; r < TILE; r++) {
+            from[r] = carried[k * task.rows + r];
+        }
+        for (int out = 0; out < OUT; out++) {
+            const S weight = place.weights[((long)k * OUT + out) * wide + here];
+            for (int r = 0; r < TILE; r++) {
+                product[out][r] += weight * from[r];
+            }
+        }
+    }
+    for (int r = 0; r < TILE; r++) {
+        const int slot = tile * TILE + r, row = place.first_row + slot;
+        if (row >= task.batch || t >= task.lengths[row]) {
+            continue;
+        }
+        S sum[OUT], put[Op::PUTS];
+        for (int out = 0; out < OUT; out++) {
+            sum[out] = product[out][r];
+        }
+        const long at = ((long)place.direction * task.batch + row) * task.steps + t;
+        op.cell(task, at, t, t + 1 == task.lengths[row], unit, sum, place.kept[here * task.rows + slot], put);
+        for (int rank = 0; rank < task.blocks; rank++) {
+            S* to = carried_of(place, rank) + (long)(after & 1) * values * task.rows;
+            for (int n = 0; n < Op::PUTS; n++) {
+                to[(n * task.hidden + unit) * task.rows + slot] = put[n];
+            }
+        }
+    }
+}
+
+// Parts of a row of states [7H]; the first four are the gates' order everywhere.
+enum Part { F, I, A, O, CELL, TANH, HIDDEN, STATE_PARTS };
+// Parts of a row of gradients [6H].
+enum { GRAD_CELL = 4, GRAD_HIDDEN = 5, GRADIENT_PARTS = 6 };
+
+// Value `unit` of a part in a row of `parts` parts.
+template <typename S>
+HG_DEVICE S& value(S* rows, long at, int parts, int part, int hidden, int unit) {
+    return rows[(at * parts + part) * hidden + unit];
+}
+
+// s′ = s (1 − s), and tanh′ = 1 − a².
+template <typename S>
+HG_DEVICE S sigmoid_slope(S s) {
+    return s - s * s;
+}
+template <typename S>
+HG_DEVICE S tanh_slope(S a) {
+    return S(1) - a * a;
+}
+
+#ifdef __CUDACC__
+
+// The barrier of a cluster, which also shows every block what the others have put.
+HG_DEVICE void together() {
+#if __CUDA_ARCH__ >= 900
+    cooperative_groups::this_cluster().sync();
+#else
+    __syncthreads();
+#endif
+}
+
+// The kernel: grid [C, slices, K], in clusters of C blocks.
+template <typename Op, typename S>
+HG_DEVICE void run(const Op& op, const Task<S>& task) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int values = carried_values<Op>(task), wide = width(task);
+    S* chip = reinterpret_cast<S*>(memory);
+    Place<S> place;
+    place.direction = blockIdx.z;
+    place.first_row = blockIdx.y * task.rows;
+    place.rank = blockIdx.x;
+    place.thread = threadIdx.x;
+    place.carried = chip;
+    place.kept = chip + 2L * values * task.rows;
+    for (long n = threadIdx.x; n < 2L * values * task.rows + (long)wide * task.rows; n += blockDim.x) {
+        chip[n] = S(0);
+    }
+    if (task.packed) {
+        place.weights = task.packed + ((long)place.direction * task.blocks + place.rank) * share(task);
+    } else {
+        S* weights = place.kept + (long)wide * task.rows;
+        pack<Op::FORWARDS>(task, place.direction, place.rank, threadIdx.x, blockDim.x, weights);
+        place.weights = weights;
+    }
+    together();
+    const int steps = longest(task, place.first_row);
+    for (int n = 0; n < steps; n++) {
+        advance(op, task, place, Op::FORWARDS ? n : steps - 1 - n);
+        // After the last step too: nobody leaves while others put values into its memory.
+        together();
+    }
+}
+
+#endif
+
+}  // namespace hg

@@ -1,0 +1,270 @@
+//! The CUDA kernels' arithmetic on the host: `kernels/emulate.cpp` compiles the kernels' own code
+//! and runs its threads one after the other; every pass must equal the CPU's. Without a C++
+//! compiler the tests count as ignored.
+
+use hg_lstm::kernel::{
+    self, Arriving, Buffer, Chains, GRADIENT_PARTS, Real, RecurrentWeights, STATE_PARTS, SimdPath,
+};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+/// (K, lengths, H, R, C)
+type Shape = (usize, &'static [usize], usize, usize, usize);
+
+/// Whole and ragged slices, units that do not divide by the blocks, one block and the most.
+const SHAPES: [Shape; 5] = [
+    (2, &[5, 5, 5, 5], 8, 4, 1),
+    (2, &[1, 7, 3, 7, 2, 6, 4, 5, 7], 20, 4, 2),
+    (1, &[6, 1, 4, 6, 2], 33, 8, 4),
+    (2, &[9; 17], 16, 16, 8),
+    (1, &[3], 1, 4, 1),
+];
+
+fn main() -> ExitCode {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = compile(folder.path());
+    if program.is_none() {
+        eprintln!("skipped: no C++ compiler as `c++` (or $CXX)");
+    }
+    let (skipped, program) = (program.is_none(), Arc::new(program.unwrap_or_default()));
+    let test = |double: bool, shape: Shape| {
+        let program = Arc::clone(&program);
+        let (k, lengths, hidden, rows, blocks) = shape;
+        let name = format!(
+            "every_pass_equals_the_cpu_in_f{}: {k} × {} rows, {hidden} units, by {rows} in {blocks}",
+            if double { 64 } else { 32 },
+            lengths.len()
+        );
+        let run = move || {
+            let case = Case::new(shape);
+            match double {
+                true => case.agree::<f64>(&program, 1e-10),
+                false => case.agree::<f32>(&program, 1e-5),
+            }
+        };
+        Trial::test(name, run).with_ignored_flag(skipped)
+    };
+    let tests = SHAPES.iter().flat_map(|&shape| [test(true, shape), test(false, shape)]);
+    libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit_code()
+}
+
+/// `None` where there is no compiler; one that refuses the kernels is a failure.
+fn compile(folder: &Path) -> Option<PathBuf> {
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    let (source, program) =
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/emulate.cpp"), folder.join("emulate"));
+    let mut compile = Command::new(compiler);
+    compile.args(["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", source, "-o"]).arg(&program);
+    let compiled = compile.output().ok()?;
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    Some(program)
+}
+
+/// A number as the emulation reads it.
+trait Bytes: Real {
+    fn put(self, into: &mut Vec<u8>);
+    fn get(bytes: &[u8]) -> Self;
+}
+
+macro_rules! bytes {
+    ($float:ty) => {
+        impl Bytes for $float {
+            fn put(self, into: &mut Vec<u8>) {
+                into.extend(self.to_le_bytes());
+            }
+
+            fn get(bytes: &[u8]) -> Self {
+                Self::from_le_bytes(bytes.try_into().expect("a number's bytes"))
+            }
+        }
+    };
+}
+bytes!(f32);
+bytes!(f64);
+
+/// Numbers in (−1, 1).
+struct Noise(u32);
+
+impl Noise {
+    fn next<S: Real>(&mut self) -> S {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        S::of(f64::from(self.0) / f64::from(u32::MAX) * 2. - 1.)
+    }
+}
+
+struct Case {
+    directions: usize,
+    lengths: &'static [usize],
+    steps: usize,
+    hidden: usize,
+    /// R and C.
+    slices: [usize; 2],
+}
+
+impl Case {
+    fn new((directions, lengths, hidden, rows, blocks): Shape) -> Self {
+        let steps = lengths.iter().copied().max().unwrap_or(1);
+        Self { directions, lengths, steps, hidden, slices: [rows, blocks] }
+    }
+
+    /// `[K, batch, steps, parts·H]`, 0 beyond each length.
+    fn draw<S: Real>(&self, seed: u32, parts: usize) -> Vec<S> {
+        let (mut noise, width) = (Noise(seed), parts * self.hidden);
+        let sequences = (0..self.directions).flat_map(|_| self.lengths);
+        let values = sequences.flat_map(|&length| {
+            let mut values: Vec<S> = (0..length * width).map(|_| noise.next()).collect();
+            values.resize(self.steps * width, S::default());
+            values
+        });
+        values.collect()
+    }
+
+    /// What the emulation of a pass writes.
+    fn emulate<S: Bytes>(
+        &self,
+        program: &Path,
+        pass: usize,
+        inputs: &[&[S]],
+    ) -> Result<Vec<S>, Failed> {
+        let size = std::mem::size_of::<S>();
+        let [rows, blocks] = self.slices;
+        let (batch, steps) = (self.lengths.len(), self.steps);
+        let head = [pass, size, self.directions, batch, steps, self.hidden, rows, blocks];
+        let mut bytes = Vec::new();
+        for &number in head.iter().chain(self.lengths) {
+            bytes.extend(i32::try_from(number)?.to_le_bytes());
+        }
+        inputs.iter().for_each(|input| input.iter().for_each(|x| x.put(&mut bytes)));
+        let mut child =
+            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        child.stdin.take().ok_or("no stdin")?.write_all(&bytes)?;
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            return Err("the emulation failed".into());
+        }
+        Ok(output.stdout.chunks_exact(size).map(S::get).collect())
+    }
+
+    /// Some rows of parts, in rows of `room` parts of the padded width.
+    fn padded<S: Real>(&self, rows: &[S], parts: usize, room: usize) -> Buffer<S> {
+        let wide = kernel::padded(self.hidden);
+        let mut buffer = Buffer::new(rows.len() / (parts * self.hidden), room * wide);
+        for (n, row) in rows.chunks_exact(parts * self.hidden).enumerate() {
+            let to = buffer.row_mut(n).chunks_exact_mut(wide);
+            for (part, to) in row.chunks_exact(self.hidden).zip(to) {
+                to[..self.hidden].copy_from_slice(part);
+            }
+        }
+        buffer
+    }
+
+    /// One direction of `[K, batch, steps, parts·H]` as a matrix.
+    fn rows<S: Real>(&self, values: &[S], n: usize, parts: usize, room: usize) -> Buffer<S> {
+        let count = self.lengths.len() * self.steps * parts * self.hidden;
+        self.padded(&values[n * count..][..count], parts, room)
+    }
+
+    /// What the CPU's kernels make of every direction, whose number `compute` gets: rows of
+    /// `parts` parts, 0 beyond each length.
+    fn on_cpu<S: Real>(
+        &self,
+        u: &[S],
+        parts: usize,
+        compute: impl Fn(&RecurrentWeights<S>, &Chains, usize) -> Buffer<S>,
+    ) -> Vec<S> {
+        let (hidden, wide) = (self.hidden, kernel::padded(self.hidden));
+        let chains = Chains::new(self.lengths, |row, step| row * self.steps + step);
+        let mut all = Vec::new();
+        for (direction, u) in u.chunks_exact(4 * hidden * hidden).enumerate() {
+            let mut gates = Buffer::new(4 * wide, wide);
+            for (n, row) in u.chunks_exact(hidden).enumerate() {
+                gates.row_mut(n / hidden * wide + n % hidden)[..hidden].copy_from_slice(row);
+            }
+            let mut weights = RecurrentWeights::new(wide, SimdPath::widest());
+            weights.pack(gates.view());
+            let computed = compute(&weights, &chains, direction);
+            for (n, &length) in self.lengths.iter().enumerate() {
+                for row in n * self.steps..n * self.steps + length {
+                    for part in computed.row(row).chunks_exact(wide).take(parts) {
+                        all.extend_from_slice(&part[..hidden]);
+                    }
+                }
+                let beyond = (self.steps - length) * parts * hidden;
+                all.resize(all.len() + beyond, S::default());
+            }
+        }
+        all
+    }
+
+    fn agree<S: Bytes>(&self, program: &Path, tolerance: f64) -> Result<(), Failed> {
+        let mut noise = Noise(99);
+        let scale = S::of(0.5 / (self.hidden as f64).sqrt());
+        let count = self.directions * 4 * self.hidden * self.hidden;
+        let u: Vec<S> = (0..count).map(|_| noise.next::<S>() * scale).collect();
+        let (pre, h_bar) = (self.draw(1, 4), self.draw(2, 1));
+        let (direct, q) = (self.draw(3, STATE_PARTS), self.draw(4, GRADIENT_PARTS));
+        let (rows, wide) = (self.lengths.len() * self.steps, kernel::padded(self.hidden));
+        let of_states = |values: &[S], n| self.rows(values, n, STATE_PARTS, STATE_PARTS);
+        let of_gradients = |values: &[S], n| self.rows(values, n, GRADIENT_PARTS, GRADIENT_PARTS);
+        let same = |what: &str, ours: &[S], exact: &[S]| -> Result<(), Failed> {
+            if ours.len() != exact.len() {
+                return Err(format!("{what}: {} values, not {}", ours.len(), exact.len()).into());
+            }
+            let scale = exact.iter().map(|x| x.wide().abs()).fold(1e-3, f64::max);
+            let pairs = ours.iter().zip(exact);
+            let off = pairs.map(|(a, b)| (a.wide() - b.wide()).abs()).fold(0., f64::max) / scale;
+            if off < tolerance { Ok(()) } else { Err(format!("{what} is off by {off:e}").into()) }
+        };
+
+        let states = self.on_cpu(&u, STATE_PARTS, |weights, chains, n| {
+            let mut states = self.rows(&pre, n, 4, STATE_PARTS);
+            kernel::forward(weights, chains, states.view_mut());
+            states
+        });
+        same("F", &self.emulate(program, 0, &[&u, &pre])?, &states)?;
+
+        let gradients = self.on_cpu(&u, GRADIENT_PARTS, |weights, chains, n| {
+            let mut out = Buffer::new(rows, GRADIENT_PARTS * wide);
+            let (states, arriving) = (of_states(&states, n), self.rows(&h_bar, n, 1, 1));
+            let arriving = Arriving::Every(arriving.view());
+            kernel::adjoint(weights, chains, states.view(), arriving, out.view_mut());
+            out
+        });
+        same("B", &self.emulate(program, 1, &[&u, &states, &h_bar])?, &gradients)?;
+
+        let grad_pre = self.on_cpu(&u, 4, |weights, chains, n| {
+            let mut out = Buffer::new(rows, 4 * wide);
+            let (states, direct) = (of_states(&states, n), of_states(&direct, n));
+            let (states, direct) = (states.view(), direct.view());
+            kernel::adjoint_with_direct(weights, chains, states, direct, out.view_mut());
+            out
+        });
+        same("F's adjoint", &self.emulate(program, 2, &[&u, &states, &direct])?, &grad_pre)?;
+
+        let tangents = self.on_cpu(&u, GRADIENT_PARTS, |weights, chains, n| {
+            let (states, mut tangents) = (of_states(&states, n), of_gradients(&q, n));
+            kernel::tangent(weights, chains, states.view(), tangents.view_mut());
+            tangents
+        });
+        let direct_of_b = self.on_cpu(&u, STATE_PARTS, |_, chains, n| {
+            let (gradients, tangents) = (of_gradients(&gradients, n), of_gradients(&tangents, n));
+            let (gradients, tangents) = (gradients.view(), tangents.view());
+            let (states, path) = (of_states(&states, n), SimdPath::widest());
+            let mut out = Buffer::new(rows, STATE_PARTS * wide);
+            let (states, to) = (states.view(), out.view_mut());
+            kernel::direct_gradients(path, wide, chains, states, gradients, tangents, to);
+            out
+        });
+        let hidden_dot: Vec<S> = tangents
+            .chunks_exact(GRADIENT_PARTS * self.hidden)
+            .flat_map(|row| row[(GRADIENT_PARTS - 1) * self.hidden..].to_vec())
+            .collect();
+        let derivative = self.emulate(program, 3, &[&u, &states, &gradients, &q])?;
+        let (ours, ours_dot) = derivative.split_at(direct_of_b.len().min(derivative.len()));
+        same("B's derivative for the states", ours, &direct_of_b)?;
+        same("B's derivative for h̄", ours_dot, &hidden_dot)
+    }
+}
