@@ -1,5 +1,8 @@
 //! A run's settings: defaults, a preset, a file, the environment, flags; later ones win.
 
+#[path = "support.rs"]
+mod support;
+
 use std::process::Command;
 
 #[test]
@@ -38,6 +41,7 @@ fn a_bad_setting_is_refused_with_its_origin() {
         ("hiden=64", "flag: there is no setting «hiden»; there are: batch_size,"),
         ("hidden=\"many\"", "flag: hidden = \"many\": invalid type"),
         ("hidden=0", "hidden is 0, it must be at least 1"),
+        ("device=abacus", "flag: device = \"abacus\": unknown variant"),
         ("hidden", "--set hidden: write it as KEY=VALUE"),
         ("held_out=1.5", "held_out is 1.5, it must be in [0, 1)"),
     ] {
@@ -47,4 +51,19 @@ fn a_bad_setting_is_refused_with_its_origin() {
         assert_eq!(output.status.code(), Some(2), "{set}: {said}");
         assert!(said.contains(says), "{set}: {said}");
     }
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_gpu_that_the_program_was_not_built_for_is_refused_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run").display().to_string();
+    let [data, schema] = ["data/pbc/pbcseq.csv", "data-schemas/pbc.toml"]
+        .map(|path| support::repository(path).display().to_string());
+    let arguments = ["train", "--device", "cuda", "--data", &data, "--schema", &schema, "--out"];
+    let output = support::hg(&[&arguments[..], &[out.as_str()]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("--features cuda"), "{stderr}");
+    assert!(!std::path::Path::new(&out).exists());
 }

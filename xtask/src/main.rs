@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`.
 
 mod bench;
+mod cuda;
 mod quality;
 mod tasks;
 
@@ -26,7 +27,7 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Check format, lints and docs, run every test, and reproduce a small run.
+    /// Check format, lints and docs, run every test, check the CUDA code, and reproduce a small run.
     Test,
     /// The same as `test`: what CI runs.
     Ci,
@@ -35,6 +36,10 @@ enum Task {
         /// The run folder.
         run: PathBuf,
     },
+    /// Lay out a CUDA toolkit from PyPI's wheels where none is installed; print its folder.
+    CudaToolkit,
+    /// Compile every kernel with nvcc and check the workspace with the feature cuda; no GPU needed.
+    CudaCheck,
     /// Measure kernels, iterations, and the peers.
     Bench(bench::Bench),
     /// Train on two cohorts with a fixed budget, PyTorch too, and write docs/quality.md.
@@ -52,6 +57,11 @@ fn main() -> anyhow::Result<()> {
         Task::Train { name, arguments } => tasks::train(&name, &arguments),
         Task::Test | Task::Ci => tasks::test(),
         Task::Reproduce { run } => tasks::reproduce(&run),
+        Task::CudaToolkit => {
+            println!("{}", cuda::toolkit()?.display());
+            Ok(())
+        }
+        Task::CudaCheck => cuda::check(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Quality(arguments) => quality::run(&arguments),
         Task::Fixtures { venv } => tasks::fixtures(&venv),

@@ -92,12 +92,13 @@ pub(crate) enum Command {
 }
 
 /// What a run that repeats or resumes another takes from that one.
-const FRESH: [&str; 10] = [
+const FRESH: [&str; 11] = [
     "data",
     "schema",
     "iterations",
     "seed",
     "batch_size",
+    "device",
     "held_out",
     "checkpoint_every",
     "preset",
@@ -125,6 +126,9 @@ pub(crate) struct TrainArguments {
     /// Patients in a batch.
     #[arg(long)]
     pub(crate) batch_size: Option<usize>,
+    /// Where to train: cpu, or cuda for the first NVIDIA GPU (in a program built with it).
+    #[arg(long)]
+    pub(crate) device: Option<String>,
     /// Keep about this share of the patients out of training, as 0.2; the report then
     /// says how far they are from the others, as a yardstick for the synthetic ones.
     #[arg(long, value_name = "SHARE")]

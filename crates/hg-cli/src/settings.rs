@@ -132,6 +132,7 @@ fn flags(arguments: &TrainArguments) -> Result<Table> {
         ("batch_size", whole(arguments.batch_size.map(|size| size as u64))),
         ("checkpoint_every", whole(arguments.checkpoint_every)),
         ("held_out", arguments.held_out.map(Value::Float)),
+        ("device", arguments.device.clone().map(Value::String)),
     ];
     for (key, value) in named {
         if let Some(value) = value {

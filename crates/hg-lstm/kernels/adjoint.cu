@@ -27,11 +27,14 @@ struct Adjoint {
     }
 };
 
-#ifdef __CUDACC__
-template <typename S>
-__global__ void adjoint(Task<S> task, const S* states, const S* grad_hidden, S* gradients) {
-    run(Adjoint<S>{states, grad_hidden, gradients}, task);
-}
-#endif
-
 }  // namespace hg
+
+#ifdef __CUDACC__
+#define ENTRY(S, suffix, C)                                                                        \
+    extern "C" __global__ void HG_LAUNCH(C) adjoint_##suffix##_##C(                                \
+        HG_TASK_PARAMETERS(S), const S* states, const S* grad_hidden, S* gradients) {              \
+        hg::run(hg::Adjoint<S>{states, grad_hidden, gradients}, HG_TASK(S, C));                    \
+    }
+HG_ENTRIES(ENTRY)
+#undef ENTRY
+#endif

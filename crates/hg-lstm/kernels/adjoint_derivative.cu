@@ -68,12 +68,14 @@ struct AdjointDerivative {
     }
 };
 
-#ifdef __CUDACC__
-template <typename S>
-__global__ void adjoint_derivative(Task<S> task, const S* states, const S* gradients,
-                                   const S* grad_gradients, S* direct, S* hidden_dot) {
-    run(AdjointDerivative<S>{states, gradients, grad_gradients, direct, hidden_dot}, task);
-}
-#endif
-
 }  // namespace hg
+
+#ifdef __CUDACC__
+#define ENTRY(S, suffix, C)                                                                        \
+    extern "C" __global__ void HG_LAUNCH(C) adjoint_derivative_##suffix##_##C(                     \
+        HG_TASK_PARAMETERS(S), const S* states, const S* gradients, const S* grad_gradients, S* direct, S* hidden_dot) { \
+        hg::run(hg::AdjointDerivative<S>{states, gradients, grad_gradients, direct, hidden_dot}, HG_TASK(S, C)); \
+    }
+HG_ENTRIES(ENTRY)
+#undef ENTRY
+#endif

@@ -38,11 +38,14 @@ struct Forward {
     }
 };
 
-#ifdef __CUDACC__
-template <typename S>
-__global__ void forward(Task<S> task, const S* pre, S* states) {
-    run(Forward<S>{pre, states}, task);
-}
-#endif
-
 }  // namespace hg
+
+#ifdef __CUDACC__
+#define ENTRY(S, suffix, C)                                                                        \
+    extern "C" __global__ void HG_LAUNCH(C) forward_##suffix##_##C(                                \
+        HG_TASK_PARAMETERS(S), const S* pre, S* states) {                                          \
+        hg::run(hg::Forward<S>{pre, states}, HG_TASK(S, C));                                       \
+    }
+HG_ENTRIES(ENTRY)
+#undef ENTRY
+#endif

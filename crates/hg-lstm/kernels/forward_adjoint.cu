@@ -28,11 +28,14 @@ struct ForwardAdjoint {
     }
 };
 
-#ifdef __CUDACC__
-template <typename S>
-__global__ void forward_adjoint(Task<S> task, const S* states, const S* direct, S* grad_pre) {
-    run(ForwardAdjoint<S>{states, direct, grad_pre}, task);
-}
-#endif
-
 }  // namespace hg
+
+#ifdef __CUDACC__
+#define ENTRY(S, suffix, C)                                                                        \
+    extern "C" __global__ void HG_LAUNCH(C) forward_adjoint_##suffix##_##C(                        \
+        HG_TASK_PARAMETERS(S), const S* states, const S* direct, S* grad_pre) {                    \
+        hg::run(hg::ForwardAdjoint<S>{states, direct, grad_pre}, HG_TASK(S, C));                   \
+    }
+HG_ENTRIES(ENTRY)
+#undef ENTRY
+#endif

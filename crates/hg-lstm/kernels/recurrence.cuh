@@ -132,6 +132,9 @@ HG_DEVICE void advance(const Op& op, const Task<S>& task, const Place<S>& place,
     const int before = Op::FORWARDS ? t : t + 1, after = Op::FORWARDS ? t + 1 : t;
     const S* carried = place.carried + (long)(before & 1) * values * task.rows + tile * TILE;
     S product[OUT][TILE] = {};
+#ifdef __CUDACC__
+#pragma unroll 4
+#endif
     for (int k = 0; k < values; k++) {
         S from[TILE];
         for (int r = 0; r < TILE; r++) {
@@ -231,3 +234,21 @@ HG_DEVICE void run(const Op& op, const Task<S>& task) {
 #endif
 
 }  // namespace hg
+
+// Entry points, which are found by name: an operation, a float type and C, as forward_f32_4.
+// Every one begins with the same parameters. HG_CLUSTERS stands for architectures with clusters
+// (compute capability 9.0 and above).
+#ifdef __CUDACC__
+#define HG_TASK_PARAMETERS(S)                                                            \
+    const S *u, const S *packed, const int *lengths, int batch, int steps, int hidden, int rows
+#define HG_TASK(S, C) hg::Task<S>{u, packed, lengths, batch, steps, hidden, rows, C}
+#ifdef HG_CLUSTERS
+#define HG_LAUNCH(C) __launch_bounds__(512) __cluster_dims__(C, 1, 1)
+#define HG_ENTRIES(ENTRY)                                                                \
+    ENTRY(float, f32, 1) ENTRY(float, f32, 2) ENTRY(float, f32, 4) ENTRY(float, f32, 8)  \
+    ENTRY(double, f64, 1) ENTRY(double, f64, 2) ENTRY(double, f64, 4) ENTRY(double, f64, 8)
+#else
+#define HG_LAUNCH(C) __launch_bounds__(512)
+#define HG_ENTRIES(ENTRY) ENTRY(float, f32, 1) ENTRY(double, f64, 1)
+#endif
+#endif

@@ -1,5 +1,5 @@
-//! The recurrence over time and its adjoint: fused on the CPU, in plain tracked
-//! candle operations elsewhere.
+//! The recurrence over time and its adjoint: fused, or in plain tracked
+//! candle operations.
 
 use crate::kernel::SimdPath;
 use crate::reference::{self, Steps};
@@ -9,8 +9,8 @@ use candle_core::{Result, Tensor};
 /// How the recurrence is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recurrence {
-    /// The fused kernels of [`crate::kernel`] for f32 and f64 on the CPU, the
-    /// reference elsewhere.
+    /// The fused kernels for f32 and f64 on the CPU and (with the feature `cuda`) on NVIDIA
+    /// GPUs, the reference elsewhere.
     #[default]
     Fused,
     /// Plain candle operations, step by step: the oracle.

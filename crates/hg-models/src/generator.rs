@@ -92,6 +92,17 @@ impl Generator {
         })
     }
 
+    /// The generator on a device: itself where it is there, else a copy.
+    ///
+    /// # Errors
+    /// Only what candle reports.
+    pub fn on(&self, device: &Device) -> Result<Self> {
+        if self.parameters.device().same_device(device) {
+            return Ok(self.clone());
+        }
+        Self::with_parameters(self.config.clone(), self.parameters.on(device)?)
+    }
+
     /// The same generator with its recurrence computed in another way.
     pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
         self.rnn = self.rnn.with_recurrence(recurrence);

@@ -125,6 +125,15 @@ impl Parameters {
         Ok(Self { vars, dtype, device: device.clone() })
     }
 
+    /// Copies on another device.
+    pub(crate) fn on(&self, device: &Device) -> Result<Self> {
+        let copy = |(name, var): (&String, &Var)| {
+            Ok((name.clone(), Var::from_tensor(&var.to_device(device)?)?))
+        };
+        let vars = self.vars.iter().map(copy).collect::<Result<_>>()?;
+        Ok(Self { vars, dtype: self.dtype, device: device.clone() })
+    }
+
     /// Writes all variables to a safetensors file in the interchange names.
     ///
     /// # Errors

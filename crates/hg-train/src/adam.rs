@@ -10,7 +10,7 @@
 
 use crate::in_place::{Blend, Move};
 use crate::{Error, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, Var};
 use hg_models::{Gradients, Parameters};
 use std::collections::{BTreeMap, HashMap};
 
@@ -47,7 +47,7 @@ impl Default for Pace {
 pub struct Adam {
     config: AdamConfig,
     steps: u64,
-    moments: BTreeMap<String, [Tensor; 2]>,
+    moments: BTreeMap<String, [Var; 2]>,
 }
 
 impl Adam {
@@ -57,7 +57,8 @@ impl Adam {
     /// Only what candle reports.
     pub fn new(config: AdamConfig, parameters: &Parameters) -> Result<Self> {
         let moments = parameters.iter().map(|(name, var)| {
-            Ok((name.to_owned(), [var.zeros_like()?.detach(), var.zeros_like()?.detach()]))
+            let zeros = || Var::zeros(var.shape(), var.dtype(), var.device());
+            Ok((name.to_owned(), [zeros()?, zeros()?]))
         });
         Ok(Self { config, steps: 0, moments: moments.collect::<Result<_>>()? })
     }
@@ -86,9 +87,9 @@ impl Adam {
             let missing = || Error::Config(format!("the loss does not depend on «{name}»"));
             let gradient = gradients.get(name).ok_or_else(missing)?;
             let [m, v] = self.moments.get(name).ok_or_else(missing)?;
-            m.inplace_op2(gradient, &first)?;
-            v.inplace_op2(gradient, &second)?;
-            var.as_tensor().inplace_op3(m, v, &change)?;
+            first.apply(m, gradient)?;
+            second.apply(v, gradient)?;
+            change.apply(var, m, v)?;
         }
         Ok(())
     }
@@ -101,8 +102,8 @@ impl Adam {
     /// Its moments by name, each with `prefix`.
     pub(crate) fn export(&self, prefix: &str, into: &mut HashMap<String, Tensor>) {
         for (name, [m, v]) in &self.moments {
-            into.insert(format!("{prefix}.m.{name}"), m.clone());
-            into.insert(format!("{prefix}.v.{name}"), v.clone());
+            into.insert(format!("{prefix}.m.{name}"), m.as_tensor().clone());
+            into.insert(format!("{prefix}.v.{name}"), v.as_tensor().clone());
         }
     }
 
@@ -113,13 +114,12 @@ impl Adam {
         steps: u64,
         from: &HashMap<String, Tensor>,
     ) -> Result<()> {
-        for (name, moments) in &mut self.moments {
-            for (moment, kind) in moments.iter_mut().zip(["m", "v"]) {
+        for (name, moments) in &self.moments {
+            for (moment, kind) in moments.iter().zip(["m", "v"]) {
                 let key = format!("{prefix}.{kind}.{name}");
                 let saved = from.get(&key).filter(|saved| saved.dims() == moment.dims());
-                *moment = saved
-                    .ok_or_else(|| Error::Config(format!("the checkpoint has no fitting «{key}»")))?
-                    .copy()?;
+                let missing = || Error::Config(format!("the checkpoint has no fitting «{key}»"));
+                moment.set(&saved.ok_or_else(missing)?.to_device(moment.device())?)?;
             }
         }
         self.steps = steps;
@@ -127,13 +127,18 @@ impl Adam {
     }
 }
 
-/// ‖g‖ over all variables.
-pub(crate) fn norm(gradients: &Gradients) -> Result<f64> {
-    let mut squares = 0.;
+/// ‖g‖ over all variables: a scalar in f64, on their device.
+pub(crate) fn norm(gradients: &Gradients) -> Result<Tensor> {
+    let mut squares: Option<Tensor> = None;
     for gradient in gradients.values() {
-        squares += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let square = gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?;
+        squares = Some(match squares {
+            Some(squares) => (squares + square)?,
+            None => square,
+        });
     }
-    Ok(squares.sqrt())
+    let none = || Error::Config("a network without variables has no gradient".into());
+    Ok(squares.ok_or_else(none)?.sqrt()?)
 }
 
 #[cfg(test)]

@@ -210,7 +210,7 @@ pub(crate) fn fill(parameters: &Parameters, path: &Path) -> Result<()> {
                 var.dims()
             )));
         }
-        var.set(&tensor.to_dtype(parameters.dtype())?)?;
+        var.set(&tensor.to_dtype(parameters.dtype())?.to_device(parameters.device())?)?;
     }
     let known = |name: &&String| parameters.get(name).is_ok();
     if let Some(name) = tensors.keys().filter(|name| !known(name)).min() {

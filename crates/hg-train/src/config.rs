@@ -1,6 +1,7 @@
 //! The settings of a run.
 
 use crate::{Error, Result};
+use candle_core::Device;
 use hg_data::{Side, Split};
 use hg_lstm::ReverseAlignment;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ pub struct TrainConfig {
     pub iterations: u64,
     /// Drives every random draw.
     pub seed: u64,
+    /// Where the networks are trained.
+    pub device: Processor,
     /// Patients in a batch.
     pub batch_size: usize,
     /// `H`: hidden features of both networks.
@@ -82,6 +85,7 @@ impl Default for TrainConfig {
         Self {
             iterations: 4000,
             seed: 0,
+            device: Processor::Cpu,
             batch_size: 32,
             hidden: 128,
             latent_features: 128,
@@ -105,6 +109,38 @@ impl Default for TrainConfig {
             patience: 0,
             select: Select::Best,
             restarts: 0,
+        }
+    }
+}
+
+/// Where networks are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Processor {
+    /// The processor, with gradients by hand: the same bits every time.
+    #[default]
+    Cpu,
+    /// The first NVIDIA GPU, with gradients by autograd over the fused kernels. It takes the
+    /// feature `cuda`, and the last bits may differ from run to run.
+    Cuda,
+}
+
+impl Processor {
+    /// The device.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the program was built without it, or there is none.
+    pub(crate) fn open(self) -> Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda if cfg!(feature = "cuda") => Device::new_cuda(0).map_err(|e| {
+                Error::Config(format!("device is «cuda», and there is none to use: {e}"))
+            }),
+            Self::Cuda => {
+                let problem = "device is «cuda», and this program was built without it: build it with \
+                               `cargo build --release --workspace --features cuda`, or take the cpu";
+                Err(Error::Config(problem.into()))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Updates of variables in place, one pass over memory each, for f32 and f64.
+//! Updates of variables in place, for f32 and f64: on the CPU one pass over memory each, on other
+//! devices in plain operations.
 
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, bail};
+use candle_core::{CpuStorage, Device, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use std::ops::Range;
 
 /// `x ← keep · x + add · y`, or `+ add · y²`: a running mean.
@@ -15,6 +16,37 @@ pub(crate) struct Move {
     pub(crate) rate: f64,
     pub(crate) second: f64,
     pub(crate) epsilon: f64,
+}
+
+impl Blend {
+    /// Changes `x`.
+    pub(crate) fn apply(&self, x: &Var, y: &Tensor) -> Result<()> {
+        match x.device() {
+            Device::Cpu => x.as_tensor().inplace_op2(y, self),
+            _ => self.apply_plainly(x, y),
+        }
+    }
+
+    fn apply_plainly(&self, x: &Var, y: &Tensor) -> Result<()> {
+        let y = if self.square { y.sqr()? } else { y.clone() };
+        x.set(&((x.as_detached_tensor() * self.keep)? + (y * self.add)?)?)
+    }
+}
+
+impl Move {
+    /// Changes `theta`.
+    pub(crate) fn apply(&self, theta: &Var, m: &Var, v: &Var) -> Result<()> {
+        match theta.device() {
+            Device::Cpu => theta.as_tensor().inplace_op3(m, v, self),
+            _ => self.apply_plainly(theta, m, v),
+        }
+    }
+
+    fn apply_plainly(&self, theta: &Var, m: &Var, v: &Var) -> Result<()> {
+        let size = ((v.as_detached_tensor() * self.second)?.sqrt()? + self.epsilon)?;
+        let change = ((m.as_detached_tensor() * self.rate)? / size)?;
+        theta.set(&(theta.as_detached_tensor() - change)?)
+    }
 }
 
 fn range(layout: &Layout) -> Result<Range<usize>> {
@@ -90,5 +122,35 @@ impl InplaceOp3 for Move {
             _ => bail!("Adam takes f32 or f64, the same everywhere"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_plain_operations_the_same_changes_are_made() -> Result<()> {
+        let var = |values: [f64; 3]| Var::new(&values, &Device::Cpu);
+        let same = |a: &Var, b: &Var| -> Result<()> {
+            let (a, b) = (a.to_vec1::<f64>()?, b.to_vec1::<f64>()?);
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-15), "{a:?} {b:?}");
+            Ok(())
+        };
+        let y = Tensor::new(&[0.5f64, -2., 3.], &Device::Cpu)?;
+        for square in [false, true] {
+            let blend = Blend { keep: 0.9, add: 0.1, square };
+            let (ours, plain) = (var([1., 2., -3.])?, var([1., 2., -3.])?);
+            blend.apply(&ours, &y)?;
+            blend.apply_plainly(&plain, &y)?;
+            same(&ours, &plain)?;
+            assert!(ours.to_vec1::<f64>()? != [1., 2., -3.]);
+        }
+        let step = Move { rate: 0.01, second: 1.5, epsilon: 1e-8 };
+        let (m, v) = (var([0.1, -0.2, 0.3])?, var([0.04, 0.01, 0.])?);
+        let (ours, plain) = (var([1., 2., 3.])?, var([1., 2., 3.])?);
+        step.apply(&ours, &m, &v)?;
+        step.apply_plainly(&plain, &m, &v)?;
+        same(&ours, &plain)
     }
 }

@@ -19,7 +19,7 @@ mod validation;
 
 pub use adam::{Adam, AdamConfig, Pace};
 pub use batches::{Batch, Batches};
-pub use config::{Latent, Schedule, Select, TrainConfig};
+pub use config::{Latent, Processor, Schedule, Select, TrainConfig};
 pub use error::{Error, Result};
 pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,

@@ -117,6 +117,7 @@ impl Run {
         program: Program,
     ) -> Result<(Self, Encoded)> {
         train.check()?;
+        train.device.open()?;
         if folder.exists() {
             let problem = "already exists; choose another --out, or go on with --resume";
             return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });

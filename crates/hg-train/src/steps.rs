@@ -1,4 +1,7 @@
 //! How losses and gradients are computed: by hand on the CPU, or by autograd.
+//!
+//! What a step measures stays where it was computed, as a tensor in f64, so that a GPU need not be
+//! waited for at each step.
 
 use crate::losses::{critic_loss, generator_loss};
 use crate::random::{Purpose, noise_of, stream};
@@ -19,7 +22,8 @@ pub(crate) enum Steps {
     Single(Fused<f32>),
     /// [`Engine`] in f64.
     Double(Fused<f64>),
-    /// candle's autograd over the reference recurrence: the oracle.
+    /// candle's autograd: over the fused kernels on a GPU, and over the reference recurrence as
+    /// the oracle.
     Tape(DType),
 }
 
@@ -70,7 +74,9 @@ impl Draws<'_> {
             self.noise(sequence, &mut values[..length * features]);
         }
         let shape = (batch.lengths.batch(), steps, features);
-        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?)
+        // In its own type before it goes up to a GPU.
+        let noise = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?;
+        Ok(noise.to_device(batch.rows.device())?)
     }
 }
 
@@ -83,35 +89,39 @@ impl<S: Real> Fused<S> {
         &mut self,
         networks: (&Generator, &Critic),
         draws: Draws<'_>,
-    ) -> Result<(CriticMeasures, Gradients)> {
+    ) -> Result<(Tensor, Gradients)> {
         let (generator, critic) = networks;
         let batch = self.batch.as_ref().ok_or_else(no_batch)?;
         let alpha = draws.alpha(batch.sequences());
-        Ok(self.engine.critic_gradient(
+        let (measures, gradients) = self.engine.critic_gradient(
             generator.parameters(),
             critic.parameters(),
             batch,
             &|sequence, values| draws.noise(sequence, values),
             &alpha,
             draws.config.penalty_weight,
-        )?)
+        )?;
+        let CriticMeasures { loss, wasserstein, penalty } = measures;
+        Ok((Tensor::new(&[loss, wasserstein, penalty], &Device::Cpu)?, gradients))
     }
 
     fn generator(
         &mut self,
         networks: (&Generator, &Critic),
         draws: Draws<'_>,
-    ) -> Result<(GeneratorMeasures, Gradients)> {
+    ) -> Result<(Tensor, Gradients)> {
         let (generator, critic) = networks;
         let batch = self.batch.as_ref().ok_or_else(no_batch)?;
         let limits = draws.limits(critic.config().layout.width());
-        Ok(self.engine.generator_gradient(
+        let (measures, gradients) = self.engine.generator_gradient(
             generator.parameters(),
             critic.parameters(),
             batch,
             &|sequence, values| draws.noise(sequence, values),
             Alignment { weight: draws.config.correlation_weight, limits: limits.as_deref() },
-        )?)
+        )?;
+        let GeneratorMeasures { loss, alignment } = measures;
+        Ok((Tensor::new(&[loss, alignment], &Device::Cpu)?, gradients))
     }
 }
 
@@ -134,13 +144,13 @@ impl Steps {
         Ok(())
     }
 
-    /// The critic's loss and gradients.
+    /// The critic's loss, Wasserstein estimate and penalty `[3]`, and its gradients.
     pub(crate) fn critic(
         &mut self,
         networks: (&Generator, &Critic),
         batch: &Batch,
         draws: Draws<'_>,
-    ) -> Result<(CriticMeasures, Gradients)> {
+    ) -> Result<(Tensor, Gradients)> {
         let dtype = match self {
             Self::Single(fused) => return fused.critic(networks, draws),
             Self::Double(fused) => return fused.critic(networks, draws),
@@ -149,25 +159,21 @@ impl Steps {
         let (generator, critic) = networks;
         let Batch { rows, lengths } = batch;
         let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
-        let alpha = Tensor::new(draws.alpha::<f64>(lengths.batch()), &Device::Cpu)?;
+        let alpha = Tensor::new(draws.alpha::<f64>(lengths.batch()), rows.device())?;
         let alpha = alpha.to_dtype(dtype)?;
         let weight = draws.config.penalty_weight;
         let loss = critic_loss(critic, rows, &fake, &alpha, lengths, weight)?;
-        let measures = CriticMeasures {
-            loss: scalar(&loss.total)?,
-            wasserstein: scalar(&loss.wasserstein)?,
-            penalty: scalar(&loss.penalty)?,
-        };
+        let measures = together(&[&loss.total, &loss.wasserstein, &loss.penalty])?;
         Ok((measures, by_name(critic.parameters(), &loss.total.backward()?)))
     }
 
-    /// The generator's loss and gradients.
+    /// The generator's loss and alignment `[2]`, and its gradients.
     pub(crate) fn generator(
         &mut self,
         networks: (&Generator, &Critic),
         batch: &Batch,
         draws: Draws<'_>,
-    ) -> Result<(GeneratorMeasures, Gradients)> {
+    ) -> Result<(Tensor, Gradients)> {
         let dtype = match self {
             Self::Single(fused) => return fused.generator(networks, draws),
             Self::Double(fused) => return fused.generator(networks, draws),
@@ -180,7 +186,7 @@ impl Steps {
         let limits = draws.limits(critic.config().layout.width());
         let aligned = Alignment { weight, limits: limits.as_deref() };
         let (total, alignment) = generator_loss(critic, rows, &fake, lengths, aligned)?;
-        let measures = GeneratorMeasures { loss: scalar(&total)?, alignment: scalar(&alignment)? };
+        let measures = together(&[&total, &alignment])?;
         Ok((measures, by_name(generator.parameters(), &total.backward()?)))
     }
 }
@@ -191,6 +197,7 @@ pub fn by_name(parameters: &Parameters, gradients: &GradStore) -> Gradients {
     parameters.iter().filter_map(|(name, var)| Some((name.to_owned(), of(var)?))).collect()
 }
 
-fn scalar(x: &Tensor) -> Result<f64> {
-    Ok(x.to_dtype(DType::F64)?.to_scalar()?)
+/// Scalars as one tensor in f64, detached.
+fn together(scalars: &[&Tensor]) -> Result<Tensor> {
+    Ok(Tensor::stack(scalars, 0)?.detach().to_dtype(DType::F64)?)
 }

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::TrainConfig;
 use crate::random::{Purpose, noise_of, stream};
+use candle_core::Device;
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
@@ -44,6 +45,8 @@ pub(crate) fn rows(
     let layout: &RowLayout = &generator.config().layout;
     let steps = lengths.iter().copied().max().unwrap_or(1);
     let mut values = Vec::with_capacity(lengths.len() * steps * layout.width());
+    // The engine is the processor's; weights that live on a GPU come down once.
+    let generator = generator.on(&Device::Cpu)?;
     let mut engine = Engine::<f32>::new(generator.config(), &config.critic(layout));
     for (batch, lengths) in lengths.chunks(MADE_TOGETHER).enumerate() {
         let noise = |sequence: usize, values: &mut [f32]| {

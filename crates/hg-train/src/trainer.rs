@@ -7,8 +7,8 @@ use crate::random::{Purpose, stream};
 use crate::steps::{Draws, Fused, Steps};
 use crate::synthesis::{Source, draw_lengths, rows};
 use crate::validation::Standing;
-use crate::{Adam, AdamConfig, Batches, Error, Pace, Result, TrainConfig};
-use candle_core::{DType, Device};
+use crate::{Adam, AdamConfig, Batches, Error, Pace, Processor, Result, TrainConfig};
+use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
 use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
@@ -133,13 +133,16 @@ impl TrainConfig {
 }
 
 impl Trainer {
-    /// Networks with weights drawn from the seed, in f32 on the CPU.
+    /// Networks with weights drawn from the seed, in f32 on the device that the settings name.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting out of its range.
+    /// [`Error::Config`] for a setting out of its range, or a device that is not there.
     pub fn new(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
-        let steps = |generator: &_, critic: &_| Steps::Single(Fused::new(generator, critic));
-        Self::with_steps(config, layout, encoded, DType::F32, steps)
+        let steps = |generator: &_, critic: &_| match config.device {
+            Processor::Cpu => Steps::Single(Fused::new(generator, critic)),
+            Processor::Cuda => Steps::Tape(DType::F32),
+        };
+        Self::with_steps(config, layout, encoded, (DType::F32, config.device.open()?), steps)
     }
 
     /// The same in f64: for checks.
@@ -148,7 +151,7 @@ impl Trainer {
     /// As [`Trainer::new`].
     pub fn in_f64(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
         let steps = |generator: &_, critic: &_| Steps::Double(Fused::new(generator, critic));
-        Self::with_steps(config, layout, encoded, DType::F64, steps)
+        Self::with_steps(config, layout, encoded, (DType::F64, Device::Cpu), steps)
     }
 
     /// The same in f64 with candle's autograd over plain operations: the oracle
@@ -158,7 +161,8 @@ impl Trainer {
     /// As [`Trainer::new`].
     pub fn reference(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
         let steps = |_: &_, _: &_| Steps::Tape(DType::F64);
-        let mut trainer = Self::with_steps(config, layout, encoded, DType::F64, steps)?;
+        let mut trainer =
+            Self::with_steps(config, layout, encoded, (DType::F64, Device::Cpu), steps)?;
         trainer.generator = trainer.generator.with_recurrence(Recurrence::Reference);
         trainer.critic = trainer.critic.with_recurrence(Recurrence::Reference);
         Ok(trainer)
@@ -168,11 +172,10 @@ impl Trainer {
         config: &TrainConfig,
         layout: &RowLayout,
         encoded: &Encoded,
-        dtype: DType,
+        (dtype, device): (DType, Device),
         steps: impl Fn(&Generator, &Critic) -> Steps,
     ) -> Result<Self> {
         config.check()?;
-        let device = Device::Cpu;
         let draw = |purpose| {
             let mut rng = stream(config.seed, purpose, 0);
             Generator::draw(config.generator(layout), &mut rng, dtype, &device)
@@ -281,29 +284,49 @@ impl Trainer {
         let TrainConfig { schedule, iterations, clip_norm: clip, .. } = self.config;
         let done = self.iteration as f64 / iterations as f64;
         let rate = self.standing.rate() * schedule.share(done);
-        let pace = |norm: f64| Pace {
-            rate,
-            shrink: if clip > 0. && norm > clip { clip / norm } else { 1. },
+        let shrink = |norm: &Tensor| -> Result<f64> {
+            if clip == 0. {
+                return Ok(1.);
+            }
+            let norm = norm.to_scalar::<f64>()?;
+            Ok(if norm > clip { clip / norm } else { 1. })
         };
-        let [mut critic_loss, mut wasserstein, mut gradient_penalty, mut critic_norm] = [0f64; 4];
+        let mut measured = Vec::new();
+        let mut critic_norm = None;
         for n in 0..critic_steps {
             let (measures, gradients) = self.steps.critic(networks, &batch, draws(n))?;
+            measured.push(measures);
             // The norm costs a pass over the gradient; where nothing is clipped, one is enough.
+            let mut pace = Pace { rate, shrink: 1. };
             if clip > 0. || n + 1 == critic_steps {
-                critic_norm = norm(&gradients)?;
+                let norm = norm(&gradients)?;
+                pace.shrink = shrink(&norm)?;
+                critic_norm = Some(norm);
             }
-            self.critic_adam.step(self.critic.parameters(), &gradients, pace(critic_norm))?;
-            critic_loss += measures.loss / critic_steps as f64;
-            wasserstein += measures.wasserstein / critic_steps as f64;
-            gradient_penalty += measures.penalty / critic_steps as f64;
+            self.critic_adam.step(self.critic.parameters(), &gradients, pace)?;
         }
         self.times.critic = start.elapsed();
         let start = Instant::now();
         let (measures, gradients) = self.steps.generator(networks, &batch, draws(critic_steps))?;
+        measured.push(measures);
         let generator_norm = norm(&gradients)?;
-        let pace = pace(generator_norm);
+        let pace = Pace { rate, shrink: shrink(&generator_norm)? };
         self.generator_adam.step(self.generator.parameters(), &gradients, pace)?;
-        let (generator_loss, correlation_loss) = (measures.loss, measures.alignment);
+        for norm in critic_norm.into_iter().chain([generator_norm]) {
+            measured.push(norm.reshape(1)?);
+        }
+        // All at once, which is where a GPU is waited for.
+        let measured = Tensor::cat(&measured, 0)?.to_vec1::<f64>()?;
+        let (of_critic, of_generator) = measured.split_at(3 * critic_steps as usize);
+        let &[generator_loss, correlation_loss, critic_norm, generator_norm] = of_generator else {
+            return Err(Error::Config("critic_steps is 0, it must be at least 1".into()));
+        };
+        let [mut critic_loss, mut wasserstein, mut gradient_penalty] = [0f64; 3];
+        for measures in of_critic.chunks_exact(3) {
+            critic_loss += measures[0] / critic_steps as f64;
+            wasserstein += measures[1] / critic_steps as f64;
+            gradient_penalty += measures[2] / critic_steps as f64;
+        }
         let diverged = |problem| Err(Error::Diverged { iteration: self.iteration + 1, problem });
         for (what, value) in [("critic", critic_loss), ("generator", generator_loss)] {
             if !value.is_finite() {
@@ -343,7 +366,7 @@ impl Trainer {
         let blend = Blend { keep: decay, add: 1. - decay, square: false };
         let pairs = self.averaged.parameters().iter().zip(self.generator.parameters().iter());
         for ((_, mean), (_, weight)) in pairs {
-            mean.as_tensor().inplace_op2(weight.as_tensor(), &blend)?;
+            blend.apply(mean, weight)?;
         }
         Ok(())
     }

@@ -1,14 +1,22 @@
-//! The kernels of [`crate::kernel`] as candle operations on the CPU, so that
-//! autograd goes through them: F as [`forward`], B as [`adjoint`].
+//! The kernels as candle operations, so that autograd goes through them: F as
+//! [`forward`], B as [`adjoint`]. On the CPU they are those of [`crate::kernel`], on NVIDIA GPUs
+//! those of `kernels/`.
 //!
 //! Both work on `[directions, batch, steps, parts · hidden]`, where every
 //! direction reads its own time forwards. Directions and slices of the batch go to
 //! threads; each slice runs all of its steps alone.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(any(feature = "cuda", test))]
+mod plan;
+
 use crate::Lengths;
 use crate::kernel::{
     self, Arriving, Buffer, Chains, GRADIENT_PARTS, Real, RecurrentWeights, STATE_PARTS, SimdPath,
 };
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail,
@@ -21,7 +29,8 @@ const SLICE: usize = 16;
 
 /// Whether the kernels serve tensors of this kind.
 pub(crate) fn serves(x: &Tensor) -> bool {
-    matches!(x.device(), Device::Cpu) && matches!(x.dtype(), DType::F32 | DType::F64)
+    let has_kernels = x.device().is_cpu() || (cfg!(feature = "cuda") && x.device().is_cuda());
+    has_kernels && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
 /// F: `pre` `[K, batch, steps, 4H]`, `u` `[K, 4H, H]` → states
@@ -277,8 +286,12 @@ struct Slice {
 }
 
 fn contiguous<'a, S: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [S]> {
+    Ok(&storage.as_slice::<S>()?[contiguous_range(layout)?])
+}
+
+fn contiguous_range(layout: &Layout) -> Result<Range<usize>> {
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<S>()?[start..end]),
+        Some((start, end)) => Ok(start..end),
         None => bail!("the fused LSTM takes contiguous tensors"),
     }
 }
@@ -331,6 +344,17 @@ impl CustomOp2 for Forward {
         Ok((states, self.0.shape(STATE_PARTS)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        pre: &CudaStorage,
+        pre_layout: &Layout,
+        u: &CudaStorage,
+        u_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda::forward(&self.0, (pre, pre_layout), (u, u_layout))
+    }
+
     fn bwd(
         &self,
         _pre: &Tensor,
@@ -338,7 +362,11 @@ impl CustomOp2 for Forward {
         states: &Tensor,
         grad_states: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad_pre = by_type!(states.dtype(), self.pull_back(states, u, grad_states))?;
+        let grad_pre = match states.device() {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => cuda::forward_adjoint(&self.0, states, u, grad_states)?,
+            _ => by_type!(states.dtype(), self.pull_back(states, u, grad_states))?,
+        };
         let grad_u = self.0.recurrent_gradient(&grad_pre, &hidden(&states.detach())?)?;
         Ok((Some(grad_pre), Some(grad_u)))
     }
@@ -393,6 +421,20 @@ impl CustomOp3 for Adjoint {
         Ok((gradients, self.0.shape(GRADIENT_PARTS)))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        states: &CudaStorage,
+        states_layout: &Layout,
+        u: &CudaStorage,
+        u_layout: &Layout,
+        grad_hidden: &CudaStorage,
+        grad_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (states, u) = ((states, states_layout), (u, u_layout));
+        cuda::adjoint(&self.0, states, u, (grad_hidden, grad_layout))
+    }
+
     fn bwd(
         &self,
         states: &Tensor,
@@ -401,9 +443,13 @@ impl CustomOp3 for Adjoint {
         gradients: &Tensor,
         grad_gradients: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dtype = states.dtype();
-        let [direct, hidden_dot] =
-            by_type!(dtype, self.pull_back(states, u, gradients, grad_gradients))?;
+        let [direct, hidden_dot] = match states.device() {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => {
+                cuda::adjoint_derivative(&self.0, states, u, gradients, grad_gradients)?
+            }
+            _ => by_type!(states.dtype(), self.pull_back(states, u, gradients, grad_gradients))?,
+        };
         let grad_pre = gradients.detach().narrow(D::Minus1, 0, 4 * self.0.hidden)?;
         let grad_u = self.0.recurrent_gradient(&grad_pre, &hidden_dot)?;
         Ok((Some(direct), Some(grad_u), Some(hidden_dot)))

@@ -1,0 +1,253 @@
+//! The kernels of `kernels/` on NVIDIA GPUs, launched through candle's device and stream.
+//!
+//! Nothing here waits for the GPU. Lengths go up with every launch: 4 bytes a row.
+
+use super::plan::{Gpu, Plan, Time};
+use super::{Task, contiguous_range};
+use crate::kernel::{GRADIENT_PARTS, STATE_PARTS};
+use candle_core::cuda_backend::cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaSlice, CudaView, DeviceRepr, LaunchConfig, PushKernelArg, ValidAsZeroBits,
+};
+use candle_core::cuda_backend::{CudaDType, CudaDevice, WrapErr};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, WithDType,
+    bail,
+};
+
+const MODULE_80: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels_80.ptx"));
+const MODULE_90: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels_90.ptx"));
+/// Threads of a block that packs weights.
+const PACKERS: u32 = 256;
+
+/// A number that the kernels compute with.
+trait Number: CudaDType + WithDType + DeviceRepr + ValidAsZeroBits {
+    const NAME: &'static str;
+}
+
+impl Number for f32 {
+    const NAME: &'static str = "f32";
+}
+
+impl Number for f64 {
+    const NAME: &'static str = "f64";
+}
+
+/// A contiguous tensor on the device.
+type Input<'a> = (&'a CudaStorage, &'a Layout);
+
+fn view<S: Number>((storage, layout): Input<'_>) -> Result<CudaView<'_, S>> {
+    Ok(storage.as_cuda_slice::<S>()?.slice(contiguous_range(layout)?))
+}
+
+/// What the device offers, and the kernels for it: a module's name and PTX.
+fn kernels_for(device: &CudaDevice) -> Result<(Gpu, &'static str, &'static str)> {
+    let context = device.cuda_stream().context().clone();
+    let (major, _) = context.compute_capability().w()?;
+    let memory = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+    let block_memory = usize::try_from(context.attribute(memory).w()?).unwrap_or(0);
+    Ok(match major {
+        ..8 => bail!("the kernels take a GPU of compute capability 8.0 or above, not {major}.x"),
+        8 => (Gpu { has_clusters: false, block_memory }, "hg-lstm-80", MODULE_80),
+        _ => (Gpu { has_clusters: true, block_memory }, "hg-lstm-90", MODULE_90),
+    })
+}
+
+/// Runs one pass over all steps. `inputs` and then `results` (numbers of each, all 0 at first)
+/// are what the kernel takes after the task; the results follow each other in one slice.
+fn launch<S: Number>(
+    task: &Task,
+    operation: &str,
+    time: Time,
+    u: Input<'_>,
+    inputs: &[Input<'_>],
+    results: &[usize],
+) -> Result<CudaStorage> {
+    let device = u.0.device.clone();
+    let (gpu, module, ptx) = kernels_for(&device)?;
+    let (hidden, batch) = (task.hidden, task.lengths.batch());
+    let Some(plan) = Plan::new(hidden, std::mem::size_of::<S>(), time, gpu) else {
+        bail!("{hidden} hidden units are too many for the fused kernels on this GPU")
+    };
+    let int = |n: usize| i32::try_from(n).map_err(candle_core::Error::wrap);
+    let unsigned = |n: usize| u32::try_from(n).map_err(candle_core::Error::wrap);
+    let lengths: Vec<i32> =
+        task.lengths.rows().iter().map(|&length| int(length)).collect::<Result<_>>()?;
+    let lengths: CudaSlice<i32> = device.clone_htod(&lengths)?;
+    let u = view::<S>(u)?;
+    let (hidden_i, blocks_i) = (int(hidden)?, int(plan.blocks)?);
+    let directions = unsigned(task.directions)?;
+
+    let packed = match plan.keeps_weights {
+        true => None,
+        false => {
+            let width = hidden.div_ceil(plan.blocks);
+            let count = task.directions * plan.blocks * 4 * hidden * width;
+            let packed = device.alloc_zeros::<S>(count)?;
+            let way = if time == Time::Forwards { "forwards" } else { "backwards" };
+            let name = format!("pack_{way}_{}", S::NAME);
+            let pack = device.get_or_load_custom_func(&name, module, ptx)?;
+            let mut arguments = pack.builder();
+            arguments.arg(&u).arg(&hidden_i).arg(&blocks_i).arg(&packed);
+            let config = LaunchConfig {
+                grid_dim: (unsigned(plan.blocks)?, directions, 1),
+                block_dim: (PACKERS, 1, 1),
+                shared_mem_bytes: 0,
+            };
+            // SAFETY: the arguments are the kernel's, and it writes `count` numbers.
+            unsafe { arguments.launch(config) }.w()?;
+            Some(packed)
+        }
+    };
+
+    let name = format!("{operation}_{}_{}", S::NAME, plan.blocks);
+    let function = device.get_or_load_custom_func(&name, module, ptx)?;
+    let memory = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    function.set_attribute(memory, int(plan.memory)?).w()?;
+    let out = device.alloc_zeros::<S>(results.iter().sum())?;
+    let views: Vec<CudaView<'_, S>> =
+        inputs.iter().map(|&input| view(input)).collect::<Result<_>>()?;
+    let mut start = 0;
+    let parts: Vec<CudaView<'_, S>> = results
+        .iter()
+        .map(|&count| {
+            start += count;
+            out.slice(start - count..start)
+        })
+        .collect();
+    let (batch_i, steps_i) = (int(batch)?, int(task.lengths.steps())?);
+    let rows_i = int(plan.rows)?;
+    let nowhere = 0u64;
+    let mut arguments = function.builder();
+    arguments.arg(&u);
+    match &packed {
+        Some(packed) => arguments.arg(packed),
+        None => arguments.arg(&nowhere),
+    };
+    arguments.arg(&lengths).arg(&batch_i).arg(&steps_i).arg(&hidden_i).arg(&rows_i);
+    for view in views.iter().chain(&parts) {
+        arguments.arg(view);
+    }
+    let config = LaunchConfig {
+        grid_dim: (unsigned(plan.blocks)?, unsigned(batch.div_ceil(plan.rows))?, directions),
+        block_dim: (unsigned(plan.threads)?, 1, 1),
+        shared_mem_bytes: unsigned(plan.memory)?,
+    };
+    // SAFETY: the arguments are the kernel's in number, order and type; shapes were compared by
+    // `Task`, and `out`, which nobody else has, holds all that it writes.
+    unsafe { arguments.launch(config) }.w()?;
+    drop((views, parts));
+    Ok(CudaStorage::wrap_cuda_slice(out, device))
+}
+
+/// Calls `launch` for the float type of `u`.
+fn run(
+    task: &Task,
+    operation: &str,
+    time: Time,
+    u: Input<'_>,
+    inputs: &[Input<'_>],
+    results: &[usize],
+) -> Result<CudaStorage> {
+    match candle_core::backend::BackendStorage::dtype(u.0) {
+        DType::F32 => launch::<f32>(task, operation, time, u, inputs, results),
+        DType::F64 => launch::<f64>(task, operation, time, u, inputs, results),
+        other => bail!("the fused LSTM takes f32 or f64, not {other:?}"),
+    }
+}
+
+/// F.
+pub(super) fn forward(task: &Task, pre: Input<'_>, u: Input<'_>) -> Result<(CudaStorage, Shape)> {
+    let shape = task.shape(STATE_PARTS);
+    let states = run(task, "forward", Time::Forwards, u, &[pre], &[shape.elem_count()])?;
+    Ok((states, shape))
+}
+
+/// B, with δc and δh.
+pub(super) fn adjoint(
+    task: &Task,
+    states: Input<'_>,
+    u: Input<'_>,
+    grad_hidden: Input<'_>,
+) -> Result<(CudaStorage, Shape)> {
+    let shape = task.shape(GRADIENT_PARTS);
+    let inputs = [states, grad_hidden];
+    let gradients = run(task, "adjoint", Time::Backwards, u, &inputs, &[shape.elem_count()])?;
+    Ok((gradients, shape))
+}
+
+/// F's adjoint: the gradient for `pre` from one for the states.
+pub(super) fn forward_adjoint(
+    task: &Task,
+    states: &Tensor,
+    u: &Tensor,
+    direct: &Tensor,
+) -> Result<Tensor> {
+    let operation = Pass {
+        task: task.clone(),
+        operation: "forward_adjoint",
+        time: Time::Backwards,
+        others: vec![states.contiguous()?, direct.contiguous()?],
+        results: vec![task.shape(4).elem_count()],
+    };
+    u.contiguous()?.detach().apply_op1_no_bwd(&operation)?.reshape(task.shape(4))
+}
+
+/// B's derivative: what the states and h̄ receive from a gradient for B's result.
+pub(super) fn adjoint_derivative(
+    task: &Task,
+    states: &Tensor,
+    u: &Tensor,
+    gradients: &Tensor,
+    grad_gradients: &Tensor,
+) -> Result<[Tensor; 2]> {
+    let shapes = [task.shape(STATE_PARTS), task.shape(1)];
+    let counts = shapes.each_ref().map(Shape::elem_count);
+    let operation = Pass {
+        task: task.clone(),
+        operation: "adjoint_derivative",
+        time: Time::Forwards,
+        others: vec![states.contiguous()?, gradients.contiguous()?, grad_gradients.contiguous()?],
+        results: counts.to_vec(),
+    };
+    let both = u.contiguous()?.detach().apply_op1_no_bwd(&operation)?;
+    let [direct, hidden_dot] = shapes;
+    Ok([
+        both.narrow(0, 0, counts[0])?.reshape(direct)?,
+        both.narrow(0, counts[0], counts[1])?.reshape(hidden_dot)?,
+    ])
+}
+
+/// A pass that autograd does not go through, as an operation on `u`; candle gives storage to
+/// nothing else.
+struct Pass {
+    task: Task,
+    operation: &'static str,
+    time: Time,
+    others: Vec<Tensor>,
+    results: Vec<usize>,
+}
+
+impl CustomOp1 for Pass {
+    fn name(&self) -> &'static str {
+        self.operation
+    }
+
+    fn cpu_fwd(&self, _u: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        bail!("{} is a pass of the GPU", self.operation)
+    }
+
+    fn cuda_fwd(&self, u: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let held: Vec<_> = self.others.iter().map(Tensor::storage_and_layout).collect();
+        let inputs: Vec<Input<'_>> = held
+            .iter()
+            .map(|(storage, layout)| match &**storage {
+                Storage::Cuda(storage) => Ok((storage, *layout)),
+                _ => bail!("{} takes tensors of one device", self.operation),
+            })
+            .collect::<Result<_>>()?;
+        let Self { task, operation, time, results, .. } = self;
+        let out = run(task, operation, *time, (u, layout), &inputs, results)?;
+        Ok((out, Shape::from(results.iter().sum::<usize>())))
+    }
+}

@@ -1,0 +1,50 @@
+//! On a GPU the networks learn what they learn on the CPU. Without a device the test counts as
+//! ignored.
+
+use candle_core::Device;
+use hg_data::{Encoder, Schema};
+use hg_train::{Processor, TrainConfig, Trainer, layout_of};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let is_there = Device::new_cuda(0).is_ok();
+    if !is_there {
+        eprintln!("skipped: no CUDA device");
+    }
+    let name = "the_first_iterations_on_pbc_are_those_of_the_cpu";
+    let test = Trial::test(name, same_curve).with_ignored_flag(!is_there);
+    libtest_mimic::run(&Arguments::from_args(), vec![test]).exit_code()
+}
+
+fn same_curve() -> Result<(), Failed> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let table = root.join("data/pbc/pbcseq.csv");
+    let schema = Schema::load(&root.join("data-schemas/pbc.toml"))?;
+    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, &table)?;
+    let trainer = |device: Processor| {
+        let config = TrainConfig { batch_size: 12, hidden: 20, device, ..Default::default() };
+        Trainer::new(&config, &layout_of(&encoder), &encoded)
+    };
+    let (mut ours, mut exact) = (trainer(Processor::Cuda)?, trainer(Processor::Cpu)?);
+    for _ in 0..5 {
+        let (ours, exact) = (ours.step()?, exact.step()?);
+        for (value, expected) in [
+            (ours.critic_loss, exact.critic_loss),
+            (ours.gradient_penalty, exact.gradient_penalty),
+            (ours.generator_loss, exact.generator_loss),
+            (ours.critic_norm, exact.critic_norm),
+            (ours.generator_norm, exact.generator_norm),
+        ] {
+            if (value - expected).abs() > 1e-3 * expected.abs().max(0.1) {
+                let iteration = exact.iteration;
+                return Err(format!("iteration {iteration}: {value}, not {expected}").into());
+            }
+        }
+    }
+    // Weights that live on the GPU make a cohort too.
+    let (lengths, rows) = ours.sample(&encoder.lengths, 3, 1)?;
+    let longest = lengths.iter().max().copied().unwrap_or(0);
+    (rows.len() == 3 * longest * encoder.features()).then_some(()).ok_or("no rows".into())
+}
