@@ -6,6 +6,7 @@ correlation alignment 10, Adam with lr 1e-3 and betas (0.9, 0.99), f32.
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -14,6 +15,9 @@ NUMERIC, BLOCKS = 35, [2, 2, 2, 13, 10, 10, 10, 10, 10]
 WIDTH = NUMERIC + sum(BLOCKS)
 HIDDEN = LATENT = 128
 CRITIC_STEPS, PENALTY, CORRELATION = 5, 10.0, 10.0
+
+# Where PyTorch's peers run: "cpu", or "cuda". JAX takes the GPU that its package is for.
+DEVICE = os.environ.get("HG_PEER_DEVICE", "cpu")
 
 
 def embedding_width(levels):

@@ -1,18 +1,21 @@
 """The iteration in PyTorch, to be timed.
 
 `founding`: as the founding document writes it, with an LSTM cell by hand, unrolled,
-and fakes that stay in the graph. `builtin`: `nn.LSTM` and detached fakes.
+and fakes that stay in the graph. `builtin`: `nn.LSTM` and detached fakes; on a GPU without
+cuDNN, whose LSTM cannot be differentiated twice.
 """
 
 import sys
 
 import torch
-from shape import BLOCKS, NUMERIC, real_rows, serve
+from shape import BLOCKS, DEVICE, NUMERIC, real_rows, serve
 from torch_model import BuiltinBiLstm, Critic, Generator, HandBiLstm
 from torch_step import adam, iteration
 
 torch.set_num_threads(2)
 torch.manual_seed(0)
+torch.set_default_device(DEVICE)
+torch.backends.cudnn.enabled = False
 
 
 def make(builtin):
@@ -20,8 +23,14 @@ def make(builtin):
         lstm = BuiltinBiLstm if builtin else HandBiLstm
         generator, critic = Generator(lstm, NUMERIC, BLOCKS, True), Critic(lstm, NUMERIC, BLOCKS)
         optimisers = adam(generator), adam(critic)
-        real = torch.from_numpy(real_rows(batch, steps))
-        return lambda: iteration(generator, critic, *optimisers, real, detach=builtin)
+        real = torch.from_numpy(real_rows(batch, steps)).to(DEVICE)
+
+        def run():
+            iteration(generator, critic, *optimisers, real, detach=builtin)
+            if DEVICE == "cuda":
+                torch.cuda.synchronize()
+
+        return run
 
     return of_shape
 

@@ -11,6 +11,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// What the peers run on.
 const PEER_PACKAGES: [&str; 3] = ["torch==2.15.0", "jax==0.10.2", "numpy==2.4.6"];
+/// The same with a GPU.
+const GPU_PACKAGES: [&str; 3] = ["torch==2.15.0", "jax[cuda13]==0.10.2", "numpy==2.4.6"];
 /// (batch, steps)
 const SHAPES: [(usize, usize); 3] = [(32, 20), (128, 48), (256, 60)];
 /// Multiply-adds of an iteration per row and step, counted as two operations each
@@ -27,6 +29,9 @@ pub(crate) struct Bench {
     /// docs/benchmarks.md.
     #[arg(long)]
     peers: bool,
+    /// All on the first NVIDIA GPU; writes docs/benchmarks-gpu.md. It takes a toolkit to link with.
+    #[arg(long, requires = "peers")]
+    cuda: bool,
     /// Folder of the peers' Python environment.
     #[arg(long, default_value = "target/peers-venv", requires = "peers")]
     venv: PathBuf,
@@ -56,7 +61,7 @@ enum What {
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    build_examples()?;
+    build_examples(bench.cuda)?;
     match &bench.what {
         Some(What::Iteration { arguments }) => {
             let mut iteration = example("iteration");
@@ -74,10 +79,13 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     }
 }
 
-fn build_examples() -> Result<()> {
+fn build_examples(cuda: bool) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--workspace", "--example", "iteration"]);
     build.args(["--example", "kernels", "--example", "scale"]);
+    if cuda {
+        build.args(["--features", "cuda"]);
+    }
     execute(build)
 }
 
@@ -176,15 +184,16 @@ impl Drop for Peer {
     }
 }
 
-fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
+fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench) -> Result<()> {
     if *turns == 0 {
         bail!("--turns is 0, it must be at least 1");
     }
-    let python = venv(folder, &PEER_PACKAGES)?;
+    let packages = if *cuda { &GPU_PACKAGES } else { &PEER_PACKAGES };
+    let python = venv(folder, packages)?;
     let script = |name: &str, shape: (usize, usize), kind: &[&str]| {
         let mut command = Command::new(&python);
         command.arg(format!("tests/peers/{name}")).args([shape.0, shape.1].map(|n| n.to_string()));
-        command.args(kind);
+        command.args(kind).env("HG_PEER_DEVICE", if *cuda { "cuda" } else { "cpu" });
         command
     };
     let mut table = String::new();
@@ -195,17 +204,23 @@ fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
         let mut sgemm = Peer::start(sgemm)?;
         let mut ours = example("iteration");
         ours.args(["--serve", "--batch", &batch.to_string(), "--steps", &steps.to_string()]);
-        let mut peers = Vec::new();
-        for command in [
+        ours.args(cuda.then_some("--cuda"));
+        let mut commands = vec![
             ours,
             script("torch_wgan.py", shape, &["founding"]),
             script("torch_wgan.py", shape, &["builtin"]),
             script("jax_wgan.py", shape, &[]),
-        ] {
-            peers.push(Peer::start(command)?);
+        ];
+        if *cuda {
+            commands.push(script("torch_lstm.py", shape, &[]));
         }
+        let mut peers: Vec<Peer> = commands.into_iter().map(Peer::start).collect::<Result<_>>()?;
         for _ in 0..*turns {
             peers.iter_mut().chain([&mut sgemm]).try_for_each(Peer::turn)?;
+        }
+        if *cuda {
+            write_gpu_times(&mut table, shape, &peers)?;
+            continue;
         }
         let rate = SGEMM_MFLOP / sgemm.median();
         let limit = batch as f64 * steps as f64 * MFLOP_PER_ROW / rate;
@@ -229,12 +244,50 @@ fn peers(Bench { venv: folder, turns, .. }: &Bench) -> Result<()> {
         }
     }
     println!("{table}");
+    if *cuda {
+        let path = PathBuf::from(WORKSPACE).join("docs/benchmarks-gpu.md");
+        let text = format!("{}{table}", gpu_introduction(*turns)?);
+        return std::fs::write(&path, text)
+            .with_context(|| format!("cannot write {}", path.display()));
+    }
     let path = PathBuf::from(WORKSPACE).join("docs/benchmarks.md");
     // What other benches measured stands below.
     let before = std::fs::read_to_string(&path).unwrap_or_default();
     let below = before.find("\n## ").map_or("", |at| &before[at..]);
     let text = format!("{}{table}{below}", introduction(*turns)?);
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_gpu_times(
+    table: &mut String,
+    (batch, steps): (usize, usize),
+    peers: &[Peer],
+) -> Result<()> {
+    let our_time = peers[0].median();
+    writeln!(
+        table,
+        "\n**{batch} × {steps}**\n\n| | median ms | of our time |\n| --- | ---: | ---: |"
+    )?;
+    for peer in peers {
+        let time = peer.median();
+        writeln!(table, "| {} | {time:.2} | {:.2} |", peer.name, time / our_time)?;
+    }
+    Ok(())
+}
+
+fn gpu_introduction(turns: usize) -> Result<String> {
+    let mut ask = Command::new("nvidia-smi");
+    ask.args(["--query-gpu=name,driver_version", "--format=csv,noheader"]);
+    let answer = ask.output().context("cannot run nvidia-smi")?;
+    let device = String::from_utf8_lossy(&answer.stdout);
+    let (device, packages) = (device.trim(), GPU_PACKAGES.join(", "));
+    Ok(format!(
+        "# Benchmarks on a GPU\n\n\
+         One training iteration at the sepsis shape, as in [benchmarks.md](benchmarks.md), all on one\n\
+         GPU. Made by `cargo xtask bench --peers --cuda`; all programs take turns, {turns} each.\n\
+         The last row is no iteration: it is cuDNN's LSTM, forward and backward once.\n\n\
+         {device} · {packages}\n"
+    ))
 }
 
 fn introduction(turns: usize) -> Result<String> {

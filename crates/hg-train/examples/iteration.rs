@@ -6,7 +6,7 @@
 use clap::Parser;
 use hg_data::Encoded;
 use hg_models::RowLayout;
-use hg_train::{TrainConfig, Trainer};
+use hg_train::{Processor, TrainConfig, Trainer};
 use rand::{RngExt, SeedableRng};
 use std::time::Instant;
 
@@ -27,6 +27,9 @@ struct Arguments {
     /// Iterations that are timed, after one to warm up.
     #[arg(long, default_value_t = 7)]
     repeat: usize,
+    /// Train on the first NVIDIA GPU.
+    #[arg(long)]
+    cuda: bool,
     /// One line of JSON.
     #[arg(long)]
     json: bool,
@@ -41,10 +44,11 @@ const DISCRETE: [usize; 9] = [2, 2, 2, 13, 10, 10, 10, 10, 10];
 
 fn main() -> anyhow::Result<()> {
     let start = Instant::now();
-    let Arguments { batch, steps, hidden, numeric, repeat, json, serve } = Arguments::parse();
+    let Arguments { batch, steps, hidden, numeric, repeat, cuda, json, serve } = Arguments::parse();
     let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
     let encoded = random_rows(&layout, batch, steps);
-    let config = TrainConfig { batch_size: batch, hidden, ..Default::default() };
+    let device = if cuda { Processor::Cuda } else { Processor::Cpu };
+    let config = TrainConfig { batch_size: batch, hidden, device, ..Default::default() };
     let mut trainer = Trainer::new(&config, &layout, &encoded)?;
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();
