@@ -42,6 +42,7 @@ fn a_bad_setting_is_refused_with_its_origin() {
         ("hidden=\"many\"", "flag: hidden = \"many\": invalid type"),
         ("hidden=0", "hidden is 0, it must be at least 1"),
         ("device=abacus", "flag: device = \"abacus\": unknown variant"),
+        ("tf32=true", "tf32 is true, and the cpu has none"),
         ("hidden", "--set hidden: write it as KEY=VALUE"),
         ("held_out=1.5", "held_out is 1.5, it must be in [0, 1)"),
     ] {

@@ -30,10 +30,10 @@ struct Adjoint {
 }  // namespace hg
 
 #ifdef __CUDACC__
-#define ENTRY(S, suffix, C)                                                                        \
+#define ENTRY(S, suffix, TF32, C)                                                                  \
     extern "C" __global__ void HG_LAUNCH(C) adjoint_##suffix##_##C(                                \
         HG_TASK_PARAMETERS(S), const S* states, const S* grad_hidden, S* gradients) {              \
-        hg::run(hg::Adjoint<S>{states, grad_hidden, gradients}, HG_TASK(S, C));                    \
+        hg::run<TF32>(hg::Adjoint<S>{states, grad_hidden, gradients}, HG_TASK(S, C));              \
     }
 HG_ENTRIES(ENTRY)
 #undef ENTRY

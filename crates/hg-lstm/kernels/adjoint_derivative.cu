@@ -71,10 +71,10 @@ struct AdjointDerivative {
 }  // namespace hg
 
 #ifdef __CUDACC__
-#define ENTRY(S, suffix, C)                                                                        \
+#define ENTRY(S, suffix, TF32, C)                                                                  \
     extern "C" __global__ void HG_LAUNCH(C) adjoint_derivative_##suffix##_##C(                     \
         HG_TASK_PARAMETERS(S), const S* states, const S* gradients, const S* grad_gradients, S* direct, S* hidden_dot) { \
-        hg::run(hg::AdjointDerivative<S>{states, gradients, grad_gradients, direct, hidden_dot}, HG_TASK(S, C)); \
+        hg::run<TF32>(hg::AdjointDerivative<S>{states, gradients, grad_gradients, direct, hidden_dot}, HG_TASK(S, C)); \
     }
 HG_ENTRIES(ENTRY)
 #undef ENTRY

@@ -1,14 +1,15 @@
 // The kernels on the host: the same cells and the same products, the threads of a step one after
 // the other. It reads a task from stdin and writes the result to stdout, both in binary:
 //
-//   in   int32[8]: operation, bytes of a number, K, batch, steps, H, R, C; int32[batch]:
-//        lengths; then U and the operation's inputs, in the order of its kernel's arguments
+//   in   int32[8]: operation, bytes of a number (4, 8; 2 for f32 with products in TF32), K, batch,
+//        steps, H, R, C; int32[batch]: lengths; then U and the operation's inputs, in the order of its kernel's arguments
 //   out  the operation's results
 
 #include "adjoint.cu"
 #include "adjoint_derivative.cu"
 #include "forward.cu"
 #include "forward_adjoint.cu"
+#include "tensor_product.cuh"
 
 #include <cstdint>
 #include <cstdio>
@@ -37,11 +38,11 @@ static void write(const std::vector<T>& values) {
 }
 
 // What the kernel `run` does, for one slice of one direction.
-template <typename Op, typename S>
+template <bool TF32, typename Op, typename S>
 static void run_slice(const Op& op, const Task<S>& task, int direction, int first_row) {
     const long carried = 2L * carried_values<Op>(task) * task.rows;
     const int wide = width(task), threads = wide * (task.rows / TILE);
-    std::vector<std::vector<S>> memory(task.blocks), weights(task.blocks);
+    std::vector<std::vector<S>> memory(task.blocks), weights(task.blocks), sums(task.blocks);
     std::vector<S*> blocks;
     for (int rank = 0; rank < task.blocks; rank++) {
         memory[rank].resize(carried + (long)wide * task.rows);
@@ -53,26 +54,43 @@ static void run_slice(const Op& op, const Task<S>& task, int direction, int firs
     }
     const int steps = longest(task, first_row);
     for (int n = 0; n < steps; n++) {
+        const int t = Op::FORWARDS ? n : steps - 1 - n;
         for (int rank = 0; rank < task.blocks; rank++) {
+            const auto place = [&](int thread) {
+                return Place<S>{direction,
+                                first_row,
+                                rank,
+                                thread,
+                                weights[rank].data(),
+                                blocks[rank],
+                                blocks[rank] + carried,
+                                TF32 ? sums[rank].data() : nullptr,
+                                blocks.data()};
+            };
+            if constexpr (TF32) {
+                sums[rank].assign(Results<Op>::OUT * wide * task.rows, 0);
+                const int warps = (threads + WARP - 1) / WARP;
+                for (int warp = 0; warp < warps; warp++) {
+                    tensor_product<Op>(task, place(0), t, warp, warps);
+                }
+            }
             for (int thread = 0; thread < threads; thread++) {
-                Place<S> place{direction,    first_row,    rank, thread, weights[rank].data(),
-                               blocks[rank], blocks[rank] + carried, blocks.data()};
-                advance(op, task, place, Op::FORWARDS ? n : steps - 1 - n);
+                advance(op, task, place(thread), t);
             }
         }
     }
 }
 
-template <typename Op, typename S>
+template <bool TF32, typename Op, typename S>
 static void run_all(const Op& op, const Task<S>& task, int directions) {
     for (int direction = 0; direction < directions; direction++) {
         for (int row = 0; row < task.batch; row += task.rows) {
-            run_slice(op, task, direction, row);
+            run_slice<TF32>(op, task, direction, row);
         }
     }
 }
 
-template <typename S>
+template <bool TF32, typename S>
 static void emulate(int operation, int directions, Task<S> task) {
     const long hidden = task.hidden, rows = (long)directions * task.batch * task.steps;
     const auto parts = [&](int parts) { return read<S>(rows * parts * hidden); };
@@ -82,41 +100,45 @@ static void emulate(int operation, int directions, Task<S> task) {
     if (operation == 0) {
         const auto pre = parts(4);
         auto states = room(STATE_PARTS);
-        run_all(Forward<S>{pre.data(), states.data()}, task, directions);
+        run_all<TF32>(Forward<S>{pre.data(), states.data()}, task, directions);
         return write(states);
     }
     const auto states = parts(STATE_PARTS);
     if (operation == 1) {
         const auto grad_hidden = parts(1);
         auto gradients = room(GRADIENT_PARTS);
-        run_all(Adjoint<S>{states.data(), grad_hidden.data(), gradients.data()}, task, directions);
+        run_all<TF32>(Adjoint<S>{states.data(), grad_hidden.data(), gradients.data()}, task, directions);
         return write(gradients);
     }
     if (operation == 2) {
         const auto direct = parts(STATE_PARTS);
         auto grad_pre = room(4);
-        run_all(ForwardAdjoint<S>{states.data(), direct.data(), grad_pre.data()}, task, directions);
+        run_all<TF32>(ForwardAdjoint<S>{states.data(), direct.data(), grad_pre.data()}, task, directions);
         return write(grad_pre);
     }
     must(operation == 3, "there are operations 0 to 3");
     const auto gradients = parts(GRADIENT_PARTS), grad_gradients = parts(GRADIENT_PARTS);
     auto direct = room(STATE_PARTS), hidden_dot = room(1);
-    run_all(AdjointDerivative<S>{states.data(), gradients.data(), grad_gradients.data(),
+    run_all<TF32>(AdjointDerivative<S>{states.data(), gradients.data(), grad_gradients.data(),
                                  direct.data(), hidden_dot.data()},
             task, directions);
     write(direct);
     write(hidden_dot);
 }
 
-template <typename S>
+template <bool TF32, typename S>
 static void emulate(const std::vector<int32_t>& head, const std::vector<int32_t>& lengths) {
     Task<S> task{nullptr, nullptr, lengths.data(), head[3], head[4], head[5], head[6], head[7]};
-    emulate<S>(head[0], head[2], task);
+    emulate<TF32, S>(head[0], head[2], task);
 }
 
 int main() {
     const auto head = read<int32_t>(8);
     const auto lengths = read<int32_t>(head[3]);
-    must(head[1] == 4 || head[1] == 8, "numbers have 4 or 8 bytes");
-    head[1] == 8 ? emulate<double>(head, lengths) : emulate<float>(head, lengths);
+    switch (head[1]) {
+        case 2: return emulate<true, float>(head, lengths), 0;
+        case 4: return emulate<false, float>(head, lengths), 0;
+        case 8: return emulate<false, double>(head, lengths), 0;
+    }
+    must(false, "numbers have 2 (TF32), 4 or 8 bytes");
 }

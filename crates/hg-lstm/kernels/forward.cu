@@ -41,10 +41,10 @@ struct Forward {
 }  // namespace hg
 
 #ifdef __CUDACC__
-#define ENTRY(S, suffix, C)                                                                        \
+#define ENTRY(S, suffix, TF32, C)                                                                  \
     extern "C" __global__ void HG_LAUNCH(C) forward_##suffix##_##C(                                \
         HG_TASK_PARAMETERS(S), const S* pre, S* states) {                                          \
-        hg::run(hg::Forward<S>{pre, states}, HG_TASK(S, C));                                       \
+        hg::run<TF32>(hg::Forward<S>{pre, states}, HG_TASK(S, C));                                 \
     }
 HG_ENTRIES(ENTRY)
 #undef ENTRY

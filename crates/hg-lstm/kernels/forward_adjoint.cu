@@ -31,10 +31,10 @@ struct ForwardAdjoint {
 }  // namespace hg
 
 #ifdef __CUDACC__
-#define ENTRY(S, suffix, C)                                                                        \
+#define ENTRY(S, suffix, TF32, C)                                                                  \
     extern "C" __global__ void HG_LAUNCH(C) forward_adjoint_##suffix##_##C(                        \
         HG_TASK_PARAMETERS(S), const S* states, const S* direct, S* grad_pre) {                    \
-        hg::run(hg::ForwardAdjoint<S>{states, direct, grad_pre}, HG_TASK(S, C));                   \
+        hg::run<TF32>(hg::ForwardAdjoint<S>{states, direct, grad_pre}, HG_TASK(S, C));             \
     }
 HG_ENTRIES(ENTRY)
 #undef ENTRY

@@ -12,6 +12,9 @@
 // cluster a step is enough. Every sum is taken in the order of its index: results do not
 // depend on how many rows or blocks share the work.
 //
+// With TF32 (tensor_product.cuh) the warps of a block first sum the products of all its units into
+// shared memory, and then its threads compute the cells.
+//
 // The same code compiles for the host, where emulate.cpp runs the threads of a step one after
 // the other. An operation (forward.cu and the others) is a struct with
 //
@@ -59,6 +62,7 @@ struct Place {
     const S* weights;
     S* carried;  // [2][FORWARDS ? H : 4H][R]
     S* kept;     // [W][R]: what a cell keeps for its own next step
+    S* sums;     // [OUT·W][R]: the products of a step, with TF32; else null
 #ifndef __CUDACC__
     S* const* blocks;  // the carried values of each block of the cluster
 #endif
@@ -118,20 +122,36 @@ HG_DEVICE int longest(const Task<S>& task, int first_row) {
     return most;
 }
 
-// One thread's part of step t.
+// Products of a unit, by the direction in time: of each gate, or of the gradient for h.
+template <typename Op>
+struct Results {
+    static constexpr int OUT = Op::FORWARDS ? 4 : 1;
+};
+
+// The carried values that step t reads: those that the step before it in the order of time left.
 template <typename Op, typename S>
-HG_DEVICE void advance(const Op& op, const Task<S>& task, const Place<S>& place, int t) {
-    constexpr int OUT = Op::FORWARDS ? 4 : 1;
-    const int wide = width(task), values = carried_values<Op>(task);
-    const int here = place.thread % wide, tile = place.thread / wide;
-    const int unit = place.rank * wide + here;
-    if (unit >= task.hidden || tile * TILE >= task.rows) {
-        return;
+HG_DEVICE const S* carried_before(const Task<S>& task, const Place<S>& place, int t) {
+    const int before = Op::FORWARDS ? t : t + 1;
+    return place.carried + (long)(before & 1) * carried_values<Op>(task) * task.rows;
+}
+
+// The products of one unit of TILE rows, as they stand in the sums of the block.
+template <int OUT, typename S>
+HG_DEVICE void take_product(const Task<S>& task, const Place<S>& place, int here, int tile,
+                            S (&product)[OUT][TILE]) {
+    for (int out = 0; out < OUT; out++) {
+        for (int r = 0; r < TILE; r++) {
+            product[out][r] = place.sums[(out * width(task) + here) * task.rows + tile * TILE + r];
+        }
     }
-    // Step t reads what the step before it in the order of time left, and leaves in the other.
-    const int before = Op::FORWARDS ? t : t + 1, after = Op::FORWARDS ? t + 1 : t;
-    const S* carried = place.carried + (long)(before & 1) * values * task.rows + tile * TILE;
-    S product[OUT][TILE] = {};
+}
+
+// The same, summed by the thread itself from `carried`.
+template <int OUT, typename S>
+HG_DEVICE void sum_product(const Task<S>& task, const Place<S>& place, int values, const S* carried,
+                           int here, int tile, S (&product)[OUT][TILE]) {
+    const int wide = width(task);
+    carried += tile * TILE;
 #ifdef __CUDACC__
 #pragma unroll 4
 #endif
@@ -147,6 +167,25 @@ HG_DEVICE void advance(const Op& op, const Task<S>& task, const Place<S>& place,
             }
         }
     }
+}
+
+// One thread's part of step t.
+template <typename Op, typename S>
+HG_DEVICE void advance(const Op& op, const Task<S>& task, const Place<S>& place, int t) {
+    constexpr int OUT = Results<Op>::OUT;
+    const int wide = width(task), values = carried_values<Op>(task);
+    const int here = place.thread % wide, tile = place.thread / wide;
+    const int unit = place.rank * wide + here;
+    if (unit >= task.hidden || tile * TILE >= task.rows) {
+        return;
+    }
+    S product[OUT][TILE] = {};
+    if (place.sums) {
+        take_product(task, place, here, tile, product);
+    } else {
+        sum_product(task, place, values, carried_before<Op>(task, place, t), here, tile, product);
+    }
+    const int after = Op::FORWARDS ? t + 1 : t;
     for (int r = 0; r < TILE; r++) {
         const int slot = tile * TILE + r, row = place.first_row + slot;
         if (row >= task.batch || t >= task.lengths[row]) {
@@ -190,6 +229,12 @@ HG_DEVICE S tanh_slope(S a) {
 
 #ifdef __CUDACC__
 
+}  // namespace hg
+
+#include "tensor_product.cuh"
+
+namespace hg {
+
 // The barrier of a cluster, which also shows every block what the others have put.
 HG_DEVICE void together() {
 #if __CUDA_ARCH__ >= 900
@@ -200,9 +245,9 @@ HG_DEVICE void together() {
 }
 
 // The kernel: grid [C, slices, K], in clusters of C blocks.
-template <typename Op, typename S>
+template <bool TF32, typename Op, typename S>
 HG_DEVICE void run(const Op& op, const Task<S>& task) {
-    extern __shared__ __align__(16) unsigned char memory[];
+    extern __shared__ __align__(128) unsigned char memory[];
     const int values = carried_values<Op>(task), wide = width(task);
     S* chip = reinterpret_cast<S*>(memory);
     Place<S> place;
@@ -212,20 +257,31 @@ HG_DEVICE void run(const Op& op, const Task<S>& task) {
     place.thread = threadIdx.x;
     place.carried = chip;
     place.kept = chip + 2L * values * task.rows;
+    S* next = place.kept + (long)wide * task.rows;
+    place.sums = nullptr;
+    if constexpr (TF32) {
+        place.sums = next;
+        next += (long)Results<Op>::OUT * wide * task.rows;
+    }
     for (long n = threadIdx.x; n < 2L * values * task.rows + (long)wide * task.rows; n += blockDim.x) {
         chip[n] = S(0);
     }
     if (task.packed) {
         place.weights = task.packed + ((long)place.direction * task.blocks + place.rank) * share(task);
     } else {
-        S* weights = place.kept + (long)wide * task.rows;
-        pack<Op::FORWARDS>(task, place.direction, place.rank, threadIdx.x, blockDim.x, weights);
-        place.weights = weights;
+        pack<Op::FORWARDS>(task, place.direction, place.rank, threadIdx.x, blockDim.x, next);
+        place.weights = next;
     }
     together();
     const int steps = longest(task, place.first_row);
     for (int n = 0; n < steps; n++) {
-        advance(op, task, place, Op::FORWARDS ? n : steps - 1 - n);
+        const int t = Op::FORWARDS ? n : steps - 1 - n;
+        if constexpr (TF32) {
+            const int warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+            tensor_product<Op>(task, place, t, warp, warps);
+            __syncthreads();
+        }
+        advance(op, task, place, t);
         // After the last step too: nobody leaves while others put values into its memory.
         together();
     }
@@ -235,20 +291,27 @@ HG_DEVICE void run(const Op& op, const Task<S>& task) {
 
 }  // namespace hg
 
-// Entry points, which are found by name: an operation, a float type and C, as forward_f32_4.
+// Entry points, which are found by name: an operation, a float type (or tf32) and C, as
+// forward_f32_4.
 // Every one begins with the same parameters. HG_CLUSTERS stands for architectures with clusters
 // (compute capability 9.0 and above).
 #ifdef __CUDACC__
 #define HG_TASK_PARAMETERS(S)                                                            \
     const S *u, const S *packed, const int *lengths, int batch, int steps, int hidden, int rows
 #define HG_TASK(S, C) hg::Task<S>{u, packed, lengths, batch, steps, hidden, rows, C}
+// (float type, name, whether with TF32, C)
 #ifdef HG_CLUSTERS
 #define HG_LAUNCH(C) __launch_bounds__(512) __cluster_dims__(C, 1, 1)
 #define HG_ENTRIES(ENTRY)                                                                \
-    ENTRY(float, f32, 1) ENTRY(float, f32, 2) ENTRY(float, f32, 4) ENTRY(float, f32, 8)  \
-    ENTRY(double, f64, 1) ENTRY(double, f64, 2) ENTRY(double, f64, 4) ENTRY(double, f64, 8)
+    HG_CLUSTER_ENTRIES(ENTRY, float, f32, false)                                         \
+    HG_CLUSTER_ENTRIES(ENTRY, float, tf32, true)                                         \
+    HG_CLUSTER_ENTRIES(ENTRY, double, f64, false)
+#define HG_CLUSTER_ENTRIES(ENTRY, S, suffix, TF32)                                       \
+    ENTRY(S, suffix, TF32, 1) ENTRY(S, suffix, TF32, 2)                                  \
+    ENTRY(S, suffix, TF32, 4) ENTRY(S, suffix, TF32, 8)
 #else
 #define HG_LAUNCH(C) __launch_bounds__(512)
-#define HG_ENTRIES(ENTRY) ENTRY(float, f32, 1) ENTRY(double, f64, 1)
+#define HG_ENTRIES(ENTRY) \
+    ENTRY(float, f32, false, 1) ENTRY(float, tf32, true, 1) ENTRY(double, f64, false, 1)
 #endif
 #endif

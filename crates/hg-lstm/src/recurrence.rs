@@ -1,6 +1,7 @@
 //! The recurrence over time and its adjoint: fused, or in plain tracked
 //! candle operations.
 
+use crate::fused::Means;
 use crate::kernel::SimdPath;
 use crate::reference::{self, Steps};
 use crate::{Lengths, fused};
@@ -13,6 +14,9 @@ pub enum Recurrence {
     /// GPUs, the reference elsewhere.
     #[default]
     Fused,
+    /// The same, but for f32 on NVIDIA GPUs: their tensor cores take the recurrent products in
+    /// TF32 (10 bits of mantissa, sums in f32) where the sizes allow.
+    FusedTf32,
     /// Plain candle operations, step by step: the oracle.
     Reference,
 }
@@ -28,7 +32,7 @@ pub(crate) struct States {
 
 #[derive(Clone, Debug)]
 enum Values {
-    Fused(Tensor),
+    Fused(Tensor, Means),
     Reference(Steps),
 }
 
@@ -36,10 +40,11 @@ impl Recurrence {
     /// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]`.
     pub(crate) fn forward(self, pre: &Tensor, u: &Tensor, lengths: &Lengths) -> Result<States> {
         let lengths = lengths.clone();
-        if self == Self::Fused && fused::serves(pre) {
-            let states = fused::forward(pre, u, &lengths, SimdPath::widest())?;
+        if self != Self::Reference && fused::serves(pre) {
+            let means = Means { path: SimdPath::widest(), tf32: self == Self::FusedTf32 };
+            let states = fused::forward(pre, u, &lengths, means)?;
             let hidden = fused::hidden(&states)?;
-            return Ok(States { values: Values::Fused(states), lengths, hidden });
+            return Ok(States { values: Values::Fused(states, means), lengths, hidden });
         }
         let (steps, hidden) = reference::forward(pre, u)?;
         Ok(States { values: Values::Reference(steps), lengths, hidden })
@@ -50,8 +55,8 @@ impl Recurrence {
 /// `grad_hidden` `[K, batch, steps, hidden]` being 0 beyond each length.
 pub(crate) fn adjoint(states: &States, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
     match &states.values {
-        Values::Fused(values) => {
-            fused::adjoint(values, u, grad_hidden, &states.lengths, SimdPath::widest())
+        Values::Fused(values, means) => {
+            fused::adjoint(values, u, grad_hidden, &states.lengths, *means)
         }
         Values::Reference(steps) => reference::adjoint(steps, u, grad_hidden),
     }

@@ -16,6 +16,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Where the networks are trained.
     pub device: Processor,
+    /// Whether a GPU multiplies in TF32 (10 bits of mantissa, sums in f32): faster, less exact.
+    pub tf32: bool,
     /// Patients in a batch.
     pub batch_size: usize,
     /// `H`: hidden features of both networks.
@@ -86,6 +88,7 @@ impl Default for TrainConfig {
             iterations: 4000,
             seed: 0,
             device: Processor::Cpu,
+            tf32: false,
             batch_size: 32,
             hidden: 128,
             latent_features: 128,
@@ -211,6 +214,10 @@ impl TrainConfig {
         }
         if self.iterations == 0 || self.checkpoint_every == 0 {
             let problem = "iterations and checkpoint_every must be at least 1";
+            return Err(Error::Config(problem.into()));
+        }
+        if self.tf32 && self.device == Processor::Cpu {
+            let problem = "tf32 is true, and the cpu has none; leave it, or set device = \"cuda\"";
             return Err(Error::Config(problem.into()));
         }
         if self.windows.contains(&0) || !self.windows.is_sorted() {

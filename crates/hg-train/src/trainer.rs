@@ -142,7 +142,16 @@ impl Trainer {
             Processor::Cpu => Steps::Single(Fused::new(generator, critic)),
             Processor::Cuda => Steps::Tape(DType::F32),
         };
-        Self::with_steps(config, layout, encoded, (DType::F32, config.device.open()?), steps)
+        let device = config.device.open()?;
+        let mut trainer = Self::with_steps(config, layout, encoded, (DType::F32, device), steps)?;
+        if config.tf32 {
+            trainer.generator = trainer.generator.with_recurrence(Recurrence::FusedTf32);
+            trainer.critic = trainer.critic.with_recurrence(Recurrence::FusedTf32);
+            // Every other product of the process too.
+            #[cfg(feature = "cuda")]
+            candle_core::cuda::set_gemm_reduced_precision_f32(true);
+        }
+        Ok(trainer)
     }
 
     /// The same in f64: for checks.

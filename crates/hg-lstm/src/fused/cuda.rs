@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits for the GPU. Lengths go up with every launch: 4 bytes a row.
 
-use super::plan::{Gpu, Plan, Time};
+use super::plan::{Gpu, Number, Plan, Time};
 use super::{Task, contiguous_range};
 use crate::kernel::{GRADIENT_PARTS, STATE_PARTS};
 use candle_core::cuda_backend::cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
@@ -20,23 +20,26 @@ const MODULE_90: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels_90.ptx")
 /// Threads of a block that packs weights.
 const PACKERS: u32 = 256;
 
-/// A number that the kernels compute with.
-trait Number: CudaDType + WithDType + DeviceRepr + ValidAsZeroBits {
-    const NAME: &'static str;
-}
+/// A float type that the kernels compute with.
+trait Float: CudaDType + WithDType + DeviceRepr + ValidAsZeroBits {}
 
-impl Number for f32 {
-    const NAME: &'static str = "f32";
-}
+impl Float for f32 {}
 
-impl Number for f64 {
-    const NAME: &'static str = "f64";
+impl Float for f64 {}
+
+/// As kernels are named.
+fn name_of(number: Number) -> &'static str {
+    match number {
+        Number::Single => "f32",
+        Number::Tf32 => "tf32",
+        Number::Double => "f64",
+    }
 }
 
 /// A contiguous tensor on the device.
 type Input<'a> = (&'a CudaStorage, &'a Layout);
 
-fn view<S: Number>((storage, layout): Input<'_>) -> Result<CudaView<'_, S>> {
+fn view<S: Float>((storage, layout): Input<'_>) -> Result<CudaView<'_, S>> {
     Ok(storage.as_cuda_slice::<S>()?.slice(contiguous_range(layout)?))
 }
 
@@ -55,8 +58,9 @@ fn kernels_for(device: &CudaDevice) -> Result<(Gpu, &'static str, &'static str)>
 
 /// Runs one pass over all steps. `inputs` and then `results` (numbers of each, all 0 at first)
 /// are what the kernel takes after the task; the results follow each other in one slice.
-fn launch<S: Number>(
+fn launch<S: Float>(
     task: &Task,
+    number: Number,
     operation: &str,
     time: Time,
     u: Input<'_>,
@@ -66,7 +70,7 @@ fn launch<S: Number>(
     let device = u.0.device.clone();
     let (gpu, module, ptx) = kernels_for(&device)?;
     let (hidden, batch) = (task.hidden, task.lengths.batch());
-    let Some(plan) = Plan::new(hidden, std::mem::size_of::<S>(), time, gpu) else {
+    let Some(plan) = Plan::new(hidden, number, time, gpu) else {
         bail!("{hidden} hidden units are too many for the fused kernels on this GPU")
     };
     let int = |n: usize| i32::try_from(n).map_err(candle_core::Error::wrap);
@@ -85,7 +89,8 @@ fn launch<S: Number>(
             let count = task.directions * plan.blocks * 4 * hidden * width;
             let packed = device.alloc_zeros::<S>(count)?;
             let way = if time == Time::Forwards { "forwards" } else { "backwards" };
-            let name = format!("pack_{way}_{}", S::NAME);
+            let float = if S::DTYPE == DType::F64 { "f64" } else { "f32" };
+            let name = format!("pack_{way}_{float}");
             let pack = device.get_or_load_custom_func(&name, module, ptx)?;
             let mut arguments = pack.builder();
             arguments.arg(&u).arg(&hidden_i).arg(&blocks_i).arg(&packed);
@@ -100,7 +105,7 @@ fn launch<S: Number>(
         }
     };
 
-    let name = format!("{operation}_{}_{}", S::NAME, plan.blocks);
+    let name = format!("{operation}_{}_{}", name_of(plan.number), plan.blocks);
     let function = device.get_or_load_custom_func(&name, module, ptx)?;
     let memory = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
     function.set_attribute(memory, int(plan.memory)?).w()?;
@@ -150,8 +155,11 @@ fn run(
     results: &[usize],
 ) -> Result<CudaStorage> {
     match candle_core::backend::BackendStorage::dtype(u.0) {
-        DType::F32 => launch::<f32>(task, operation, time, u, inputs, results),
-        DType::F64 => launch::<f64>(task, operation, time, u, inputs, results),
+        DType::F32 => {
+            let number = if task.means.tf32 { Number::Tf32 } else { Number::Single };
+            launch::<f32>(task, number, operation, time, u, inputs, results)
+        }
+        DType::F64 => launch::<f64>(task, Number::Double, operation, time, u, inputs, results),
         other => bail!("the fused LSTM takes f32 or f64, not {other:?}"),
     }
 }

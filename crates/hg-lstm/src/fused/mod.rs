@@ -35,13 +35,8 @@ pub(crate) fn serves(x: &Tensor) -> bool {
 
 /// F: `pre` `[K, batch, steps, 4H]`, `u` `[K, 4H, H]` → states
 /// `[K, batch, steps, 7H]`: f, i, a, o, c, tanh c, h; zero beyond each length.
-pub(crate) fn forward(
-    pre: &Tensor,
-    u: &Tensor,
-    lengths: &Lengths,
-    path: SimdPath,
-) -> Result<Tensor> {
-    let op = Forward(Task::new(u, lengths, path)?);
+pub(crate) fn forward(pre: &Tensor, u: &Tensor, lengths: &Lengths, means: Means) -> Result<Tensor> {
+    let op = Forward(Task::new(u, lengths, means)?);
     pre.contiguous()?.apply_op2(&u.contiguous()?, op)
 }
 
@@ -58,9 +53,9 @@ pub(crate) fn adjoint(
     u: &Tensor,
     grad_hidden: &Tensor,
     lengths: &Lengths,
-    path: SimdPath,
+    means: Means,
 ) -> Result<Tensor> {
-    let task = Task::new(u, lengths, path)?;
+    let task = Task::new(u, lengths, means)?;
     let hidden = task.hidden;
     let grad_hidden = grad_hidden.contiguous()?;
     let all = states.contiguous()?.apply_op3(&u.contiguous()?, &grad_hidden, Adjoint(task))?;
@@ -68,21 +63,34 @@ pub(crate) fn adjoint(
     all.narrow(D::Minus1, 0, 4 * hidden)
 }
 
+/// What the kernels compute with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    /// The processor's instructions.
+    pub(crate) path: SimdPath,
+    /// Whether NVIDIA GPUs take the recurrent products of f32 in TF32.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "a setting of the GPU's kernels")
+    )]
+    pub(crate) tf32: bool,
+}
+
 #[derive(Clone)]
 struct Task {
     lengths: Lengths,
     directions: usize,
     hidden: usize,
-    path: SimdPath,
+    means: Means,
 }
 
 struct Forward(Task);
 struct Adjoint(Task);
 
 impl Task {
-    fn new(u: &Tensor, lengths: &Lengths, path: SimdPath) -> Result<Self> {
+    fn new(u: &Tensor, lengths: &Lengths, means: Means) -> Result<Self> {
         let (directions, _, hidden) = u.dims3()?;
-        Ok(Self { lengths: lengths.clone(), directions, hidden, path })
+        Ok(Self { lengths: lengths.clone(), directions, hidden, means })
     }
 
     fn shape(&self, parts: usize) -> Shape {
@@ -166,7 +174,7 @@ impl Task {
                     let to = padded.row_mut(n / hidden * wide + n % hidden);
                     to[..hidden].copy_from_slice(row);
                 }
-                let mut weights = RecurrentWeights::new(wide, self.path);
+                let mut weights = RecurrentWeights::new(wide, self.means.path);
                 weights.pack(padded.view());
                 weights
             })
@@ -239,7 +247,7 @@ impl Task {
             kernel::tangent(weights, &slice.chains, states.view(), tangents.view_mut());
             let mut direct = self.empty(slice, STATE_PARTS);
             kernel::direct_gradients(
-                self.path,
+                self.means.path,
                 wide,
                 &slice.chains,
                 states.view(),
@@ -515,8 +523,9 @@ mod tests {
             let [pre, u, h_bar] = &self.inputs;
             let (hidden, grad_pre) = match fused_on {
                 Some(path) => {
-                    let states = forward(pre, u, &self.lengths, path)?;
-                    let grad_pre = adjoint(&states, u, h_bar, &self.lengths, path)?;
+                    let means = Means { path, tf32: false };
+                    let states = forward(pre, u, &self.lengths, means)?;
+                    let grad_pre = adjoint(&states, u, h_bar, &self.lengths, means)?;
                     (hidden(&states)?, grad_pre)
                 }
                 None => {

@@ -18,6 +18,26 @@ pub(super) enum Time {
     Backwards,
 }
 
+/// What products are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    /// f32.
+    Single,
+    /// f32 with operands of TF32, on tensor cores.
+    Tf32,
+    /// f64.
+    Double,
+}
+
+impl Number {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Single | Self::Tf32 => 4,
+            Self::Double => 8,
+        }
+    }
+}
+
 /// What a GPU offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gpu {
@@ -38,30 +58,39 @@ pub(super) struct Plan {
     pub(super) threads: usize,
     /// Bytes of memory on chip that a block needs.
     pub(super) memory: usize,
+    /// What products are computed in: never TF32 where tiles of 16 × 16 × 8 do not fit the sizes.
+    pub(super) number: Number,
     /// Whether the weights stay on chip; else they are read from packed memory.
     pub(super) keeps_weights: bool,
 }
 
 impl Plan {
     /// `None` for layers so wide that what they carry does not fit, not even for the fewest rows.
-    pub(super) fn new(hidden: usize, bytes: usize, time: Time, gpu: Gpu) -> Option<Self> {
-        let values = match time {
-            Time::Forwards => hidden,
-            Time::Backwards => 4 * hidden,
+    pub(super) fn new(hidden: usize, number: Number, time: Time, gpu: Gpu) -> Option<Self> {
+        let (values, results) = match time {
+            Time::Forwards => (hidden, 4),
+            Time::Backwards => (4 * hidden, 1),
         };
+        let bytes = number.bytes();
         let clusters: &[usize] = if gpu.has_clusters { &[8, 4, 2, 1] } else { &[1] };
         let of = |blocks: usize, rows: usize, keeps_weights: bool| {
             let width = hidden.div_ceil(blocks);
             let carried = (2 * values + width) * rows * bytes;
             let weights = if keeps_weights { 4 * hidden * width * bytes } else { 0 };
             let threads = width * (rows / TILE);
-            let memory = carried + weights;
-            let fits = threads <= MOST_THREADS && memory <= gpu.block_memory;
+            let sums = if number == Number::Tf32 { results * width * rows * bytes } else { 0 };
+            let memory = carried + weights + sums;
+            let tiles =
+                rows == 16 && values.is_multiple_of(8) && (results * width).is_multiple_of(16);
+            let fits = (number != Number::Tf32 || tiles)
+                && threads <= MOST_THREADS
+                && memory <= gpu.block_memory;
             let plan = Self {
                 rows,
                 blocks,
                 threads: threads.next_multiple_of(UNITS),
                 memory,
+                number,
                 keeps_weights,
             };
             (fits && (rows == TILE || carried <= CARRIED_BYTES)).then_some(plan)
@@ -74,7 +103,11 @@ impl Plan {
                 [16, 8, 4].into_iter().filter_map(move |rows| of(blocks, rows, keeps_weights))
             })
         };
-        candidates(true).next().or_else(|| candidates(false).next())
+        let exact = || match number {
+            Number::Tf32 => Self::new(hidden, Number::Single, time, gpu),
+            _ => None,
+        };
+        candidates(true).next().or_else(|| candidates(false).next()).or_else(exact)
     }
 }
 
@@ -88,19 +121,25 @@ mod tests {
     #[test]
     fn published_sizes_keep_their_weights_on_an_h100() {
         for time in [Time::Forwards, Time::Backwards] {
-            let plan = Plan::new(128, 4, time, H100).expect("a plan");
+            let plan = Plan::new(128, Number::Single, time, H100).expect("a plan");
             assert!(plan.keeps_weights, "{plan:?}");
             assert_eq!((plan.blocks, plan.threads), (4, 128));
-            assert!(Plan::new(128, 8, time, H100).expect("a plan").keeps_weights);
+            assert!(Plan::new(128, Number::Double, time, H100).expect("a plan").keeps_weights);
+            let tiled = Plan::new(128, Number::Tf32, time, H100).expect("a plan");
+            assert!(tiled.keeps_weights && tiled.number == Number::Tf32, "{tiled:?}");
+            let odd = Plan::new(20, Number::Tf32, time, H100).expect("a plan");
+            assert_eq!(odd.number, Number::Single, "no tiles for 20 units");
         }
     }
 
     #[test]
     fn every_plan_fits_and_wide_layers_read_packed_weights() {
         for hidden in 1..700 {
-            for (gpu, bytes) in [(H100, 4), (H100, 8), (A100, 4), (A100, 8)] {
+            let numbers = [Number::Single, Number::Tf32, Number::Double];
+            for (gpu, number) in [H100, A100].into_iter().flat_map(|gpu| numbers.map(|n| (gpu, n)))
+            {
                 for time in [Time::Forwards, Time::Backwards] {
-                    let Some(plan) = Plan::new(hidden, bytes, time, gpu) else {
+                    let Some(plan) = Plan::new(hidden, number, time, gpu) else {
                         assert!(hidden > 400, "no plan for {hidden} units on {gpu:?}");
                         continue;
                     };
@@ -110,7 +149,7 @@ mod tests {
                 }
             }
         }
-        let wide = Plan::new(512, 4, Time::Forwards, H100).expect("a plan");
+        let wide = Plan::new(512, Number::Single, Time::Forwards, H100).expect("a plan");
         assert!(!wide.keeps_weights, "{wide:?}");
     }
 }
