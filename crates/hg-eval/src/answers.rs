@@ -217,7 +217,7 @@ fn utility(evaluation: &Evaluation) -> Vec<Answer> {
     let policies = evaluation.policies.as_ref().map(|policies| {
         let (worth, how) = match &policies.when_run {
             Some(worth) => (worth, "when run in the simulator"),
-            None => (&policies.by_the_table, "by the real cohort's steps"),
+            None => (&policies.by_the_table, "by the real cohort's steps, which is optimistic,"),
         };
         let kept = worth.kept();
         let gain = match kept {

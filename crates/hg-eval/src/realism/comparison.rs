@@ -46,7 +46,7 @@ pub struct ColumnComparison {
     pub wasserstein: Option<f64>,
     /// Jensen and Shannon's divergence of levels, in nats.
     pub jensen_shannon: Option<f64>,
-    /// The classical tests of numbers.
+    /// The classical tests; of levels the first alone, on their positions, means anything.
     pub hierarchy: Option<Hierarchy>,
 }
 
@@ -139,12 +139,13 @@ fn compare(
     let real: Vec<f64> = real.iter().flatten().copied().collect();
     let synthetic: Vec<f64> = synthetic.iter().flatten().copied().collect();
     let levels = if column.kind == Kind::Numeric { Vec::new() } else { column.level_names() };
-    let (distance, wasserstein, jensen_shannon, hierarchy) = if levels.is_empty() {
+    let hierarchy = hierarchy(&real, &synthetic, 0);
+    let (distance, wasserstein, jensen_shannon) = if levels.is_empty() {
         let distance = kolmogorov_smirnov(&real, &synthetic).unwrap_or(1.);
-        (distance, wasserstein(&real, &synthetic), None, hierarchy(&real, &synthetic, 0))
+        (distance, wasserstein(&real, &synthetic), None)
     } else {
         let (p, q) = (shares(&real, levels.len()), shares(&synthetic, levels.len()));
-        (total_variation(&p, &q), None, Some(jensen_shannon(&p, &q)), None)
+        (total_variation(&p, &q), None, Some(jensen_shannon(&p, &q)))
     };
     ColumnComparison {
         name: column.name.clone(),

@@ -90,7 +90,7 @@ pub(super) fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
                 all.push([format!("worth of {what}, {how}"), value, String::new()]);
             }
         };
-        worth("by the real cohort's steps", policies.by_the_table);
+        worth("by the real cohort's steps (optimistic)", policies.by_the_table);
         if let Some(when_run) = policies.when_run {
             worth("when run", when_run);
         }

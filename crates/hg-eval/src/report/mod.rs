@@ -4,7 +4,7 @@ mod measures;
 mod pictures;
 mod projection;
 
-use crate::{Answer, ColumnComparison, Evaluation, Result, Subject};
+use crate::{ActionShare, Answer, ColumnComparison, Evaluation, Result, Subject};
 use hg_data::{Kind, Observed};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use measures::measures;
@@ -118,8 +118,8 @@ impl<'a> Report<'a> {
                     p.soft {
                         "Distance: Kolmogorov–Smirnov of numbers, total variation of levels; 0 is equal, "
                         "1 disjoint. «KS passes» is the share of 100 random draws of 200 values in which "
-                        "the Kolmogorov–Smirnov test (5 %) sees no difference; of the other draws, t and F "
-                        "give the shares with equal means and variances, 3σ those that lie within three "
+                        "the Kolmogorov–Smirnov test (5 %) sees no difference (of levels by their positions); of the other "
+                        "draws, t and F give the shares with equal means and variances, 3σ those that lie within three "
                         "standard deviations."
                     }
                     div.wide { (columns_table(&comparison.columns)) }
@@ -146,6 +146,10 @@ impl<'a> Report<'a> {
                             span.key.real {} "real" span.key.made {} "synthetic"
                         }
                         (pictures("pictures", &self.trajectories))
+                    }
+                    @if let Some(policies) = &self.evaluation.policies {
+                        h2 { "The commonest actions" }
+                        div.wide { (actions_table(&policies.commonest)) }
                     }
                     h2 { "Measures" }
                     div.wide { (measures_table(self.evaluation)) }
@@ -273,12 +277,29 @@ fn both_sides(column: &ColumnComparison) -> [String; 2] {
 
 fn passes(column: &ColumnComparison) -> Option<[String; 4]> {
     let tests = column.hierarchy?;
-    let shares = [tests.kolmogorov_smirnov, tests.student, tests.snedecor, tests.three_sigma];
-    Some(shares.map(percent))
+    let first = percent(tests.kolmogorov_smirnov);
+    if !column.levels.is_empty() {
+        return Some([first, String::new(), String::new(), String::new()]);
+    }
+    let [student, snedecor, three_sigma] =
+        [tests.student, tests.snedecor, tests.three_sigma].map(percent);
+    Some([first, student, snedecor, three_sigma])
 }
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100. * share)
+}
+
+fn actions_table(actions: &[ActionShare]) -> Markup {
+    let percent = |share: f64| format!("{:.1} %", 100. * share);
+    html! {
+        table {
+            tr { th { "action" } th { "real" } th { "synthetic" } }
+            @for ActionShare { action, real, synthetic } in actions {
+                tr { td { (action) } td { (percent(*real)) } td { (percent(*synthetic)) } }
+            }
+        }
+    }
 }
 
 fn measures_table(evaluation: &Evaluation) -> Markup {

@@ -5,6 +5,6 @@ mod policy;
 mod predictive;
 
 pub(crate) use policy::policies;
-pub use policy::{Choice, Policies, Simulator, Worth};
+pub use policy::{ActionShare, Choice, Policies, Simulator, Worth};
 pub use predictive::Predictive;
 pub(crate) use predictive::predictive;

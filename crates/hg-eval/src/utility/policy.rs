@@ -30,6 +30,8 @@ const ROWS: usize = 20_000;
 const SEEN: f64 = 0.3;
 /// Where the values are taken to have settled.
 const SETTLED: f64 = 1e-9;
+/// Actions that are shown.
+const SHOWN: usize = 12;
 
 /// What is done to a patient: from an encoded row `[features]` to the position of a level (or
 /// dose) of each action column, in the schema's order.
@@ -53,6 +55,8 @@ pub struct Policies {
     pub actions: usize,
     /// Total variation of the frequencies of the actions.
     pub action_frequencies: f64,
+    /// The commonest actions of the real cohort.
+    pub commonest: Vec<ActionShare>,
     /// The share of real steps at which the policies of the real and of the synthetic cohort
     /// choose the same.
     pub agreement: f64,
@@ -62,6 +66,17 @@ pub struct Policies {
     pub by_the_table: Worth,
     /// What they are worth when they are run, where there is a simulator.
     pub when_run: Option<Worth>,
+}
+
+/// How often an action is taken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ActionShare {
+    /// The level of each action column.
+    pub action: String,
+    /// Its share of the real cohort's steps.
+    pub real: f64,
+    /// Its share of the synthetic cohort's.
+    pub synthetic: f64,
 }
 
 /// Mean discounted sums of rewards.
@@ -105,7 +120,8 @@ pub(crate) fn policies(
     let learnt_from = |cohort: &Encoded, patients: &[usize]| {
         World::new(&view.steps(cohort, patients)).learn(decision.discount)
     };
-    let of_synthetic = learnt_from(synthetic, &all(synthetic));
+    let synthetic_world = World::new(&view.steps(synthetic, &all(synthetic)));
+    let of_synthetic = synthetic_world.learn(decision.discount);
     let (first, second) = (learnt_from(real, &half(0)), learnt_from(real, &half(1)));
     let steps = view.steps(real, &all(real));
     let agree = |a: &Policy, b: &Policy| {
@@ -131,15 +147,43 @@ pub(crate) fn policies(
     Ok(Some(Policies {
         states: view.clusters.count(),
         actions: world.frequencies.len(),
-        action_frequencies: apart(
-            &world.frequencies,
-            &World::new(&view.steps(synthetic, &all(synthetic))).frequencies,
-        ),
+        action_frequencies: apart(&world.frequencies, &synthetic_world.frequencies),
+        commonest: commonest(encoder, decision, [&world, &synthetic_world]),
         agreement: agree(&of_real, &of_synthetic),
         agreement_of_halves: agree(&first, &second),
         by_the_table,
         when_run,
     }))
+}
+
+/// The real world's commonest actions, by name.
+fn commonest(
+    encoder: &Encoder,
+    decision: &Decision,
+    [real, synthetic]: [&World; 2],
+) -> Vec<ActionShare> {
+    let mut all: Vec<(&Action, f64)> =
+        real.frequencies.iter().map(|(a, &share)| (a, share)).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let name = |column: &String, level: usize| {
+        let columns = &encoder.schema.columns;
+        let names = columns.iter().find(|c| c.name == *column).map(|c| c.level_names());
+        match names.as_ref().and_then(|names| names.get(level)) {
+            Some(name) => format!("{column} {name}"),
+            None => format!("{column} dose {level}"),
+        }
+    };
+    let share = |(action, real): (&Action, f64)| {
+        let names: Vec<String> = decision
+            .actions
+            .iter()
+            .zip(action)
+            .map(|(column, &level)| name(column, level))
+            .collect();
+        let synthetic = synthetic.frequencies.get(action).copied().unwrap_or(0.);
+        ActionShare { action: names.join(", "), real, synthetic }
+    };
+    all.into_iter().take(SHOWN).map(share).collect()
 }
 
 /// A combination of levels, one of each action column.
