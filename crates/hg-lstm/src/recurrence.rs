@@ -5,7 +5,7 @@ use crate::fused::Means;
 use crate::kernel::SimdPath;
 use crate::reference::{self, Steps};
 use crate::{Lengths, fused};
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 /// How the recurrence is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Recurrence {
     /// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]`.
     pub(crate) fn forward(self, pre: &Tensor, u: &Tensor, lengths: &Lengths) -> Result<States> {
         let lengths = lengths.clone();
-        if self != Self::Reference && fused::serves(pre) {
+        if self != Self::Reference && fused::serves(pre, u.dim(D::Minus1)?)? {
             let means = Means { path: SimdPath::widest(), tf32: self == Self::FusedTf32 };
             let states = fused::forward(pre, u, &lengths, means)?;
             let hidden = fused::hidden(&states)?;

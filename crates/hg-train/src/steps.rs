@@ -14,6 +14,7 @@ use hg_models::{
     RealBatch,
 };
 use rand_distr::{Distribution, StandardUniform};
+use rayon::prelude::*;
 
 /// What computes the gradients of a step.
 #[derive(Debug)]
@@ -63,20 +64,27 @@ impl Draws<'_> {
         self.config.correlation_limits.then(|| law.take(width * width).collect())
     }
 
-    /// The noise of a batch as `[batch, steps, Z]`, 0 beyond each length.
+    /// The noise of a batch as `[batch, steps, Z]`, 0 beyond each length, where the batch is.
     fn noise_tensor(&self, batch: &Batch, dtype: DType) -> Result<Tensor> {
         let features = self.config.latent_features;
-        let steps = batch.lengths.steps();
-        let mut values = vec![0f64; batch.lengths.batch() * steps * features];
-        for (sequence, (values, &length)) in
-            values.chunks_exact_mut(steps * features).zip(batch.lengths.rows()).enumerate()
-        {
+        let shape = (batch.lengths.batch(), batch.lengths.steps(), features);
+        let device = batch.rows.device();
+        Ok(match dtype {
+            DType::F32 => Tensor::from_vec(self.noises::<f32>(batch), shape, device)?,
+            _ => Tensor::from_vec(self.noises::<f64>(batch), shape, device)?.to_dtype(dtype)?,
+        })
+    }
+
+    /// Every sequence draws from a stream of its own, so that all cores draw at once.
+    fn noises<S: Real>(&self, batch: &Batch) -> Vec<S> {
+        let features = self.config.latent_features;
+        let width = batch.lengths.steps() * features;
+        let mut values = vec![S::default(); batch.lengths.batch() * width];
+        let sequences = values.par_chunks_exact_mut(width).zip(batch.lengths.rows()).enumerate();
+        sequences.for_each(|(sequence, (values, &length))| {
             self.noise(sequence, &mut values[..length * features]);
-        }
-        let shape = (batch.lengths.batch(), steps, features);
-        // In its own type before it goes up to a GPU.
-        let noise = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?;
-        Ok(noise.to_device(batch.rows.device())?)
+        });
+        values
     }
 }
 

@@ -56,6 +56,15 @@ fn kernels_for(device: &CudaDevice) -> Result<(Gpu, &'static str, &'static str)>
     })
 }
 
+/// Whether what a layer carries from step to step fits on chip, both ways in time. One that does
+/// not goes by the reference: a product and some pointwise kernels a step.
+pub(super) fn serves(device: &CudaDevice, dtype: DType, hidden: usize) -> Result<bool> {
+    let (gpu, ..) = kernels_for(device)?;
+    let number = if dtype == DType::F64 { Number::Double } else { Number::Single };
+    let fits = |time| Plan::new(hidden, number, time, gpu).is_some();
+    Ok(fits(Time::Forwards) && fits(Time::Backwards))
+}
+
 /// Runs one pass over all steps. `inputs` and then `results` (numbers of each, all 0 at first)
 /// are what the kernel takes after the task; the results follow each other in one slice.
 fn launch<S: Float>(
