@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 from scipy.stats.contingency import association
+from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 
 rng = np.random.default_rng(20221109)
 cases = []
@@ -47,4 +49,50 @@ for n, shift, scale, decimals in [
         "correlation_ratio": float(np.sqrt(between / ((y - y.mean()) ** 2).sum())),
         "auc": roc_auc_score(np.r_[np.ones(n), np.zeros(n)], np.r_[x, y]),
     })
-(Path(sys.argv[1]) / "eval.json").write_text(json.dumps(cases) + "\n")
+
+
+def quantile(values, share):
+    """The value at or below it."""
+    return np.sort(values)[int(share * (len(values) - 1))]
+
+
+def sequences(count, steps, features):
+    """Random walks, in numbers that f32 holds."""
+    walks = rng.normal(size=(count, steps, features)).cumsum(1) @ rng.normal(size=(features, features))
+    return (walks * 64).round() / 64
+
+
+# Records, and the nearest of them (equal ones among them).
+real, made = sequences(40, 5, 4), sequences(30, 5, 4)
+made[3] = real[7]
+rows = lambda x: x.reshape(-1, x.shape[-1])
+distances, _ = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(rows(real)).kneighbors(rows(made))
+# The square of a difference is exact, that of a product is not.
+exact = np.sqrt(np.sort(((rows(made)[:, None] - rows(real)[None]) ** 2).sum(-1), 1)[:, :2])
+assert np.allclose(distances, exact, atol=1e-6)
+ratios = exact[:, 0] / exact[:, 1]
+nearest = {
+    "least": exact[:, 0].min(), "low": quantile(exact[:, 0], 0.05), "median": quantile(exact[:, 0], 0.5),
+    "ratio_low": quantile(ratios, 0.05), "ratio_median": quantile(ratios, 0.5),
+    "copies": int((exact[:, 0] == 0).sum()),
+}
+
+
+# The next row from the present one and the one before, by scikit-learn's ridge on all of x, the 1 included.
+def pairs(x):
+    before = np.concatenate([x[:, :1], x[:, :-2]], 1)
+    inputs = np.concatenate([np.ones((*before.shape[:2], 1)), before, x[:, :-1]], -1)
+    return rows(inputs), rows(x[:, 1:])
+
+
+def explained(train, test):
+    inputs, outputs = pairs(train)
+    ridge = Ridge(alpha=1e-4 * len(inputs), fit_intercept=False, solver="cholesky").fit(inputs, outputs)
+    inputs, outputs = pairs(test)
+    left = ((outputs - ridge.predict(inputs)) ** 2).sum()
+    return 1 - left / ((outputs - outputs.mean(0)) ** 2).sum()
+
+
+predictive = [explained(made, real[1::2]), explained(real[::2], real[1::2])]
+goldens = {"cases": cases, "real": real.tolist(), "made": made.tolist(), "nearest": nearest, "predictive": predictive}
+(Path(sys.argv[1]) / "eval.json").write_text(json.dumps(goldens) + "\n")

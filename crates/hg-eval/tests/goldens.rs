@@ -1,8 +1,9 @@
 //! Every statistic is scipy's or scikit-learn's (`tests/golden/eval_goldens.py`).
 
+use hg_data::Encoded;
 use hg_eval::{
     Tested, auc, correlation_ratio, cramer, jensen_shannon, kendall, kolmogorov_smirnov_test,
-    pearson, snedecor_test, student_test, three_sigma, wasserstein,
+    nearness, pearson, predictive, snedecor_test, student_test, three_sigma, wasserstein,
 };
 use serde_json::Value;
 
@@ -11,11 +12,55 @@ fn numbers(case: &Value, key: &str) -> Vec<f64> {
     values.iter().map(|value| value.as_f64().expect("a number")).collect()
 }
 
-#[test]
-fn statistics_and_p_values_are_scipys() {
+fn goldens() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/eval.json");
     let text = std::fs::read_to_string(path).expect("the goldens");
-    let cases: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Sequences of one length.
+fn cohort(sequences: &Value) -> Encoded {
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    let sequences = list(sequences);
+    let steps = list(&sequences[0]).len();
+    let rows: Vec<Value> = sequences.iter().flat_map(list).collect();
+    let features = list(&rows[0]).len();
+    let number = |value: &Value| value.as_f64().expect("a number") as f32;
+    let values: Vec<f32> = rows.iter().flat_map(list).map(|value| number(&value)).collect();
+    let lengths = vec![steps; sequences.len()];
+    Encoded { values: values.into(), lengths, steps, features, dropped_patients: 0 }
+}
+
+#[test]
+fn nearest_records_and_predictions_are_scikit_learns() {
+    let goldens = goldens();
+    let [real, made] = ["real", "made"].map(|key| cohort(&goldens[key]));
+    let near = nearness(&made, &real).expect("records");
+    let agree = |what: &str, ours: f64, exact: &Value| {
+        let exact = exact.as_f64().expect("a number");
+        let off = (ours - exact).abs() / exact.abs().max(1e-3);
+        assert!(off < 1e-8, "{what} is {ours}, scikit-learn's {exact}");
+    };
+    for (what, ours) in [
+        ("least", near.least),
+        ("low", near.low),
+        ("median", near.median),
+        ("ratio_low", near.ratio_low),
+        ("ratio_median", near.ratio_median),
+        ("copies", near.copies as f64),
+    ] {
+        agree(what, ours, &goldens["nearest"][what]);
+    }
+    let targets: Vec<usize> = (0..real.features).collect();
+    let predicted = predictive(&real, &made, &targets).expect("steps");
+    agree("R² of synthetic", predicted.trained_on_synthetic, &goldens["predictive"][0]);
+    agree("R² of real", predicted.trained_on_real, &goldens["predictive"][1]);
+}
+
+#[test]
+fn statistics_and_p_values_are_scipys() {
+    let goldens = goldens();
+    let cases = goldens["cases"].as_array().expect("cases");
     assert!(cases.len() >= 7);
     for (n, case) in cases.iter().enumerate() {
         let [x, y] = ["x", "y"].map(|key| numbers(case, key));

@@ -108,15 +108,16 @@ const BLOCK: usize = 64;
 struct Records {
     /// `[blocks][features]` of as many values as a block has records; what is left of the last
     /// block is infinitely far.
-    blocks: Vec<Vec<[f32; BLOCK]>>,
+    blocks: Vec<Vec<[f64; BLOCK]>>,
 }
 
 impl Records {
     fn new(rows: &[&[f32]]) -> Self {
         let features = rows.first().map_or(0, |row| row.len());
         let block = |rows: &[&[f32]]| {
-            let at =
-                |feature: usize, n: usize| rows.get(n).map_or(f32::INFINITY, |row| row[feature]);
+            let at = |feature: usize, n: usize| {
+                rows.get(n).map_or(f64::INFINITY, |row| f64::from(row[feature]))
+            };
             (0..features).map(|feature| std::array::from_fn(|n| at(feature, n))).collect()
         };
         Self { blocks: rows.chunks(BLOCK).map(block).collect() }
@@ -124,12 +125,12 @@ impl Records {
 
     /// The distances to the nearest record and to the second.
     fn nearest_two(&self, row: &[f32]) -> [f64; 2] {
-        let (mut nearest, mut second) = ([f32::INFINITY; BLOCK], [f32::INFINITY; BLOCK]);
+        let (mut nearest, mut second) = ([f64::INFINITY; BLOCK], [f64::INFINITY; BLOCK]);
         for block in &self.blocks {
-            let mut squares = [0f32; BLOCK];
+            let mut squares = [0f64; BLOCK];
             for (&value, column) in row.iter().zip(block) {
                 for (square, other) in squares.iter_mut().zip(column) {
-                    let apart = value - other;
+                    let apart = f64::from(value) - other;
                     *square += apart * apart;
                 }
             }
@@ -138,11 +139,11 @@ impl Records {
                 *nearest = nearest.min(*square);
             }
         }
-        let mut least = [f32::INFINITY; 2];
+        let mut least = [f64::INFINITY; 2];
         for square in nearest.into_iter().chain(second) {
             least = [least[0].min(square), least[1].min(square.max(least[0]))];
         }
-        least.map(|square| f64::from(square).sqrt())
+        least.map(f64::sqrt)
     }
 }
 

@@ -6,5 +6,4 @@ mod predictive;
 
 pub(crate) use policy::policies;
 pub use policy::{ActionShare, Choice, Policies, Simulator, Worth};
-pub use predictive::Predictive;
-pub(crate) use predictive::predictive;
+pub use predictive::{Predictive, predictive};

@@ -36,11 +36,7 @@ pub struct Predictive {
 /// Tests on one half of the real patients, after training on synthetic ones and on the other
 /// half. `targets` are the features that are predicted. `None` where a side has no patient of
 /// two steps, or the targets do not change.
-pub(crate) fn predictive(
-    real: &Encoded,
-    synthetic: &Encoded,
-    targets: &[usize],
-) -> Option<Predictive> {
+pub fn predictive(real: &Encoded, synthetic: &Encoded, targets: &[usize]) -> Option<Predictive> {
     let half = |first: usize| spread((first..real.lengths.len()).step_by(2).collect());
     let (learnt_from, tested) = (half(0), half(1));
     let every = spread((0..synthetic.lengths.len()).collect());
