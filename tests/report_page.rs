@@ -10,9 +10,11 @@ use std::process::{Command, ExitCode};
 use support::{hg, repository};
 
 fn main() -> ExitCode {
-    let browser = browser();
+    let browser = browser().filter(|browser| shows_pages(browser));
     if browser.is_none() {
-        eprintln!("skipped: no Chromium on PATH (Debian: apt-get install chromium)");
+        eprintln!(
+            "skipped: no Chromium on PATH that shows a page (Debian: apt-get install chromium)"
+        );
     }
     let test = |name: &str, width: u32, dark: bool| {
         let (skipped, browser) = (browser.is_none(), browser.clone().unwrap_or_default());
@@ -33,6 +35,33 @@ fn browser() -> Option<PathBuf> {
     let mut all =
         std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
     all.find(|path| path.is_file())
+}
+
+/// Whether it runs here at all: containers may keep a browser from starting.
+fn shows_pages(browser: &Path) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let page = "<!doctype html><title>not yet</title><script>document.title = \"shown\"</script>";
+    let dom = dump(browser, folder.path(), page, false);
+    dom.is_ok_and(|(dom, _)| dom.contains("<title>shown</title>"))
+}
+
+/// What a page's document is after its scripts, and what the browser logs.
+fn dump(
+    browser: &Path,
+    folder: &Path,
+    page: &str,
+    dark: bool,
+) -> std::io::Result<(String, String)> {
+    let path = folder.join("page.html");
+    std::fs::write(&path, page)?;
+    let mut chromium = Command::new(browser);
+    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
+    chromium.args(["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"]);
+    chromium.arg(format!("--user-data-dir={}", folder.join("profile").display()));
+    chromium.arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)));
+    let seen = chromium.arg(format!("file://{}", path.display())).output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((text(&seen.stdout), text(&seen.stderr)))
 }
 
 /// What a page says of itself: its own width, the window's, and the colour of its ground.
@@ -58,15 +87,7 @@ fn look(browser: &Path, width: u32, dark: bool) -> Result<(), Failed> {
         "<!doctype html><meta charset=utf-8>\
          <iframe style='width:{width}px;height:900px;border:0' srcdoc=\"{page}\"></iframe>{MEASURE}"
     );
-    let path = folder.path().join("frame.html");
-    std::fs::write(&path, frame)?;
-    let mut chromium = Command::new(browser);
-    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-    chromium.args(["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"]);
-    chromium.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
-    chromium.arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)));
-    let seen = chromium.arg(format!("file://{}", path.display())).output()?;
-    let (dom, log) = (String::from_utf8_lossy(&seen.stdout), String::from_utf8_lossy(&seen.stderr));
+    let (dom, log) = dump(browser, folder.path(), &frame, dark)?;
     let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next());
     let measures: Vec<&str> =
         title.ok_or_else(|| format!("no measures: {log}"))?.split(';').collect();

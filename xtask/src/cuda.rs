@@ -21,11 +21,15 @@ const TARGETS: [(&str, Option<&str>); 2] = [("sm_80", None), ("sm_90", Some("-DH
 /// The toolkit's folder: that of CUDA_HOME where there is one, else one from PyPI's wheels, which
 /// is laid out now where it is not there yet.
 pub(crate) fn toolkit() -> Result<PathBuf> {
-    if let Some(home) = std::env::var_os("CUDA_HOME").map(PathBuf::from)
-        && nvcc(&home).is_file()
-    {
-        return Ok(home);
-    }
+    let home = match std::env::var_os("CUDA_HOME").map(PathBuf::from) {
+        Some(home) if nvcc(&home).is_file() => home,
+        _ => lay_out()?,
+    };
+    require_working(&home)?;
+    Ok(home)
+}
+
+fn lay_out() -> Result<PathBuf> {
     let folder = target().join("cuda-13.0");
     let home = std::path::absolute(folder.join(LAID_OUT))?;
     let done = folder.join("complete");
@@ -43,6 +47,20 @@ pub(crate) fn toolkit() -> Result<PathBuf> {
     }
     std::fs::write(&done, "").with_context(|| format!("cannot write {}", done.display()))?;
     Ok(home)
+}
+
+/// Refuses a toolkit that cannot compile here: nvcc passes the host's part of a file to gcc.
+fn require_working(home: &Path) -> Result<()> {
+    let source = target().join("cuda-trial.cu");
+    std::fs::write(
+        &source,
+        "#include <cmath>\n__global__ void trial(float* x) { *x = exp(*x); }\n",
+    )
+    .with_context(|| format!("cannot write {}", source.display()))?;
+    let mut compile = Command::new(nvcc(home));
+    compile.args(["-std=c++17", "-cubin", "-arch=sm_90"]).arg(&source);
+    compile.arg("-o").arg(target().join("cuda-trial.cubin"));
+    execute(compile).context("nvcc needs a C++ compiler (Debian: apt-get install g++)")
 }
 
 fn nvcc(home: &Path) -> PathBuf {
