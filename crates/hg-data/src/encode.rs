@@ -17,6 +17,7 @@ use crate::{
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// Everything needed to decode, and to encode again: a schema with what was
@@ -227,7 +228,13 @@ impl Encoder {
             .zip(self.places())
             .map(|((column, fitted), (at, flag))| {
                 let cells = filled.column(&column.name)?.f64()?;
-                let cells = cells.iter().map(|cell| cell.unwrap_or(fitted.fill)).collect();
+                let cells = match cells.cont_slice() {
+                    // Without gaps there is nothing to fill.
+                    Ok(cells) if filled.column(&column.name)?.null_count() == 0 => {
+                        Cow::Borrowed(cells)
+                    }
+                    _ => cells.iter().map(|cell| cell.unwrap_or(fitted.fill)).collect(),
+                };
                 let observed = match flag {
                     Some(_) => part.frame.column(&column.name)?.is_not_null().iter().collect(),
                     None => Vec::new(),
@@ -274,7 +281,7 @@ struct ToEncode<'a> {
     fitted: &'a FittedColumn,
     at: usize,
     flag: Option<usize>,
-    cells: Vec<f64>,
+    cells: Cow<'a, [f64]>,
     /// Whether each cell was observed, where that is modelled.
     observed: Vec<Option<bool>>,
 }

@@ -29,11 +29,11 @@ impl Sample {
     pub(crate) fn add(&mut self, cells: &Float64Chunked) {
         self.least = self.least.min(cells.min().unwrap_or(f64::INFINITY));
         self.greatest = self.greatest.max(cells.max().unwrap_or(f64::NEG_INFINITY));
-        for cell in cells.iter() {
-            let number = self.cells;
-            self.cells += 1;
-            let Some(value) = cell else { continue };
-            if number.is_multiple_of(1 << self.thinning) {
+        let first = self.cells;
+        self.cells += cells.len() as u64;
+        let mut number = first.next_multiple_of(1 << self.thinning);
+        while number < self.cells {
+            if let Some(value) = cells.get((number - first) as usize) {
                 self.kept.push((number, value));
             }
             if self.kept.len() > MOST {
@@ -41,6 +41,7 @@ impl Sample {
                 let step = 1 << self.thinning;
                 self.kept.retain(|(number, _)| number.is_multiple_of(step));
             }
+            number = (number + 1).next_multiple_of(1 << self.thinning);
         }
     }
 

@@ -271,9 +271,7 @@ impl<'a> Checker<'a> {
         if numbers.is_some() && read.null_count() == 0 && self.is_plain(source, read.f64()?) {
             // The usual case, at speed.
             let cells = read.f64()?.rechunk();
-            let find = |&value: &f64| by_value(value).map(|position| position as f64);
-            let found: Option<Vec<f64>> = cells.cont_slice()?.iter().map(find).collect();
-            if let Some(found) = found {
+            if let Some(found) = positions_of_codes(cells.cont_slice()?, &by_value) {
                 return Ok(Float64Chunked::from_vec(column.name.as_str().into(), found));
             }
         }
@@ -315,6 +313,28 @@ impl<'a> Checker<'a> {
         let name = column.name.as_str().into();
         Ok(Float64Chunked::from_iter_options(name, positions.into_iter()))
     }
+}
+
+/// The position of each level, where all are found: small whole numbers in a table, others one
+/// by one.
+fn positions_of_codes(cells: &[f64], by_value: &impl Fn(f64) -> Option<usize>) -> Option<Vec<f64>> {
+    const CODES: usize = 256;
+    let unknown = f64::NAN;
+    let of = |value: f64| by_value(value).map_or(unknown, |position| position as f64);
+    let table: [f64; CODES] = std::array::from_fn(|code| of(code as f64));
+    let mut all_found = true;
+    let mut positions = Vec::with_capacity(cells.len());
+    positions.extend(cells.iter().map(|&value| {
+        // What is no small whole number goes to 0 or the last code, and is not equal to it.
+        let code = value as usize;
+        let position = match table.get(code) {
+            Some(&position) if code as f64 == value => position,
+            _ => of(value),
+        };
+        all_found &= !position.is_nan();
+        position
+    }));
+    all_found.then_some(positions)
 }
 
 /// A cell, trimmed, where it is neither empty nor one of the texts for «missing».
