@@ -9,5 +9,6 @@ pub(crate) fn program() -> Program {
         commit: env!("HG_COMMIT").to_owned(),
         crates: env!("HG_CRATES").split(", ").map(str::to_owned).collect(),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        features: cfg!(feature = "cuda").then(|| "cuda".to_owned()).into_iter().collect(),
     }
 }

@@ -90,6 +90,9 @@ pub struct Program {
     pub crates: Vec<String>,
     /// Processor and system that it was built for.
     pub target: String,
+    /// Features that it was built with.
+    #[serde(default)]
+    pub features: Vec<String>,
 }
 
 /// A run folder.
