@@ -88,9 +88,8 @@ fn make_executable(_folder: &Path) -> Result<()> {
 
 /// Compiles each kernel with nvcc to machine code, alone, then lints the workspace with the
 /// feature `cuda`.
-pub(crate) fn check() -> Result<()> {
-    let home = toolkit()?;
-    eprintln!("── kernels, with {}", nvcc(&home).display());
+pub(crate) fn check(home: &Path) -> Result<()> {
+    eprintln!("── kernels, with {}", nvcc(home).display());
     let folder = Path::new(WORKSPACE).join("crates/hg-lstm/kernels");
     let mut kernels = Vec::new();
     for entry in std::fs::read_dir(&folder)? {
@@ -106,7 +105,7 @@ pub(crate) fn check() -> Result<()> {
     let out = target().join("cuda-check.cubin");
     for kernel in &kernels {
         for (machine, define) in TARGETS {
-            let mut compile = Command::new(nvcc(&home));
+            let mut compile = Command::new(nvcc(home));
             compile.args(["-std=c++17", "-O3", "-cubin", "-Werror", "all-warnings"]);
             compile.arg(format!("-arch={machine}")).args(define).arg(kernel).arg("-o").arg(&out);
             execute(compile)?;
@@ -125,6 +124,6 @@ pub(crate) fn check() -> Result<()> {
     if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
         check.env("CUDA_COMPUTE_CAP", "90");
     }
-    check.env("CUDA_HOME", &home).env("PATH", path);
+    check.env("CUDA_HOME", home).env("PATH", path);
     execute(check)
 }

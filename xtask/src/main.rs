@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
             println!("{}", cuda::toolkit()?.display());
             Ok(())
         }
-        Task::CudaCheck => cuda::check(),
+        Task::CudaCheck => cuda::check(&cuda::toolkit()?),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Quality(arguments) => quality::run(&arguments),
         Task::Fixtures { venv } => tasks::fixtures(&venv),

@@ -1,6 +1,6 @@
 //! How good synthetic cohorts are for a budget of iterations, beside PyTorch's.
 
-use crate::tasks::{WORKSPACE, build_hg, execute, target, venv};
+use crate::tasks::{WORKSPACE, build_hg, execute, hg, target, venv};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::Value;
@@ -196,12 +196,6 @@ fn row(text: &mut String, name: &str, measures: &[Vec<f64>]) -> Result<()> {
     }
     writeln!(text)?;
     Ok(())
-}
-
-fn hg() -> Command {
-    let mut hg = Command::new(target().join("release/hg"));
-    hg.current_dir(WORKSPACE);
-    hg
 }
 
 fn with_out(mut command: Command, out: &Path) -> Command {

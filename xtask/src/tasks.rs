@@ -40,10 +40,25 @@ pub(crate) fn train(name: &str, arguments: &[String]) -> Result<()> {
     execute(hg)
 }
 
-/// `hg train` on the shipped cohort.
-fn hg_train_pbc() -> Command {
+/// The program that [`build_hg`] builds, in the workspace's folder.
+pub(crate) fn hg() -> Command {
     let mut hg = Command::new(target().join("release/hg"));
     hg.current_dir(WORKSPACE);
+    hg
+}
+
+/// Removes a folder that an earlier call may have left.
+fn clear(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// `hg train` on the shipped cohort.
+fn hg_train_pbc() -> Command {
+    let mut hg = hg();
     hg.args(["train", "--data", "data/pbc/pbcseq.csv", "--schema", "data-schemas/pbc.toml"]);
     hg
 }
@@ -52,12 +67,9 @@ pub(crate) fn reproduce(run: &Path) -> Result<()> {
     build_hg()?;
     let run = std::path::absolute(run)?;
     let again = target().join("reproduce");
-    if again.exists() {
-        std::fs::remove_dir_all(&again)
-            .with_context(|| format!("cannot remove {}", again.display()))?;
-    }
-    let mut hg = Command::new(target().join("release/hg"));
-    hg.current_dir(WORKSPACE).arg("train").arg("--like").arg(&run).arg("--out").arg(&again);
+    clear(&again)?;
+    let mut hg = hg();
+    hg.arg("train").arg("--like").arg(&run).arg("--out").arg(&again);
     execute(hg)?;
     let mut differ = Vec::new();
     // run.toml says which program made a run, and another commit may give the same results.
@@ -118,16 +130,13 @@ pub(crate) fn test() -> Result<()> {
     }
     // A machine that cannot reach PyPI still tests everything else.
     match cuda::toolkit() {
-        Ok(_) => cuda::check()?,
+        Ok(home) => cuda::check(&home)?,
         Err(e) => eprintln!("── CUDA: NOT CHECKED, there is no toolkit to be had: {e:#}"),
     }
     eprintln!("── a run, and the same again from its manifest");
     build_hg()?;
     let run = target().join("ci-run");
-    if run.exists() {
-        std::fs::remove_dir_all(&run)
-            .with_context(|| format!("cannot remove {}", run.display()))?;
-    }
+    clear(&run)?;
     let mut hg = hg_train_pbc();
     hg.arg("--out").arg(&run).args(["--iterations", "5", "--batch-size", "8"]);
     execute(hg)?;

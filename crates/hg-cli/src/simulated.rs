@@ -27,12 +27,10 @@ impl<'a> Simulated<'a> {
         // «Base Drug Combo» to «Extra pk-En».
         let places: Vec<usize> = COLUMNS[7..12].iter().filter_map(|name| place(name)).collect();
         let Ok(actions) = <[usize; 5]>::try_from(places) else { return Ok(None) };
-        let is_whole = decision.actions.len() == actions.len();
-        Ok((is_whole && label(table).exists()).then_some(Self {
-            simulation: Simulation::shipped()?,
-            encoder,
-            actions,
-        }))
+        if decision.actions.len() != actions.len() || !label(table).exists() {
+            return Ok(None);
+        }
+        Ok(Some(Self { simulation: Simulation::shipped()?, encoder, actions }))
     }
 }
 

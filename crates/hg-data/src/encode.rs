@@ -98,6 +98,19 @@ pub struct Encoded {
     pub dropped_patients: usize,
 }
 
+impl Encoded {
+    /// A row `[features]`: one step of a sequence.
+    pub fn row(&self, sequence: usize, step: usize) -> &[f32] {
+        &self.values[(sequence * self.steps + step) * self.features..][..self.features]
+    }
+
+    /// Every row within a sequence's length.
+    pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        let sequences = self.lengths.iter().enumerate();
+        sequences.flat_map(move |(n, &length)| (0..length).map(move |step| self.row(n, step)))
+    }
+}
+
 impl Encoder {
     /// Fits to `table` and encodes it; `path` is for messages.
     ///

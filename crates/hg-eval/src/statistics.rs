@@ -89,6 +89,17 @@ pub(crate) fn shares(positions: &[f64], levels: usize) -> Vec<f64> {
     shares
 }
 
+/// Every how many of `count` are taken, so that evenly spread ones and `most` at most are.
+pub(crate) fn stride(count: usize, most: usize) -> usize {
+    count.div_ceil(most).max(1)
+}
+
+/// The standard deviation, 0 for nothing.
+pub(crate) fn deviation(values: &[f64]) -> f64 {
+    let centre = mean(values.iter().copied());
+    mean(values.iter().map(|value| (value - centre).powi(2))).sqrt()
+}
+
 /// The mean, 0 for nothing.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));

@@ -6,6 +6,7 @@
 //! show is copying. Real patients that were held out give the yardstick: records of people
 //! whom the training never saw are this near to those whom it saw.
 
+use crate::statistics::stride;
 use crate::{Auc, auc};
 use hg_data::Encoded;
 use rayon::prelude::*;
@@ -75,15 +76,14 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
     }
     let records = Records::new(&made);
     let score = |cohort: &Encoded| -> Vec<f64> {
-        let Encoded { values, lengths, steps, features, .. } = cohort;
-        let every = lengths.len().div_ceil(PATIENTS).max(1);
-        lengths
+        let every = stride(cohort.lengths.len(), PATIENTS);
+        cohort
+            .lengths
             .par_iter()
             .enumerate()
             .step_by(every)
             .map(|(sequence, &length)| {
-                let record = |step| &values[(sequence * steps + step) * features..][..*features];
-                let nearest = |step| records.nearest_two(record(step))[0];
+                let nearest = |step| records.nearest_two(cohort.row(sequence, step))[0];
                 -(0..length).map(nearest).sum::<f64>() / length as f64
             })
             .collect()
@@ -93,12 +93,7 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
 
 /// Evenly spread records `[features]`.
 fn rows(encoded: &Encoded) -> Vec<&[f32]> {
-    let Encoded { values, lengths, steps, features, .. } = encoded;
-    let count: usize = lengths.iter().sum();
-    let all = lengths.iter().enumerate().flat_map(|(sequence, &length)| {
-        (0..length).map(move |step| (sequence * steps + step) * features)
-    });
-    all.step_by(count.div_ceil(MOST).max(1)).map(|at| &values[at..at + features]).collect()
+    encoded.rows().step_by(stride(encoded.lengths.iter().sum(), MOST)).collect()
 }
 
 /// Records that are compared with one at once.

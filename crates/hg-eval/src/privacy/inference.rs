@@ -8,7 +8,7 @@
 use super::disclosure::PATIENTS;
 use super::patients::{Patients, commonest};
 use super::secrets::{Secrets, median};
-use crate::statistics::mean;
+use crate::statistics::{deviation, mean, stride};
 use crate::{Auc, auc};
 use hg_data::{Kind, Schema};
 use rayon::prelude::*;
@@ -42,10 +42,9 @@ pub(crate) fn inference(
         .known
         .iter()
         .map(|&n| {
-            let seen = || real.columns[n].iter().flatten().copied();
-            let centre = mean(seen());
-            let deviation = mean(seen().map(|value| (value - centre).powi(2))).sqrt();
-            (schema.columns[n].kind == Kind::Numeric).then_some(deviation.max(f64::MIN_POSITIVE))
+            let seen: Vec<f64> = real.columns[n].iter().flatten().copied().collect();
+            let is_number = schema.columns[n].kind == Kind::Numeric;
+            is_number.then(|| deviation(&seen).max(f64::MIN_POSITIVE))
         })
         .collect();
     let distance = |side: &Patients, patient: usize, other: usize| -> f64 {
@@ -60,7 +59,7 @@ pub(crate) fn inference(
         secrets.known.iter().zip(&scales).map(of).sum()
     };
     let rights = |side: &Patients| -> Vec<f64> {
-        let every = side.count.div_ceil(PATIENTS).max(1);
+        let every = stride(side.count, PATIENTS);
         let patients: Vec<usize> = (0..side.count).step_by(every).collect();
         let right = |&patient: &usize| {
             let mut nearest = (f64::INFINITY, Vec::new());

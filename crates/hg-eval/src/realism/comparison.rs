@@ -1,6 +1,6 @@
 //! A real and a synthetic cohort, column by column and pair by pair.
 
-use crate::statistics::{mean, shares};
+use crate::statistics::{deviation, mean, shares, stride};
 use crate::{
     Hierarchy, correlation_ratio, cramer, hierarchy, jensen_shannon, kendall, kolmogorov_smirnov,
     pearson, total_variation, wasserstein,
@@ -175,7 +175,7 @@ fn associations(schema: &Schema, cohort: &Observed) -> Vec<Vec<f64>> {
     let columns = &schema.columns;
     let is_number = |n: usize| columns[n].kind == Kind::Numeric;
     let rows = cohort.columns.first().map_or(0, Vec::len);
-    let every = rows.div_ceil(ROWS).max(1);
+    let every = stride(rows, ROWS);
     let of = |(i, j): (usize, usize)| {
         let both = cohort.columns[i].iter().zip(&cohort.columns[j]).step_by(every);
         let (a, b): (Vec<f64>, Vec<f64>) = both.filter_map(|(a, b)| Some(((*a)?, (*b)?))).unzip();
@@ -198,9 +198,4 @@ fn associations(schema: &Schema, cohort: &Observed) -> Vec<Vec<f64>> {
         (all[i][j], all[j][i]) = (association, association);
     }
     all
-}
-
-fn deviation(values: &[f64]) -> f64 {
-    let centre = mean(values.iter().copied());
-    mean(values.iter().map(|value| (value - centre).powi(2))).sqrt()
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::kendall;
-use crate::statistics::{kolmogorov_smirnov, mean, pearson, total_variation};
+use crate::statistics::{kolmogorov_smirnov, mean, pearson, stride, total_variation};
 use hg_data::{Kind, Observed, Schema};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -104,7 +104,7 @@ impl<'a> Series<'a> {
 
     /// τ of the trends and of the cycles of every pair of columns, mean over patients.
     fn together(&self, columns: &[usize]) -> (Vec<f64>, Vec<f64>) {
-        let every = self.patients.len().div_ceil(MOST).max(1);
+        let every = stride(self.patients.len(), MOST);
         let split: Vec<Vec<Option<Split>>> = self
             .patients
             .par_iter()

@@ -11,7 +11,7 @@
 //!
 //! Every part is 0 for equal cohorts and at most about 1.
 
-use crate::statistics::{kolmogorov_smirnov_sorted, mean, total_variation};
+use crate::statistics::{kolmogorov_smirnov_sorted, mean, stride, total_variation};
 use hg_data::Encoded;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -94,19 +94,18 @@ impl Quick {
 
 impl Summary {
     fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
-        let Encoded { values, lengths, steps, features, .. } = cohort;
-        let every = lengths.len().div_ceil(MOST).max(1);
+        let Encoded { lengths, features, .. } = cohort;
+        let every = stride(lengths.len(), MOST);
         // Rows with blocks made one-hot, as decoding takes the greatest.
         let mut rows: Vec<Vec<f64>> = Vec::new();
         // Pairs of rows that follow each other.
         let mut pairs: Vec<usize> = Vec::new();
         for (sequence, &length) in lengths.iter().enumerate().step_by(every) {
             for step in 0..length {
-                let row = &values[(sequence * steps + step) * features..][..*features];
                 if step > 0 {
                     pairs.push(rows.len());
                 }
-                rows.push(settled(row, numeric, blocks));
+                rows.push(settled(cohort.row(sequence, step), numeric, blocks));
             }
         }
         let feature = |n: usize| rows.iter().map(move |row| row[n]);

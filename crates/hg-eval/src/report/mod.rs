@@ -4,6 +4,7 @@ mod measures;
 mod pictures;
 mod projection;
 
+use crate::statistics::{shares, stride};
 use crate::{ActionShare, Answer, ColumnComparison, Evaluation, Result, Subject};
 use hg_data::{Kind, Observed};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -265,8 +266,7 @@ fn both_sides(column: &ColumnComparison) -> [String; 2] {
             format!("{:.2} ± {:.2}", column.synthetic_mean, column.synthetic_deviation),
         ];
     }
-    let shares = [&column.real, &column.synthetic]
-        .map(|side| crate::statistics::shares(side, column.levels.len()));
+    let shares = [&column.real, &column.synthetic].map(|side| shares(side, column.levels.len()));
     let commonest = (0..column.levels.len()).max_by(|&a, &b| shares[0][a].total_cmp(&shares[0][b]));
     let level = commonest.unwrap_or(0);
     shares.map(|shares| {
@@ -316,7 +316,7 @@ fn measures_table(evaluation: &Evaluation) -> Markup {
 /// Values of a column by step, of evenly spread patients.
 fn trajectories(cohort: &Observed, column: usize) -> Vec<Vec<(f64, f64)>> {
     let mut start = 0;
-    let every = cohort.lengths.len().div_ceil(DRAWN).max(1);
+    let every = stride(cohort.lengths.len(), DRAWN);
     let mut drawn = Vec::new();
     for (patient, &length) in cohort.lengths.iter().enumerate() {
         if patient % every == 0 {

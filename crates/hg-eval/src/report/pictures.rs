@@ -4,7 +4,9 @@ use super::projection::Projection;
 use crate::statistics::shares;
 use crate::{ColumnComparison, Error, Result};
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use std::ops::Range;
 
 const REAL: RGBColor = RGBColor(64, 104, 150);
 const SYNTHETIC: RGBColor = RGBColor(230, 126, 34);
@@ -123,24 +125,7 @@ where
     let (low, high) = (low.unwrap_or(0.), high.unwrap_or(1.));
     let room = (0.05 * (high - low)).max(1e-6 * high.abs()).max(1e-9);
     let last = points.last().map_or(1., |(x, _)| *x).max(1.);
-    let mut chart = ChartBuilder::on(panel)
-        .caption(name, (FONT, 14))
-        .margin(8)
-        .x_label_area_size(24)
-        .y_label_area_size(44)
-        .build_cartesian_2d(0f64..last, low - room..high + room)?;
-    let number = |y: &f64| number(*y, high - low);
-    let whole = |x: &f64| format!("{x:.0}");
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(WHITE)
-        .x_labels(4)
-        .x_label_formatter(&whole)
-        .y_labels(4)
-        .y_label_formatter(&number)
-        .label_style((FONT, 11))
-        .draw()?;
+    let mut chart = over_time(panel, name, last, low - room..high + room, high - low)?;
     // More points than pixels help nobody: the mean of each stretch.
     let stretch = points.len().div_ceil(PANEL.0 as usize);
     let line = points.chunks(stretch.max(1)).map(|points| {
@@ -150,6 +135,38 @@ where
     });
     chart.draw_series(LineSeries::new(line, REAL.stroke_width(1)))?;
     Ok(())
+}
+
+type Lines<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// An empty chart of numbers from 0 to `last` on; `range` says how many decimals they need.
+fn over_time<'a, B: DrawingBackend>(
+    panel: &'a DrawingArea<B, Shift>,
+    title: &str,
+    last: f64,
+    values: Range<f64>,
+    range: f64,
+) -> std::result::Result<Lines<'a, B>, Box<dyn std::error::Error>>
+where
+    B::ErrorType: 'static,
+{
+    let mut chart = ChartBuilder::on(panel)
+        .caption(title, (FONT, 14))
+        .margin(8)
+        .x_label_area_size(24)
+        .y_label_area_size(44)
+        .build_cartesian_2d(0f64..last, values)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .x_labels(4)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_labels(4)
+        .y_label_formatter(&|y| number(*y, range))
+        .label_style((FONT, 11))
+        .draw()?;
+    Ok(chart)
 }
 
 /// A matrix of correlations: blue −1, white 0, red 1.
@@ -202,24 +219,7 @@ pub(super) fn draw_trajectories(
     let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
     let (low, high) = if low.is_finite() { (low, high) } else { (0., 1.) };
     svg(PANEL, |root| {
-        let mut chart = ChartBuilder::on(root)
-            .caption(title, (FONT, 14))
-            .margin(8)
-            .x_label_area_size(24)
-            .y_label_area_size(44)
-            .build_cartesian_2d(0f64..last, low..high)?;
-        let number = |y: &f64| number(*y, high - low);
-        let whole = |x: &f64| format!("{x:.0}");
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(WHITE)
-            .x_labels(4)
-            .x_label_formatter(&whole)
-            .y_labels(4)
-            .y_label_formatter(&number)
-            .label_style((FONT, 11))
-            .draw()?;
+        let mut chart = over_time(root, title, last, low..high, high - low)?;
         for (patients, colour) in [(real, REAL), (synthetic, SYNTHETIC)] {
             for patient in patients {
                 chart.draw_series(LineSeries::new(

@@ -4,6 +4,7 @@
 //! A sequence is described by the mean of each feature and the mean size of its steps. The axes
 //! are those of the real cohort's greatest variance, and both cohorts are projected onto them.
 
+use crate::statistics::stride;
 use hg_data::Encoded;
 use nalgebra::{DMatrix, SymmetricEigen};
 
@@ -54,12 +55,12 @@ impl Projection {
 
 /// `[sequences, 2·features]`, of evenly spread sequences.
 fn descriptions(encoded: &Encoded) -> DMatrix<f64> {
-    let Encoded { values, lengths, steps, features, .. } = encoded;
-    let every = lengths.len().div_ceil(DRAWN).max(1);
+    let Encoded { lengths, features, .. } = encoded;
+    let every = stride(lengths.len(), DRAWN);
     let chosen: Vec<usize> = (0..lengths.len()).step_by(every).collect();
     DMatrix::from_fn(chosen.len(), 2 * features, |n, j| {
         let (sequence, feature) = (chosen[n], j % features);
-        let at = |t: usize| f64::from(values[(sequence * steps + t) * features + feature]);
+        let at = |t: usize| f64::from(encoded.row(sequence, t)[feature]);
         let length = lengths[sequence];
         if j < *features {
             (0..length).map(at).sum::<f64>() / length as f64

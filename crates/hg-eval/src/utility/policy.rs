@@ -14,11 +14,11 @@
 
 use super::clusters::Clusters;
 use crate::Result;
-use crate::statistics::mean;
+use crate::statistics::{mean, stride, total_variation};
 use hg_data::{Decision, Encoded, Encoder};
 use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Clusters of states at most, and points for each at least.
@@ -113,23 +113,21 @@ pub(crate) fn policies(
     let Some(view) = View::new(encoder, decision, real).filter(|_| rows > 0) else {
         return Ok(None);
     };
-    let all = |cohort: &Encoded| (0..cohort.lengths.len()).collect::<Vec<usize>>();
-    let half = |first: usize| (first..real.lengths.len()).step_by(2).collect::<Vec<usize>>();
-    let world = World::new(&view.steps(real, &all(real)));
+    let by_patient = view.steps(real);
+    let steps = || by_patient.iter().flatten();
+    let world = World::new(steps());
     let of_real = world.learn(decision.discount);
-    let learnt_from = |cohort: &Encoded, patients: &[usize]| {
-        World::new(&view.steps(cohort, patients)).learn(decision.discount)
-    };
-    let synthetic_world = World::new(&view.steps(synthetic, &all(synthetic)));
+    let synthetic_world = World::new(view.steps(synthetic).iter().flatten());
     let of_synthetic = synthetic_world.learn(decision.discount);
-    let (first, second) = (learnt_from(real, &half(0)), learnt_from(real, &half(1)));
-    let steps = view.steps(real, &all(real));
-    let agree = |a: &Policy, b: &Policy| {
-        let same = steps.iter().filter(|step| a.action(step.state) == b.action(step.state)).count();
-        same as f64 / steps.len().max(1) as f64
+    let of_half = |first: usize| {
+        World::new(by_patient.iter().skip(first).step_by(2).flatten()).learn(decision.discount)
     };
-    let starts: Vec<usize> =
-        (0..real.lengths.len()).map(|n| view.state(view.row(real, n, 0))).collect();
+    let (first, second) = (of_half(0), of_half(1));
+    let agree = |a: &Policy, b: &Policy| {
+        let same = |step: &Step| f64::from(u8::from(a.action(step.state) == b.action(step.state)));
+        mean(steps().map(same))
+    };
+    let starts: Vec<usize> = (0..real.lengths.len()).map(|n| view.state(real.row(n, 0))).collect();
     let worth = |policy: &Policy| {
         let values = world.values(policy, decision.discount);
         mean(starts.iter().map(|state| values.get(state).copied().unwrap_or(0.)))
@@ -234,23 +232,14 @@ impl View {
             if lever.len() > 1 { Lever::Levels(lever.clone()) } else { doses(real, lever.start) }
         });
         let actions = actions.collect();
-        let rows: usize = real.lengths.iter().sum();
-        let every = rows.div_ceil(ROWS).max(1);
+        let every = stride(real.lengths.iter().sum(), ROWS);
         let mut view = Self { clusters: Clusters::default(), shown, actions, reward };
-        let points: Vec<Vec<f32>> = (0..real.lengths.len())
-            .flat_map(|n| (0..real.lengths[n]).map(move |t| (n, t)))
-            .step_by(every)
-            .map(|(n, t)| view.point(view.row(real, n, t)))
-            .collect();
+        let points: Vec<Vec<f32>> = real.rows().step_by(every).map(|row| view.point(row)).collect();
         if points.is_empty() || view.shown.is_empty() {
             return None;
         }
         view.clusters = Clusters::new(&points, STATES.min(points.len().div_ceil(POINTS)), 0);
         Some(view)
-    }
-
-    fn row<'a>(&self, cohort: &'a Encoded, patient: usize, step: usize) -> &'a [f32] {
-        &cohort.values[(patient * cohort.steps + step) * cohort.features..][..cohort.features]
     }
 
     fn point(&self, row: &[f32]) -> Vec<f32> {
@@ -276,12 +265,11 @@ impl View {
         self.reward.iter().map(|&(feature, weight)| weight * f64::from(row[feature])).sum()
     }
 
-    /// Every step with a next one, of some patients.
-    fn steps(&self, cohort: &Encoded, patients: &[usize]) -> Vec<Step> {
-        let of = |&patient: &usize| {
-            let row = |t: usize| self.row(cohort, patient, t);
-            let states: Vec<usize> =
-                (0..cohort.lengths[patient]).map(|t| self.state(row(t))).collect();
+    /// Every step with a next one, by patient.
+    fn steps(&self, cohort: &Encoded) -> Vec<Vec<Step>> {
+        let of = |(patient, &length): (usize, &usize)| {
+            let row = |t: usize| cohort.row(patient, t);
+            let states: Vec<usize> = (0..length).map(|t| self.state(row(t))).collect();
             let step = |t: usize| Step {
                 state: states[t],
                 action: self.action(row(t)),
@@ -290,8 +278,7 @@ impl View {
             };
             (0..states.len().saturating_sub(1)).map(step).collect::<Vec<Step>>()
         };
-        let by_patient: Vec<Vec<Step>> = patients.par_iter().map(of).collect();
-        by_patient.into_iter().flatten().collect()
+        cohort.lengths.par_iter().enumerate().map(of).collect()
     }
 
     /// What patients of a simulator get, mean and error.
@@ -306,7 +293,7 @@ impl View {
             let of = |patient: usize| {
                 let mut worth = 1.;
                 let rewards = (1..cohort.lengths[patient]).map(|t| {
-                    let reward = worth * self.reward(self.row(cohort, patient, t));
+                    let reward = worth * self.reward(cohort.row(patient, t));
                     worth *= discount;
                     reward
                 });
@@ -333,9 +320,7 @@ impl View {
 
 /// The doses of a number: its least value, and the quartiles of what is more.
 fn doses(real: &Encoded, feature: usize) -> Lever {
-    let rows = (0..real.lengths.len()).flat_map(|n| (0..real.lengths[n]).map(move |t| (n, t)));
-    let mut values: Vec<f32> =
-        rows.map(|(n, t)| real.values[(n * real.steps + t) * real.features + feature]).collect();
+    let mut values: Vec<f32> = real.rows().map(|row| row[feature]).collect();
     values.sort_by(f32::total_cmp);
     let least = values.first().copied().unwrap_or(0.);
     let more = &values[values.partition_point(|&value| value <= least)..];
@@ -363,7 +348,8 @@ struct Cell {
 type StateValues = BTreeMap<usize, f64>;
 
 impl World {
-    fn new(steps: &[Step]) -> Self {
+    fn new<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Self {
+        let each = 1. / steps.clone().count() as f64;
         let mut cells: BTreeMap<usize, BTreeMap<Action, Cell>> = BTreeMap::new();
         let mut frequencies: BTreeMap<Action, f64> = BTreeMap::new();
         for Step { state, action, reward, next } in steps {
@@ -371,7 +357,7 @@ impl World {
             cell.count += 1.;
             cell.rewards += reward;
             *cell.next.entry(*next).or_default() += 1.;
-            *frequencies.entry(action.clone()).or_default() += 1. / steps.len() as f64;
+            *frequencies.entry(action.clone()).or_default() += each;
         }
         Self { cells, frequencies }
     }
@@ -470,12 +456,11 @@ impl Policy {
 
 /// Total variation of two lists of frequencies.
 fn apart(a: &BTreeMap<Action, f64>, b: &BTreeMap<Action, f64>) -> f64 {
-    let of = |frequencies: &BTreeMap<Action, f64>, action: &Action| {
-        frequencies.get(action).copied().unwrap_or(0.)
+    let actions: BTreeSet<&Action> = a.keys().chain(b.keys()).collect();
+    let shares = |of: &BTreeMap<Action, f64>| -> Vec<f64> {
+        actions.iter().map(|action| of.get(*action).copied().unwrap_or(0.)).collect()
     };
-    let only_b = b.iter().filter(|(action, _)| !a.contains_key(*action)).map(|(_, share)| share);
-    let shared = a.iter().map(|(action, share)| (share - of(b, action)).abs());
-    0.5 * (shared.sum::<f64>() + only_b.sum::<f64>())
+    total_variation(&shares(a), &shares(b))
 }
 
 #[cfg(test)]
@@ -505,7 +490,7 @@ mod tests {
 
     #[test]
     fn the_best_policy_is_found_and_worth_what_it_is_by_hand() {
-        let world = World::new(&steps());
+        let world = World::new(steps().iter());
         let policy = world.learn(0.5);
         assert_eq!(policy.action(0), Some(&vec![1]));
         assert_eq!(policy.action(1), Some(&vec![1]));

@@ -12,6 +12,7 @@
 //! It is linear because then nothing but the data decides: its training has no seed, no steps
 //! and no rate.
 
+use crate::statistics::stride;
 use hg_data::Encoded;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -51,7 +52,7 @@ pub fn predictive(real: &Encoded, synthetic: &Encoded, targets: &[usize]) -> Opt
 }
 
 fn spread(patients: Vec<usize>) -> Vec<usize> {
-    let every = patients.len().div_ceil(MOST).max(1);
+    let every = stride(patients.len(), MOST);
     patients.into_iter().step_by(every).collect()
 }
 
@@ -84,12 +85,11 @@ impl Moments {
     }
 
     fn of_part(encoded: &Encoded, patients: &[usize], targets: &[usize]) -> Option<Self> {
-        let Encoded { values, lengths, steps, features, .. } = encoded;
+        let Encoded { lengths, features, .. } = encoded;
         let rows: Vec<[&[f32]; 3]> = patients
             .iter()
             .flat_map(|&patient| {
-                let row =
-                    move |step: usize| &values[(patient * steps + step) * features..][..*features];
+                let row = move |step: usize| encoded.row(patient, step);
                 (1..lengths[patient]).map(move |t| [row(t.saturating_sub(2)), row(t - 1), row(t)])
             })
             .collect();

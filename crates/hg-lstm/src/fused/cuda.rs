@@ -65,17 +65,23 @@ pub(super) fn serves(device: &CudaDevice, dtype: DType, hidden: usize) -> Result
     Ok(fits(Time::Forwards) && fits(Time::Backwards))
 }
 
-/// Runs one pass over all steps. `inputs` and then `results` (numbers of each, all 0 at first)
-/// are what the kernel takes after the task; the results follow each other in one slice.
-fn launch<S: Float>(
-    task: &Task,
-    number: Number,
-    operation: &str,
+/// One pass over all steps.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    task: &'a Task,
+    /// As the kernel is named.
+    operation: &'a str,
     time: Time,
-    u: Input<'_>,
-    inputs: &[Input<'_>],
-    results: &[usize],
-) -> Result<CudaStorage> {
+    u: Input<'a>,
+    /// What the kernel takes after the task.
+    inputs: &'a [Input<'a>],
+    /// Numbers of each result, all 0 at first; they follow each other in one slice.
+    results: &'a [usize],
+}
+
+/// Runs a pass.
+fn launch<S: Float>(call: Call<'_>, number: Number) -> Result<CudaStorage> {
+    let Call { task, operation, time, u, inputs, results } = call;
     let device = u.0.device.clone();
     let (gpu, module, ptx) = kernels_for(&device)?;
     let (hidden, batch) = (task.hidden, task.lengths.batch());
@@ -154,21 +160,12 @@ fn launch<S: Float>(
     Ok(CudaStorage::wrap_cuda_slice(out, device))
 }
 
-/// Calls `launch` for the float type of `u`.
-fn run(
-    task: &Task,
-    operation: &str,
-    time: Time,
-    u: Input<'_>,
-    inputs: &[Input<'_>],
-    results: &[usize],
-) -> Result<CudaStorage> {
-    match candle_core::backend::BackendStorage::dtype(u.0) {
-        DType::F32 => {
-            let number = if task.means.tf32 { Number::Tf32 } else { Number::Single };
-            launch::<f32>(task, number, operation, time, u, inputs, results)
-        }
-        DType::F64 => launch::<f64>(task, Number::Double, operation, time, u, inputs, results),
+/// Runs a pass in the float type of `u`.
+fn run(call: Call<'_>) -> Result<CudaStorage> {
+    match candle_core::backend::BackendStorage::dtype(call.u.0) {
+        DType::F32 if call.task.means.tf32 => launch::<f32>(call, Number::Tf32),
+        DType::F32 => launch::<f32>(call, Number::Single),
+        DType::F64 => launch::<f64>(call, Number::Double),
         other => bail!("the fused LSTM takes f32 or f64, not {other:?}"),
     }
 }
@@ -176,7 +173,9 @@ fn run(
 /// F.
 pub(super) fn forward(task: &Task, pre: Input<'_>, u: Input<'_>) -> Result<(CudaStorage, Shape)> {
     let shape = task.shape(STATE_PARTS);
-    let states = run(task, "forward", Time::Forwards, u, &[pre], &[shape.elem_count()])?;
+    let (inputs, results) = ([pre], [shape.elem_count()]);
+    let (operation, time) = ("forward", Time::Forwards);
+    let states = run(Call { task, operation, time, u, inputs: &inputs, results: &results })?;
     Ok((states, shape))
 }
 
@@ -188,8 +187,9 @@ pub(super) fn adjoint(
     grad_hidden: Input<'_>,
 ) -> Result<(CudaStorage, Shape)> {
     let shape = task.shape(GRADIENT_PARTS);
-    let inputs = [states, grad_hidden];
-    let gradients = run(task, "adjoint", Time::Backwards, u, &inputs, &[shape.elem_count()])?;
+    let (inputs, results) = ([states, grad_hidden], [shape.elem_count()]);
+    let (operation, time) = ("adjoint", Time::Backwards);
+    let gradients = run(Call { task, operation, time, u, inputs: &inputs, results: &results })?;
     Ok((gradients, shape))
 }
 
@@ -264,7 +264,8 @@ impl CustomOp1 for Pass {
             })
             .collect::<Result<_>>()?;
         let Self { task, operation, time, results, .. } = self;
-        let out = run(task, operation, *time, (u, layout), &inputs, results)?;
+        let (u, time, inputs) = ((u, layout), *time, inputs.as_slice());
+        let out = run(Call { task, operation, time, u, inputs, results })?;
         Ok((out, Shape::from(results.iter().sum::<usize>())))
     }
 }
