@@ -10,6 +10,7 @@
 //! This crate knows nothing about neural networks.
 
 mod bins;
+mod clock;
 mod decode;
 mod encode;
 mod error;
@@ -17,6 +18,7 @@ mod grid;
 mod interchange;
 mod landmarks;
 mod levels;
+mod notation;
 mod observe;
 mod parts;
 mod sample;
@@ -35,7 +37,7 @@ pub use error::{Error, Result};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Rare, Schema,
-    Sequence, ShortPatients, Time, Transform, infer, json_schema,
+    Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
 };
 pub use source::{SourceType, TimeSource};
 pub use split::{Side, Split};

@@ -1,13 +1,20 @@
 //! What is wrong with a schema beyond its grammar, with the lines.
 
-use super::{Aggregate, Column, Kind, Schema, Transform};
+use super::{Aggregate, Column, Kind, Schema, Start, Step, Time, Transform};
 use crate::Error;
+use crate::clock::{TimeFormat, TimeKind, parse_step};
 use std::collections::HashSet;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 /// Working names.
-const RESERVED: [&str; 3] = [crate::typed::PATIENT, crate::typed::TIME, crate::grid::STEP];
+const RESERVED: [&str; 5] = [
+    crate::typed::PATIENT,
+    crate::typed::TIME,
+    crate::grid::STEP,
+    crate::grid::ROWS,
+    crate::typed::START,
+];
 
 /// Everything that is wrong with `schema`, which was read from `text`.
 pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
@@ -17,15 +24,8 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
         found.push(Error::Schema { path: path.to_owned(), line, problem });
     };
     let (time, sequence) = (&schema.time, &schema.sequence);
-    if !(time.step.is_finite() && time.step > 0.) {
-        let problem = format!("time.step is {}, it must be above 0", time.step);
-        say(lines.of_key("time", "step"), problem);
-    }
-    if let Some(format) = &time.format
-        && !crate::source::is_format(format)
-    {
-        let problem = format!("time.format «{format}» is no format of dates, as %Y-%m-%d is");
-        say(lines.of_key("time", "format"), problem);
+    for (key, problem) in of_time(time) {
+        say(lines.of_key("time", key), problem);
     }
     if sequence.min_length == 0 {
         let line = lines.of_key("sequence", "min_length");
@@ -48,6 +48,10 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
     if schema.separator.is_some_and(|c| !c.is_ascii() || "\"\r\n".contains(c)) {
         let problem = "separator must be one ASCII character, as \",\", \";\" or \"\\t\"".into();
         say(lines.of_top("separator"), problem);
+    }
+    if let Some(decimal) = schema.decimal.filter(|c| !matches!(c, '.' | ',')) {
+        let problem = format!("decimal is «{decimal}», it must be \".\" or \",\"");
+        say(lines.of_top("decimal"), problem);
     }
     if schema.columns.is_empty() {
         say(None, "there is no [[columns]] entry; add one for each column to model".into());
@@ -83,9 +87,55 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
             let problem = format!("column «{name}» is named twice; remove one entry");
             say(lines.of_column(n, "name"), problem);
         }
+        if column.thousands.is_some_and(|c| c == schema.decimal.unwrap_or('.')) {
+            let problem = format!("column «{name}»: thousands and decimal are the same character");
+            say(lines.of_column(n, "thousands"), problem);
+        }
         for (key, problem) in of_column(column) {
             say(lines.of_column(n, key), format!("column «{name}»: {problem}"));
         }
+    }
+    found
+}
+
+/// (key, problem)
+fn of_time(time: &Time) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let format = time.format.as_deref().map(|text| (text, TimeFormat::parse(text)));
+    match &time.step {
+        Step::Number(width) if !(width.is_finite() && *width > 0.) => {
+            found.push(("step", format!("time.step is {width}, it must be above 0")));
+        }
+        Step::Text(text) if parse_step(text).is_none() => {
+            let problem = format!(
+                "time.step «{text}» is no step; give a number, or one with a unit, as \"4 hours\" or \"1 month\""
+            );
+            found.push(("step", problem));
+        }
+        _ => {
+            let kind = match &format {
+                Some((_, Some(format))) if format.is_date() => Some(TimeKind::Dates),
+                Some((_, Some(_))) => Some(TimeKind::Elapsed),
+                // Only the table tells whether the column holds dates.
+                _ => None,
+            };
+            if let Some(Err(problem)) = kind.map(|kind| time.grid(kind)) {
+                found.push(("step", problem));
+            }
+        }
+    }
+    match format {
+        Some((text, None)) => {
+            let problem = format!(
+                "time.format «{text}» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is"
+            );
+            found.push(("format", problem));
+        }
+        Some((_, Some(format))) if format.is_date() && time.start == Start::Modelled => {
+            let problem = "time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000. Remove it";
+            found.push(("start", problem.into()));
+        }
+        _ => {}
     }
     found
 }
@@ -134,6 +184,22 @@ fn of_column(column: &Column) -> Vec<(&'static str, String)> {
             found.push(("bins", "a binned column has no transform and no margin".into()));
         }
     }
+    if let Some(wrong) = column.censored.iter().find(|censored| !censored.value.is_finite()) {
+        found.push(("censored", format!("the value of «{}» must be finite", wrong.text)));
+    }
+    let texts: HashSet<&str> = column.censored.iter().map(|c| c.text.as_str()).collect();
+    if texts.len() < column.censored.len() {
+        found.push(("censored", "a text is named twice; remove one".into()));
+    }
+    if column.suffix.as_ref().is_some_and(|suffix| {
+        suffix.trim().is_empty() || suffix.contains(|c: char| c.is_ascii_digit())
+    }) {
+        found.push(("suffix", "suffix must be a text without digits, as \"°C\"".into()));
+    }
+    if column.thousands.is_some_and(|c| c.is_alphanumeric() || "-+\"".contains(c)) {
+        let problem = "thousands must be a separator, as \",\", \".\", \" \" or \"'\"";
+        found.push(("thousands", problem.into()));
+    }
     if let Some(rare) = &column.rare
         && !(rare.below > 0. && rare.below < 1.)
     {
@@ -147,8 +213,9 @@ fn of_column(column: &Column) -> Vec<(&'static str, String)> {
             ("transform", column.transform.is_some()),
             ("bins", column.bins.is_some()),
             ("margin", column.margin != 0.),
-            ("censored", column.censored.is_some()),
+            ("censored", !column.censored.is_empty()),
             ("thousands", column.thousands.is_some()),
+            ("suffix", column.suffix.is_some()),
         ];
         for (key, _) in numeric_only.into_iter().filter(|(_, given)| *given) {
             found.push((key, format!("only numeric columns have {key}; remove it")));

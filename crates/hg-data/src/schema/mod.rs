@@ -37,6 +37,9 @@ pub struct Schema {
     /// CSV only: the character between cells; a comma if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
+    /// CSV only: the character between whole digits and decimals; a point if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<char>,
     /// What is decided at each step, for policies that are learnt from the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
@@ -68,15 +71,49 @@ pub struct Time {
     /// Its unit, for people.
     #[serde(default)]
     pub unit: String,
-    /// The width of the regular grid, in the column's own unit, which is days
-    /// where the column holds dates. A row belongs to the nearest grid point,
-    /// counted from the patient's first row.
-    pub step: f64,
-    /// How dates are written in a text column, as `%Y-%m-%d` or
-    /// `%d.%m.%Y %H:%M` (the letters of C's strftime). Synthetic dates start at
-    /// 1 January 2000.
+    /// The width of the regular grid: a number in the column's own unit, which is days
+    /// where the column holds dates or durations, or a text as `"4 hours"` or `"1 month"`.
+    /// A row belongs to the nearest grid point, counted from the patient's first row.
+    pub step: Step,
+    /// How times are written in a text column: dates as `%Y-%m-%d` or `%d.%m.%Y %H:%M` (the
+    /// letters of C's strftime), or time that has elapsed as `[h]:mm`, `[h]:mm:ss` or
+    /// `[d] days hh:mm:ss`. Synthetic dates start at 1 January 2000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
+    /// Where a synthetic patient's times start.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub start: Start,
+}
+
+/// The width of a regular grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Step {
+    /// In the column's own unit; days where it holds dates or durations.
+    Number(f64),
+    /// A number and a unit: second, minute, hour, day, week, month or year.
+    Text(String),
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(width) => width.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// Where a synthetic patient's times start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// At 0, or at 1 January 2000.
+    #[default]
+    Zero,
+    /// At a time of the patient's own, modelled like a static column: for times that count
+    /// from an event, as minutes from admission.
+    Modelled,
 }
 
 /// How long sequences are, in grid steps.
@@ -157,9 +194,20 @@ pub struct Column {
     /// Categorical only: pools levels that are too rare to learn, or to share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rare: Option<Rare>,
-    /// Numeric only: a text that stands for «more than», as `> 89`.
+    /// Texts that stand for a missing value in this column, besides the schema's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// Numeric only: texts that stand for «more than» or «less than», as `> 89`; one, or a list.
+    #[serde(
+        default,
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(with = "OneOrMany<Censored>")]
+    pub censored: Vec<Censored>,
+    /// Numeric only: what follows the number in every cell, as `°C`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub censored: Option<Censored>,
+    pub suffix: Option<String>,
     /// Numeric only: the character that groups digits, as in `12,500`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thousands: Option<char>,
@@ -188,6 +236,25 @@ fn is_false(x: &bool) -> bool {
 
 fn is_default<T: Default + PartialEq>(x: &T) -> bool {
     *x == T::default()
+}
+
+/// One value, or a list of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+fn one_or_many<'de, T, D>(from: D) -> std::result::Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
 }
 
 /// A level in the JSON Schema.
@@ -286,8 +353,8 @@ pub enum Transform {
 pub struct Censored {
     /// The text, as `> 89`.
     pub text: String,
-    /// The number it is modelled as, as 90; decoded values from here on become
-    /// the text again.
+    /// The number it is modelled as, as 90. Decoded values that are nearer to it than to a
+    /// number of the column become the text again, and so do those beyond the outermost one.
     pub value: f64,
 }
 
