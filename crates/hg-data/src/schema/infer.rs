@@ -1,10 +1,11 @@
 //! Proposes a schema for a table.
 
 use super::Transform;
+use crate::clock::TimeFormat;
 use crate::landmarks::quantile;
-use crate::source::{TimeSource, days};
+use crate::notation::{Notation, finite};
+use crate::source::TimeSource;
 use crate::table::{csv_separator, files, is_csv, read_csv_text, read_table};
-use crate::typed::{finite, parse_number};
 use crate::{Error, FittedTransform, Result};
 use polars::prelude::{DataFrame, DataType};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -47,6 +48,12 @@ const FORMATS: [&str; 14] = [
     "%m/%d/%Y %H:%M",
     "%d-%b-%Y",
 ];
+fn days(text: &str, format: &str) -> Option<f64> {
+    Some(TimeFormat::parse(format)?.read(text)?.seconds / 86_400.)
+}
+fn parse_number(text: &str, thousands: Option<char>) -> Option<f64> {
+    Notation { decimal: '.', thousands, suffix: "" }.read(text)
+}
 const IDS: [&str; 8] = ["patient", "subject", "person", "stay", "mrn", "case", "pid", "id"];
 const TIMES: [&str; 13] = [
     "time", "day", "date", "hour", "offset", "visit", "month", "week", "minute", "step", "year",
