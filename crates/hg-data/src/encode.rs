@@ -141,7 +141,9 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit`].
     pub fn encode(&self, table: &DataFrame, path: &Path, side: Side) -> Result<Encoded> {
-        let gridded = self.gridded(table, 0, path, side)?;
+        let typed = check(table, &self.schema, path, 0)?;
+        refuse_empty_side(side, &typed.patients, path)?;
+        let gridded = grid(side.of(typed)?, &self.schema, path)?;
         refuse_nobody(&gridded.lengths, &self.schema, path)?;
         self.encode_one(gridded)
     }
@@ -278,6 +280,15 @@ impl Encoder {
     }
 }
 
+/// Refuses a split that leaves nobody on the side that is wanted.
+fn refuse_empty_side(side: Side, patients: &[String], path: &Path) -> Result<()> {
+    let is_empty = !patients.iter().any(|id| side.takes(id));
+    match side.of_nobody(patients.len(), false).filter(|_| is_empty) {
+        Some(problem) => Err(Error::file(path, problem)),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a cohort in which every patient is too short.
 fn refuse_nobody(lengths: &[usize], schema: &Schema, path: &Path) -> Result<()> {
     if !lengths.is_empty() {
@@ -325,6 +336,8 @@ pub(crate) struct Fit<'a> {
     sources: Vec<SourceType>,
     time: Option<TimeSource>,
     order: Vec<String>,
+    /// Patients on this side of the split, and on the other.
+    sides: [usize; 2],
     /// Steps of each sequence so far.
     pub(crate) lengths: Vec<usize>,
     pub(crate) dropped: usize,
@@ -342,6 +355,7 @@ impl<'a> Fit<'a> {
             sources: Vec::new(),
             time: None,
             order: Vec::new(),
+            sides: [0; 2],
             lengths: Vec::new(),
             dropped: 0,
         }
@@ -352,6 +366,9 @@ impl<'a> Fit<'a> {
         let typed = check(table, self.schema, self.path, first_row)?;
         self.integers.iter_mut().zip(&typed.integers).for_each(|(all, here)| *all &= here);
         self.sources.clone_from(&typed.sources);
+        for id in &typed.patients {
+            self.sides[usize::from(!self.side.takes(id))] += 1;
+        }
         let names = table.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
         self.order = modelled.map(str::to_owned).collect();
@@ -373,6 +390,12 @@ impl<'a> Fit<'a> {
 
     /// Fits every column.
     pub(crate) fn finish(self) -> Result<Encoder> {
+        // A split that leaves a side empty is the cause, whatever else would be said of it.
+        if let Some(empty) = self.sides.iter().position(|&patients| patients == 0)
+            && let Some(problem) = self.side.of_nobody(self.sides.iter().sum(), empty == 1)
+        {
+            return Err(Error::file(self.path, problem));
+        }
         refuse_nobody(&self.lengths, self.schema, self.path)?;
         let mut schema = self.schema.clone();
         let fitted: Vec<Result<FittedColumn>> = schema

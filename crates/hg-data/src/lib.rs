@@ -14,6 +14,7 @@ mod decode;
 mod encode;
 mod error;
 mod grid;
+mod identifiers;
 mod interchange;
 mod landmarks;
 mod levels;
@@ -32,6 +33,7 @@ mod values;
 pub use bins::FittedBins;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
 pub use error::{Error, Result};
+pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Rare, Schema,

@@ -25,7 +25,8 @@ pub(crate) struct Secret {
 const DEVIATIONS: f64 = 1.48;
 
 impl Secrets {
-    /// `None` where all columns are known, or none.
+    /// `None` where all columns are known, or none, or no guess of the others would tell
+    /// anything, as where they are constant.
     pub(crate) fn new(schema: &Schema, real: &Patients) -> Option<Self> {
         let known = schema.known_columns();
         let others = (0..schema.columns.len()).filter(|n| !known.contains(n));
@@ -40,13 +41,22 @@ impl Secrets {
             Secret { column, shares: shares(&values, levels), near: 0. }
         };
         let columns: Vec<Secret> = others.map(secret).collect();
-        (!known.is_empty() && !columns.is_empty()).then_some(Self { known, columns })
+        let has_secret = columns.iter().any(Secret::is_secret);
+        (!known.is_empty() && has_secret).then_some(Self { known, columns })
     }
 }
 
 impl Secret {
     pub(crate) fn is_number(&self) -> bool {
         self.shares.is_empty()
+    }
+
+    /// Whether any right guess tells something.
+    fn is_secret(&self) -> bool {
+        if self.is_number() {
+            return self.near > 0.;
+        }
+        self.shares.iter().any(|&share| share > 0. && share < 0.5)
     }
 
     /// Whether a guess is right: the level, or nearer than 1.48 median absolute deviations.
