@@ -219,3 +219,37 @@ fn matrix(columns: usize, found: &[Option<f64>], own: impl Fn(usize) -> f64) -> 
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_column_that_nobody_has_is_left_out_of_means_and_one_that_one_side_has_is_far()
+    -> hg_data::Result<()> {
+        let head = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\nstep = 1.0\n";
+        let column = |name: &str| format!("[[columns]]\nname = \"{name}\"\nkind = \"numeric\"\n");
+        let levels = "[[columns]]\nname = \"d\"\nkind = \"binary\"\nlevels = [\"no\", \"yes\"]\n";
+        let text = [head, &column("a"), &column("b"), &column("c"), levels].concat();
+        let schema = Schema::parse(&text, Path::new("t.toml"))?;
+        let cohort = |columns: [[Option<f64>; 2]; 4]| Observed {
+            columns: columns.iter().map(|cells| cells.to_vec()).collect(),
+            lengths: vec![2],
+            out_of_domain: Vec::new(),
+        };
+        let (some, none) = ([Some(0.), Some(1.)], [None; 2]);
+        let real = cohort([some, some, none, some]);
+        let found = Comparison::new(&schema, &real, &cohort([some, none, none, none]));
+        let distances: Vec<Option<f64>> = found.columns.iter().map(|c| c.distance).collect();
+        assert_eq!(distances, [Some(0.), Some(1.), None, Some(1.)]);
+        let Distances { mean_ks, mean_total_variation, .. } = found.distances;
+        assert_eq!((mean_ks, mean_total_variation), (Some(0.5), Some(1.)));
+        let [a, _, c, d] = &found.columns[..] else { panic!("four columns") };
+        assert_eq!((a.synthetic_mean, c.real_mean, d.synthetic_mean), (Some(0.5), None, None));
+        // Nothing to compare is nothing, and no 0.
+        let nothing = Comparison::new(&schema, &cohort([none; 4]), &cohort([none; 4])).distances;
+        assert_eq!(nothing.correlation_difference.or(nothing.mean_ks), None);
+        Ok(())
+    }
+}
