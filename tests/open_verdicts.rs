@@ -35,7 +35,7 @@ fn table(patients: usize, days: usize) -> String {
     let row = |patient: usize, day: usize| {
         let x = 50. + 10. * ((patient * 7 + day) as f64).sin();
         let y = 20. + 5. * ((patient * 3 + 2 * day) as f64).cos();
-        format!("{patient},{day},{x:.1},{y:.1},{}\n", ["f", "m"][patient % 2])
+        format!("{patient},{day},{x:.1},{y:.1},{}\n", ["f", "m"][patient / 2 % 2])
     };
     let rows = (0..patients).flat_map(|patient| (0..days).map(move |day| row(patient, day)));
     format!("{HEADER}\n{}", rows.collect::<String>())

@@ -234,7 +234,7 @@ fn told_apart(evaluation: &Evaluation) -> Verdict {
 
 const NOBODY_HELD_OUT: &str = "nobody was held out of training; set held_out = 0.2 to ask";
 const NOTHING_KNOWN: &str = "the schema has no static column and none in patient.known, or no \
-    other column differs from patient to patient";
+    other column differs from patient to patient and has synthetic values";
 
 fn privacy(evaluation: &Evaluation) -> Vec<Answer> {
     let answer = |about, question, verdict| Answer::new(PRIVATE, about, question, verdict);

@@ -33,7 +33,7 @@ pub(crate) fn inference(
     others: &Patients,
     synthetic: &Patients,
 ) -> Option<Inference> {
-    let secrets = Secrets::new(schema, real)?;
+    let secrets = Secrets::new(schema, real, synthetic)?;
     if synthetic.count == 0 {
         return None;
     }

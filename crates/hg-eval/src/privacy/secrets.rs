@@ -26,8 +26,9 @@ const DEVIATIONS: f64 = 1.48;
 
 impl Secrets {
     /// `None` where all columns are known, or none, or no guess of the others would tell
-    /// anything, as where they are constant.
-    pub(crate) fn new(schema: &Schema, real: &Patients) -> Option<Self> {
+    /// anything, as where they are constant, or the synthetic patients have no value to guess
+    /// from.
+    pub(crate) fn new(schema: &Schema, real: &Patients, synthetic: &Patients) -> Option<Self> {
         let known = schema.known_columns();
         let others = (0..schema.columns.len()).filter(|n| !known.contains(n));
         let secret = |column: usize| {
@@ -41,8 +42,10 @@ impl Secrets {
             Secret { column, shares: shares(&values, levels), near: 0. }
         };
         let columns: Vec<Secret> = others.map(secret).collect();
-        let has_secret = columns.iter().any(Secret::is_secret);
-        (!known.is_empty() && has_secret).then_some(Self { known, columns })
+        let has_values = |column: usize| synthetic.columns[column].iter().any(Option::is_some);
+        let is_asked = known.iter().any(|&column| has_values(column))
+            && columns.iter().any(|secret| secret.is_secret() && has_values(secret.column));
+        is_asked.then_some(Self { known, columns })
     }
 }
 
