@@ -164,7 +164,7 @@ fn columns_that_do_not_vary_are_not_said_to_go_together() {
         .join("\n");
     for (what, table, schema, open) in [
         ("one number", &varied, only(number), &["pairs", "pairs in time", "identified"][..]),
-        ("levels alone", &varied, only(levels), &["pairs", "pairs in time", "predictions"]),
+        ("levels alone", &varied, only(levels), &["pairs", "pairs in time", "identified"]),
         ("constants", &constant, SCHEMA.into(), &["pairs", "time", "pairs in time", "predictions"]),
         (
             "statics",
