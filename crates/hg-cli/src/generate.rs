@@ -2,13 +2,13 @@
 
 use crate::arguments::GenerateArguments;
 use crate::error::Result;
-use hg_data::write_table;
+use hg_data::{TableStyle, write_table};
 use hg_train::{Run, generate};
 
 pub(crate) fn run(arguments: &GenerateArguments, json: bool) -> Result<()> {
     let GenerateArguments { run, patients, out, seed } = arguments;
     let mut table = generate(&Run::open(run)?, *patients, *seed)?;
-    write_table(&mut table, out)?;
+    write_table(&mut table, out, &TableStyle::default())?;
     if json {
         let rows = table.height();
         println!("{}", serde_json::json!({"out": out, "patients": patients, "rows": rows}));

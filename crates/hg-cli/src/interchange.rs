@@ -5,7 +5,7 @@ use crate::arguments::ImportArguments;
 use crate::built::program;
 use crate::error::Result;
 use crate::settings::Settings;
-use hg_data::{Encoded, Encoder, Schema, Side, write_table};
+use hg_data::{Encoded, Encoder, Schema, Side, TableStyle, write_table};
 use hg_train::{Run, sizes_of};
 use std::path::Path;
 use toml::{Table, Value};
@@ -50,7 +50,7 @@ pub(crate) fn decode(
         return Err(hg_data::Error::File { path: encoded.to_owned(), problem }.into());
     }
     let mut table = encoder.decode(&values, &lengths, steps, seed)?;
-    write_table(&mut table, out)?;
+    write_table(&mut table, out, &TableStyle::default())?;
     if json {
         let summary =
             serde_json::json!({"out": out, "patients": lengths.len(), "rows": table.height()});

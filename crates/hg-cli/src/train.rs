@@ -5,7 +5,7 @@ use crate::built::program;
 use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::settings::Settings;
-use hg_data::{Encoded, write_table};
+use hg_data::{Encoded, TableStyle, write_table};
 use hg_eval::Quick;
 use hg_train::{Event, Judgement, Outcome, Run, StepMetrics, TrainConfig, generate};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -29,8 +29,8 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     );
     train(&run, &encoded)?;
     let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
-    write_table(&mut cohort, &run.synthetic_csv())?;
-    write_table(&mut cohort, &run.synthetic_parquet())?;
+    write_table(&mut cohort, &run.synthetic_csv(), &TableStyle::default())?;
+    write_table(&mut cohort, &run.synthetic_parquet(), &TableStyle::default())?;
     let (evaluation, page) = evaluate::evaluate(&run)?;
     let comparison = &evaluation.comparison;
     if json {

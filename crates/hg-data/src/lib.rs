@@ -10,9 +10,11 @@
 //! This crate knows nothing about neural networks.
 
 mod bins;
+mod csv;
 mod decode;
 mod encode;
 mod error;
+mod files;
 mod grid;
 mod interchange;
 mod landmarks;
@@ -24,14 +26,18 @@ mod schema;
 pub mod simulate;
 mod source;
 mod split;
+mod style;
 mod table;
+mod text;
 mod transform;
 mod typed;
 mod values;
+mod write;
 
 pub use bins::FittedBins;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
 pub use error::{Error, Result};
+pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Rare, Schema,
@@ -39,10 +45,9 @@ pub use schema::{
 };
 pub use source::{SourceType, TimeSource};
 pub use split::{Side, Split};
-pub use table::{
-    fill_then_rename, fingerprint, fingerprint_of, write_atomically, write_simulated, write_table,
-};
+pub use style::{CellStyle, TableStyle};
 pub use transform::FittedTransform;
 pub use values::Values;
+pub use write::{write_simulated, write_table};
 
 pub use polars::prelude::DataFrame;
