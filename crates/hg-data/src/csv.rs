@@ -499,3 +499,186 @@ fn sniff_encoding(path: &Path) -> Result<Option<&'static Encoding>> {
     read_all(Some(encoding))?;
     Ok(Some(encoding))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Header and rows, cells joined by «|» and empty ones as «·», or the message.
+    fn read(name: &str, bytes: &[u8], separator: Separator) -> std::result::Result<String, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("writes");
+        let whole = cells(&path, separator, usize::MAX);
+        for rows in [1, 2, 3] {
+            assert_eq!(cells(&path, separator, rows), whole, "by {rows} rows");
+        }
+        whole
+    }
+
+    fn cells(
+        path: &Path,
+        separator: Separator,
+        rows: usize,
+    ) -> std::result::Result<String, String> {
+        let shown = |e: Error| e.to_string().replace(&path.display().to_string(), "T");
+        let mut csv = Csv::open(path, None, separator).map_err(shown)?;
+        let mut lines = vec![csv.header.join("|")];
+        while let Some(batch) = csv.batch(rows).map_err(shown)? {
+            let columns: Vec<_> = batch.columns().iter().map(|c| c.str().expect("texts")).collect();
+            for row in 0..batch.height() {
+                let cells: Vec<_> = columns.iter().map(|c| c.get(row).unwrap_or("·")).collect();
+                lines.push(cells.join("|"));
+            }
+        }
+        Ok(lines.join("/"))
+    }
+
+    #[test]
+    fn every_shape_of_text_is_read_or_named() {
+        let cases: [(&str, &str); 34] = [
+            ("a,b\n1,2\n3,4\n", "a|b/1|2/3|4"),
+            ("a,b\n1,2\n3,4", "a|b/1|2/3|4"),
+            ("a,b\r\n1,2\r\n", "a|b/1|2"),
+            ("a,b\r1,2\r3,4", "a|b/1|2/3|4"),
+            ("a,b\r1,2\n3,4\r\n5,6\n\r7,8", "a|b/1|2/3|4/5|6/7|8"),
+            ("a,b\n1,\n,2\n", "a|b/1|·/·|2"),
+            ("a,b\n1,2\n\n,\n \t, \n\"\",\n3,4\n,,,,\n", "a|b/1|2/3|4"),
+            ("\n \n,\na,b\n1,2", "a|b/1|2"),
+            ("a,b\n\"1,\n2\",\"x \"\"y\"\"\"\n", "a|b/1,\n2|x \"y\""),
+            ("\"say \"\"x\"\"\",b\n1,2", "say \"x\"|b/1|2"),
+            ("a,b\n5'11\",\"\"\n", "a|b/5'11\"|·"),
+            ("a,b\n\"x\" ,2\n", "a|b/x|2"),
+            ("a, b \n1, 2 ", "a| b /1| 2 "),
+            ("a,,c\n1,2,3", "a||c/1|2|3"),
+            ("\u{feff}a,b\n1,2", "a|b/1|2"),
+            ("sep=;\na;b\n1,5;2", "a|b/1,5|2"),
+            ("SEP=|\r\na|b\r\n1|2", "a|b/1|2"),
+            ("# from ward 7\n#\n\na,b\n1,2\n#3,4", "a|b/1|2/#3|4"),
+            ("sep=;\n# from ward 7; 2024\n\"a\";b;c\n1;2;3", "a|b|c/1|2|3"),
+            ("#a,b\n1,2", "#a|b/1|2"),
+            ("# note\n#a,b\n1,2", "#a|b/1|2"),
+            ("#a,b\nx,y\nz,w", "#a|b/x|y/z|w"),
+            ("# exported 2024, ward 7\na,b\n1,2", "a|b/1|2"),
+            ("#a,b\n#1,2\n#3,4", "#a|b/#1|2/#3|4"),
+            ("a\n1\n2", "a/1/2"),
+            ("", "T: is empty; a CSV needs a header line and rows"),
+            ("\n \r\n", "T: is empty; a CSV needs a header line and rows"),
+            ("a, a\n1,2", "T, column «a»: the header names it twice; rename one"),
+            (
+                "a,b\n1,2\n3,4,5\n",
+                "T: row 2 has 3 cells, the header has 2; mend it (quote cells that hold a «,»)",
+            ),
+            (
+                "# x\na,b\n\n\"1\n\",2\n3\n",
+                "T: row 2 (line 6) has 1 cells, the header has 2; mend it (quote cells that hold a «,»)",
+            ),
+            (
+                "a,b\r\"1\r\n1\",\"2\n3,4\n",
+                "T, column «b»: a quote opens in line 3 and is never closed; close it, or write it twice where it belongs to the text",
+            ),
+            (
+                "a,b\n1,\"2\n3,4\n5,\"6\n",
+                "T, column «b»: a quote opens in line 2 and text follows where it closes; close it, or write it twice where it belongs to the text",
+            ),
+            (
+                "\"a,b\n1,2\n",
+                "T: a quote opens in line 1 and is never closed; close it, or write it twice where it belongs to the text",
+            ),
+            ("a,b\n1,2\n\0,3", "T: is no CSV: line 3 holds a NUL byte"),
+        ];
+        for (text, right) in cases {
+            // What is wrong in a later batch is said after the batches before it.
+            let got = read("t.csv", text.as_bytes(), Separator::Usual);
+            assert_eq!(got.unwrap_or_else(|e| e), right, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_and_the_header_say_the_separator() {
+        let of = |name, text: &str, s| read(name, text.as_bytes(), s).expect("reads");
+        assert_eq!(of("t.tsv", "a\tb\n1\t2", Separator::Usual), "a|b/1|2");
+        assert_eq!(of("t.txt", "a,b\n1,2", Separator::Usual), "a|b/1|2");
+        assert_eq!(of("t.csv", "a;b\n1,5;2", Separator::Guessed), "a|b/1,5|2");
+        assert_eq!(of("t.csv", "\"a,,c\";b\n1;2", Separator::Guessed), "a,,c|b/1|2");
+        assert_eq!(of("t.csv", "sep=,\na;b\n1;2", Separator::Given(b';')), "a|b/1|2");
+    }
+
+    fn utf16(text: &str, mark: bool) -> Vec<u8> {
+        let mark = mark.then_some(0xFEFF).into_iter();
+        mark.chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn marks_and_labels_say_the_encoding() {
+        let read = |bytes: &[u8]| read("t.csv", bytes, Separator::Usual).unwrap_or_else(|e| e);
+        assert_eq!(read(&utf16("é,b\r\n1,2", true)), "é|b/1|2");
+        let big: Vec<u8> = utf16("é,b\n1,𝄞", true).chunks(2).flat_map(|u| [u[1], u[0]]).collect();
+        assert_eq!(read(&big), "é|b/1|𝄞");
+        let problem = read(&utf16("a,b\n1,2", false));
+        assert!(problem.ends_with("if it is UTF-16LE, set encoding = \"utf-16le\" in the schema"));
+        let mut odd = utf16("a,b\n1,2", true);
+        odd.push(b'x');
+        assert_eq!(
+            read(&odd),
+            "T: line 2 is not UTF-16LE; mend `encoding` in the schema, or the file"
+        );
+        let problem = read(b"a,b\n1,2\n3,\xff\n");
+        assert!(problem.starts_with("T: line 3 is not UTF-8; save"), "{problem}");
+        let problem = read(&[0x1f, 0x8b, 8, 0, 0]);
+        assert_eq!(problem, "T: is no text but a gzip archive; name it .csv.gz");
+    }
+
+    #[test]
+    fn archives_are_read_and_broken_ones_named() {
+        let text: String = (0..90_000).map(|n| format!("{n},é{n}\n")).collect();
+        let text = format!("a,b\n{text}");
+        let whole = read("t.csv", text.as_bytes(), Separator::Usual);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, text.as_bytes()).expect("packs");
+        let gzip = gzip.finish().expect("packs");
+        let zstd = zstd::encode_all(text.as_bytes(), 1).expect("packs");
+        for (name, bytes) in [("t.csv.gz", &gzip), ("T.CSV.ZST", &zstd)] {
+            assert!(read(name, bytes, Separator::Usual) == whole, "{name}");
+            for broken in [&bytes[..bytes.len() / 2], text.as_bytes()] {
+                let problem = read(name, broken, Separator::Usual).expect_err("refused");
+                assert!(problem.starts_with("T: is cut off or no "), "{name}: {problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dialect_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.csv");
+        let sniffed = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("writes");
+            let s = sniff(&path).expect("sniffs");
+            let encoding = s.encoding.map_or("-", Encoding::name);
+            (encoding, s.had_mark, char::from(s.separator), s.line_end, s.all_quoted)
+        };
+        assert_eq!(sniffed(b"a,b\n1,2"), ("-", false, ',', "\n", false));
+        assert_eq!(sniffed(b"\xef\xbb\xbfa;b\r\n1;2"), ("-", true, ';', "\r\n", false));
+        assert_eq!(sniffed(b"a\tb\r1\t\xe9"), ("windows-1252", false, '\t', "\r", false));
+        assert_eq!(sniffed(b"\"a\"|\"b\"\n\"1\"|\"\""), ("-", false, '|', "\n", true));
+        assert_eq!(sniffed(b"\"a\"|\"b\"\n\"1\"|2"), ("-", false, '|', "\n", false));
+        assert_eq!(sniffed(b"sep=;\n#note\na;b,c,d\n1;2"), ("-", false, ';', "\n", false));
+        assert_eq!(sniffed(&utf16("a;b\r\n1;2", true)), ("UTF-16LE", true, ';', "\r\n", false));
+        assert_eq!(sniffed(&utf16("a;b\r\n1;2", false)), ("UTF-16LE", false, ';', "\r\n", false));
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn speed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.csv");
+        let rows = 0..1_500_000;
+        let text: String = rows.map(|n| format!("{n},{},82,37.2,m,\"{n}\"\n", n % 97)).collect();
+        std::fs::write(&path, format!("patient,hour,hr,temp,sex,age\n{text}")).expect("writes");
+        let start = std::time::Instant::now();
+        let table = Csv::open(&path, None, Separator::Usual).and_then(|mut c| c.batch(usize::MAX));
+        let seconds = start.elapsed().as_secs_f64();
+        assert_eq!(table.expect("reads").expect("rows").height(), 1_500_000);
+        eprintln!("{:.0} MB/s", text.len() as f64 / 1e6 / seconds);
+    }
+}

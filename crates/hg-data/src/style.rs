@@ -139,3 +139,46 @@ impl TableStyle {
         Err(Error::file(path, format!("cannot write the table: {problem}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_without_exponents_and_as_asked() {
+        let cell = |decimals, thousands, suffix: &str| CellStyle {
+            decimals,
+            thousands,
+            suffix: suffix.into(),
+            ..CellStyle::default()
+        };
+        let style = |decimal| TableStyle { decimal, ..TableStyle::default() };
+        for (x, decimal, cell, right) in [
+            (9.12, '.', cell(None, None, ""), "9.12"),
+            (37., '.', cell(None, None, ""), "37"),
+            (36.5, ',', cell(Some(2), None, ""), "36,50"),
+            (-0., '.', cell(None, None, ""), "0"),
+            (-0.001, '.', cell(Some(2), None, ""), "0.00"),
+            (-0.5, '.', cell(None, None, ""), "-0.5"),
+            (1e21, '.', cell(None, Some(' '), ""), "1 000 000 000 000 000 000 000"),
+            (1e-7, '.', cell(None, None, ""), "0.0000001"),
+            (-9123.4, ',', cell(Some(1), Some('.'), "°C"), "-9.123,4°C"),
+            (999., '.', cell(None, Some(','), " bpm"), "999 bpm"),
+            (0.1, '.', cell(Some(u32::MAX), None, ""), &format!("{:.1074}", 0.1)),
+            (f64::NAN, ',', cell(Some(2), None, " bpm"), "NaN"),
+        ] {
+            assert_eq!(style(decimal).number(x, &cell), right);
+        }
+        let cell = cell(Some(1), Some('.'), "");
+        assert_eq!(
+            style(',').integer(-1_152_921_504_606_846_977, &cell),
+            "-1.152.921.504.606.846.977,0"
+        );
+    }
+
+    #[test]
+    fn an_empty_style_is_the_default() {
+        let style: TableStyle = serde_json::from_str("{}").expect("a style");
+        assert_eq!(style, TableStyle::default());
+    }
+}

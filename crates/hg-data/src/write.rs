@@ -255,3 +255,197 @@ pub fn write_simulated(
     })?;
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::csv::{Csv, Separator};
+    use crate::table::read_table;
+    use proptest::prelude::*;
+
+    fn table() -> DataFrame {
+        df!(
+            "i" => [Some(1_i64), None, Some(-1_234_567)],
+            "f" => [Some(37.), Some(1e-7), None],
+            "g" => [Some(0.1_f32), Some(-0.), Some(1e20)],
+            "s,\"" => [Some("a,b"), Some("say \"x\"\n"), None],
+            "b" => [Some(true), None, Some(false)],
+        )
+        .expect("a table")
+    }
+
+    fn written(table: &DataFrame, name: &str, style: &TableStyle) -> Result<Vec<u8>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        write_table(&mut table.clone(), &path, style)?;
+        Ok(std::fs::read(&path).expect("reads"))
+    }
+
+    #[test]
+    fn the_default_style_is_that_of_polars_to_the_byte() {
+        let mut polars = Vec::new();
+        CsvWriter::new(&mut polars).finish(&mut table()).expect("writes");
+        assert_eq!(written(&table(), "t.csv", &TableStyle::default()).expect("writes"), polars);
+    }
+
+    #[test]
+    fn cells_are_written_in_the_style() {
+        let cell = |missing: &str, decimals, thousands, suffix: &str| CellStyle {
+            missing: missing.into(),
+            decimals,
+            thousands,
+            suffix: suffix.into(),
+        };
+        let mut style = TableStyle {
+            separator: ';',
+            byte_order_mark: true,
+            line_end: "\r\n".into(),
+            decimal: ',',
+            ..TableStyle::default()
+        };
+        style.columns.insert("i".into(), cell("NA", None, Some('.'), " bpm"));
+        style.columns.insert("f".into(), cell("-", Some(2), None, ""));
+        style.columns.insert("b".into(), cell("?;", None, None, ""));
+        style.columns.insert("s,\"".into(), cell("none", None, None, ""));
+        let right = "\u{feff}i;f;g;\"s,\"\"\";b\r\n1 bpm;37,00;0,1;a,b;true\r\n\
+            NA;0,00;0;\"say \"\"x\"\"\n\";\"?;\"\r\n\
+            -1.234.567 bpm;-;100000000000000000000;none;false\r\n";
+        let text = written(&table(), "t.csv", &style).expect("writes");
+        assert_eq!(String::from_utf8_lossy(&text), right);
+        style.quoted = true;
+        let text = written(&table(), "t.csv", &style).expect("writes");
+        assert!(String::from_utf8_lossy(&text).contains("\"1 bpm\";\"37,00\";\"0,1\""));
+    }
+
+    #[test]
+    fn dates_without_a_value_show_what_is_missing() {
+        let days = Series::new("d".into(), [Some(18_000_i32), None]);
+        let date = days.cast(&DataType::Date).expect("dates");
+        let utc = Some(TimeZone::UTC);
+        let time = date.cast(&DataType::Datetime(TimeUnit::Milliseconds, utc)).expect("times");
+        let time = time.with_name("t".into());
+        let table =
+            DataFrame::new(2, vec![date.into_column(), time.into_column()]).expect("a table");
+        let mut style = TableStyle::default();
+        let plain = written(&table, "t.csv", &style).expect("writes");
+        for name in ["d", "t"] {
+            let cell = CellStyle { missing: "NA".into(), ..CellStyle::default() };
+            style.columns.insert(name.into(), cell);
+        }
+        let text = written(&table, "t.csv", &style).expect("writes");
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            String::from_utf8_lossy(&plain).replace("\n,\n", "\nNA,NA\n")
+        );
+        assert!(text.starts_with(b"d,t\n2019-04-14,2019-04-14T00:00:00.000+"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let of = |style: TableStyle| {
+            let table = df!("a" => ["x", "ß"], "b" => ["żó", "x"]).expect("a table");
+            written(&table, "t.csv", &style).expect_err("refused").to_string()
+        };
+        let encoding = |name: &str| Some(name.to_owned());
+        let style = TableStyle { encoding: encoding("windows-1252"), ..TableStyle::default() };
+        let problem = of(style);
+        assert!(problem.contains("row 1, column «b»: windows-1252 has no «ż»"), "{problem}");
+        let problem = of(TableStyle { encoding: encoding("latin-15"), ..TableStyle::default() });
+        assert!(problem.contains("«latin-15» is unknown"), "{problem}");
+        let problem = of(TableStyle { separator: '"', ..TableStyle::default() });
+        assert!(problem.contains("is not one ASCII character"), "{problem}");
+        let problem = of(TableStyle { line_end: "x".into(), ..TableStyle::default() });
+        assert!(problem.contains("cannot end in \"x\""), "{problem}");
+    }
+
+    fn cells() -> impl Strategy<Value = Vec<Vec<Option<String>>>> {
+        // Characters that windows-1252 has too, those with a role in CSV among them.
+        let text = prop::collection::vec(
+            prop::sample::select("a1é€ß #=,;\t|\"'\r\n.".chars().collect::<Vec<_>>()),
+            1..6,
+        );
+        let text = text.prop_map(|characters| characters.into_iter().collect::<String>());
+        (2..5usize).prop_flat_map(move |width| {
+            let row = prop::collection::vec(prop::option::of(text.clone()), width);
+            prop::collection::vec(row, 1..8)
+        })
+    }
+
+    fn styles() -> impl Strategy<Value = (TableStyle, &'static str)> {
+        let encodings =
+            [None, Some("utf-8"), Some("windows-1252"), Some("utf-16le"), Some("utf-16be")];
+        let names = ["t.csv", "t.csv.gz", "t.txt.zst"];
+        let separators = prop::sample::select(vec![',', ';', '\t', '|']);
+        let ends = prop::sample::select(vec!["\n", "\r\n", "\r"]);
+        let encodings = prop::sample::select(encodings.to_vec());
+        let names = prop::sample::select(names.to_vec());
+        (separators, ends, encodings, any::<[bool; 2]>(), names).prop_map(
+            |(separator, end, encoding, [byte_order_mark, quoted], name)| {
+                let encoding = encoding.map(str::to_owned);
+                let line_end = end.to_owned();
+                let plain = TableStyle::default();
+                let style =
+                    TableStyle { separator, encoding, byte_order_mark, line_end, quoted, ..plain };
+                (style, name)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_in_any_style_is_read_as_it_was(rows in cells(), (style, name) in styles()) {
+            let names = (0..rows[0].len()).map(|n| format!("«{n}»{}", style.separator));
+            let columns = names.enumerate().map(|(n, name)| {
+                Column::new(name.into(), rows.iter().map(|row| row[n].clone()).collect::<Vec<_>>())
+            });
+            let table = DataFrame::new(rows.len(), columns.collect()).expect("a table");
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join(name);
+            write_table(&mut table.clone(), &path, &style).expect("writes");
+            let is_filled = |row: &&Vec<Option<String>>| {
+                row.iter().flatten().any(|cell| !cell.trim_ascii().is_empty())
+            };
+            let filled: Vec<_> = rows.iter().filter(is_filled).cloned().collect();
+            let separator = Separator::Given(style.separator as u8);
+            let read = read_table(&path, style.other_encoding(), separator);
+            if filled.is_empty() {
+                prop_assert!(read.expect_err("refused").to_string().contains("has no rows"));
+                return Ok(());
+            }
+            let read = read.expect("reads");
+            prop_assert_eq!(read.get_column_names(), table.get_column_names());
+            let cell = |row: usize, column: &Column| {
+                column.str().expect("texts").get(row).map(str::to_owned)
+            };
+            for (row, right) in filled.iter().enumerate() {
+                let got: Vec<_> = read.columns().iter().map(|column| cell(row, column)).collect();
+                prop_assert_eq!(&got, right);
+            }
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "a", ",", "\"", "\r", "\n", "#", "sep=;", ";", "\u{feff}", "\0", " ", "é", "1",
+            ]), 0..40),
+            name in prop::sample::select(vec!["t.csv", "t.csv.gz", "t.csv.zst"]),
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join(name);
+            for bytes in [bytes, pieces.concat().into_bytes()] {
+                std::fs::write(&path, &bytes).expect("writes");
+                let said = [
+                    crate::csv::sniff(&path).err(),
+                    read_table(&path, None, Separator::Guessed).err(),
+                    read_table(&path, Some(encoding_rs::UTF_16LE), Separator::Usual).err(),
+                    read_table(&path, Some(encoding_rs::SHIFT_JIS), Separator::Usual).err(),
+                    Csv::open(&path, None, Separator::Given(b'a')).err(),
+                ];
+                for error in said.iter().flatten() {
+                    prop_assert!(error.to_string().len() > 10);
+                }
+            }
+        }
+    }
+}
