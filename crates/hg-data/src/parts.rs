@@ -290,6 +290,32 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_text_in_any_dialect_are_encoded_as_the_plain_one() -> Result<()> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let plain = repository.join("data/pbc/pbcseq.csv");
+        let schema = Schema::load(&repository.join("data-schemas/pbc.toml"))?;
+        let (whole, encoded) =
+            Encoder::fit_side(&schema, &schema.read(&plain)?, &plain, Side::Whole)?;
+        let text = std::fs::read_to_string(&plain).expect("reads");
+        let text = format!("sep=;\n# from a ward\n{}", text.replace(',', ";")).replace('\n', "\r");
+        let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
+        let bytes: Vec<u8> = units.flat_map(u16::to_be_bytes).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.csv.zst");
+        std::fs::write(&path, zstd::encode_all(&bytes[..], 1).expect("packs")).expect("writes");
+        for rows in [100, 1_000_000] {
+            let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, Side::Whole, rows)?;
+            assert!(encoder == whole && in_parts == encoded, "{rows} rows");
+        }
+        // A damaged archive ends with a message, wherever it is read.
+        let bytes = std::fs::read(&path).expect("reads");
+        std::fs::write(&path, &bytes[..bytes.len() - 9]).expect("writes");
+        let error = Encoder::fit_in_parts(&schema, &path, Side::Whole, 100).expect_err("refused");
+        assert!(error.to_string().contains("is cut off or no zstd archive"), "{error}");
+        Ok(())
+    }
+
+    #[test]
     fn a_patient_whose_rows_are_scattered_is_named() -> Result<()> {
         let folder = tempfile::tempdir().map_err(|e| Error::file(Path::new(""), e.to_string()))?;
         let path = folder.path().join("t.csv");

@@ -85,3 +85,98 @@ fn read_binary(path: &Path) -> Result<DataFrame> {
         Format::Ipc => IpcReader::new(open(path)?).finish().map_err(|e| no("Arrow IPC", e)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::csv::sniff;
+    use crate::files::reach;
+    use std::path::PathBuf;
+
+    fn case(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases").join(name)
+    }
+
+    /// As `infer` reads a table.
+    fn read(name: &str) -> Result<DataFrame> {
+        let path = case(name);
+        let dialect = sniff(&path)?;
+        read_table(&path, dialect.encoding, Separator::Given(dialect.separator))
+    }
+
+    fn column(table: &DataFrame, name: &str) -> Vec<String> {
+        let cells = table.column(name).and_then(|c| c.str()).expect("texts").iter();
+        cells.map(|cell| cell.unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn lines_of_all_kinds_hold_the_same_table() {
+        let whole = read("29-lines/cr-only.csv").expect("reads");
+        assert_eq!(whole.get_column_names(), ["patient", "hour", "hr", "temp", "sex", "age"]);
+        assert_eq!(column(&whole, "temp")[..3], ["37.2", "37.5", "37.3"]);
+        for name in ["blank-rows", "comment", "sep-line"] {
+            let table = read(&format!("29-lines/{name}.csv")).expect("reads");
+            assert!(table.equals_missing(&whole), "{name}");
+        }
+        let empty = read("29-lines/empty-text.csv").expect("reads");
+        assert_eq!(column(&empty, "sex")[5..7], ["m", ""]);
+        let units = read("29-lines/unit.csv").expect("reads");
+        assert_eq!(column(&units, "temp")[0], "37.2°C");
+        let problem = read("29-lines/dup-names.csv").expect_err("refused").to_string();
+        assert!(problem.ends_with("column «hr»: the header names it twice; rename one"));
+    }
+
+    #[test]
+    fn encodings_separators_and_archives_of_the_cases_are_read() {
+        let little = read("04-utf16/unicode-text.csv").expect("reads");
+        let names = ["Patient", "Hour", "Puls", "Temp °C", "Geschlecht"];
+        assert_eq!(little.get_column_names(), names);
+        assert_eq!(column(&little, "Geschlecht")[0], "männlich");
+        assert!(little.equals(&read("04-utf16/utf16-bom-be.csv").expect("reads")));
+        let latin = read("03b-dialect/latin1.csv").expect("reads");
+        assert_eq!(column(&latin, "place")[0], "Köln");
+        assert!(latin.equals(&read("03b-dialect/semicolon.csv").expect("reads")));
+        let comma = read("03-decimal-comma/lab.csv").expect("reads");
+        assert_eq!(column(&comma, "kalium")[0], "4,934");
+        let packed = case("13-gz/vitals.csv.gz");
+        let table = read("13-gz/vitals.csv.gz").expect("reads");
+        assert!(table.width() > 2 && table.height() > 100);
+        let size = std::fs::metadata(&packed).expect("a file").len();
+        assert!(reach(&packed, size + 1).expect("reads"), "judged by what it holds");
+        assert!(!reach(&packed, 1 << 20).expect("reads"));
+    }
+
+    #[test]
+    fn every_type_of_arrow_and_parquet_is_read() {
+        for folder in ["01-offsets", "10-arrow-types"] {
+            for entry in std::fs::read_dir(case(folder)).expect("lists") {
+                let path = entry.expect("an entry").path();
+                if Format::of(&path).is_ok() && !is_csv(&path).expect("a table") {
+                    let table = read_binary(&path).unwrap_or_else(|e| panic!("{e}"));
+                    assert!(table.height() > 0, "{}", path.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn notes_beside_tables_are_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = |files: Vec<PathBuf>| -> Vec<String> {
+            files
+                .iter()
+                .map(|f| f.file_name().unwrap_or_default().to_string_lossy().into())
+                .collect()
+        };
+        for name in ["b.txt", "c.csv.gz.tmp", "d.md"] {
+            std::fs::write(folder.path().join(name), "a,b\n1,2\n").expect("writes");
+        }
+        assert_eq!(names(files(folder.path()).expect("lists")), ["b.txt"]);
+        for name in ["a.csv.gz", "a.tsv"] {
+            std::fs::write(folder.path().join(name), "a,b\n1,2\n").expect("writes");
+        }
+        assert_eq!(names(files(folder.path()).expect("lists")), ["a.csv.gz", "a.tsv"]);
+        let pattern = folder.path().join("*.csv.*z");
+        assert_eq!(names(files(&pattern).expect("lists")), ["a.csv.gz"]);
+    }
+}
