@@ -136,6 +136,8 @@ pub(crate) enum Separator {
 /// A CSV that is read.
 pub(crate) struct Csv {
     path: PathBuf,
+    /// Bytes of the file.
+    size: u64,
     text: Text,
     /// Text that was read; the rows before `at` are done.
     buffer: String,
@@ -165,6 +167,8 @@ impl Csv {
         let text = Text::open(path, encoding)?;
         let mut csv = Self {
             path: path.to_owned(),
+            // Only for a guess.
+            size: std::fs::metadata(path).map_or(0, |about| about.len()),
             text,
             buffer: String::new(),
             at: 0,
@@ -359,10 +363,11 @@ impl Csv {
     /// The next rows, `most` at most, as columns of texts with nulls for empty cells; `None`
     /// after the last.
     pub(crate) fn batch(&mut self, most: usize) -> Result<Option<DataFrame>> {
+        let capacity = self.expected_rows().min(most);
         let columns = self.header.iter().zip(&self.wanted);
         let mut columns: Vec<Option<StringChunkedBuilder>> = columns
             .map(|(name, wanted)| {
-                wanted.then(|| StringChunkedBuilder::new(name.as_str().into(), most.min(1 << 16)))
+                wanted.then(|| StringChunkedBuilder::new(name.as_str().into(), capacity))
             })
             .collect();
         let (mut rows, mut problems, mut more_problems) = (0, Vec::new(), 0);
@@ -398,6 +403,15 @@ impl Csv {
         let columns = columns.into_iter().flatten();
         let columns = columns.map(|column| column.finish().into_series().into_column());
         Ok(Some(DataFrame::new(rows, columns.collect())?))
+    }
+
+    /// About the rows that the file holds, by the lines of the text that is there.
+    fn expected_rows(&self) -> usize {
+        let lines = self.buffer.bytes().filter(|&byte| byte == b'\n').count();
+        let share = (lines + 1) as f64 / (self.buffer.len() + 1) as f64;
+        // No more than it has room for.
+        let most = self.size as f64 / self.header.len() as f64;
+        (1.02 * share * self.size as f64).min(most) as usize
     }
 
     fn wrong_length(&self) -> Error {
