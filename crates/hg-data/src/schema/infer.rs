@@ -2,10 +2,12 @@
 
 use super::Transform;
 use crate::clock::TimeFormat;
+use crate::csv::{Separator, sniff};
+use crate::files::{files, is_csv};
 use crate::landmarks::quantile;
 use crate::notation::{Notation, finite};
 use crate::source::TimeSource;
-use crate::table::{csv_separator, files, is_csv, read_csv_text, read_table};
+use crate::table::read_table;
 use crate::{Error, FittedTransform, Result};
 use polars::prelude::{DataFrame, DataType};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -79,8 +81,9 @@ const LONGEST: usize = 200;
 /// When the table cannot be read, or no column can be the patient or the time.
 pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<String> {
     let first = &files(path)?[0];
-    let (encoding, separator) = if is_csv(first)? { csv_dialect(first)? } else { (None, b',') };
-    let table = read_table(path, encoding, separator)?;
+    let sniffed = if is_csv(first)? { Some(sniff(first)?) } else { None };
+    let (encoding, separator) = sniffed.map_or((None, b','), |s| (s.encoding, s.separator));
+    let table = read_table(path, encoding, Separator::Given(separator))?;
     let columns: Vec<Cells> = Cells::all(&table)?;
     let place = |name: &str| {
         columns.iter().position(|cells| cells.name == name).ok_or_else(|| {
@@ -152,18 +155,6 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<S
     write_time(&mut toml, &columns[time].name, &clock, &groups);
     toml.extend(bodies);
     Ok(toml)
-}
-
-/// The encoding, where it is not UTF-8, and the separator of a CSV.
-fn csv_dialect(path: &Path) -> Result<(Option<&'static encoding_rs::Encoding>, u8)> {
-    match read_csv_text(path, None) {
-        Ok(text) => Ok((None, csv_separator(&text))),
-        Err(_) => {
-            // Any bytes are windows-1252; an empty file or a NUL is refused again.
-            let encoding = encoding_rs::WINDOWS_1252;
-            Ok((Some(encoding), csv_separator(&read_csv_text(path, Some(encoding))?)))
-        }
-    }
 }
 
 fn quoted(text: &str) -> String {
