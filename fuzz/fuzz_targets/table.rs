@@ -46,5 +46,5 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(())
     };
     let _ = walk(SCHEMA).map_err(|e| e.to_string());
-    let _ = infer(&path, None, None).and_then(|text| walk(&text)).map_err(|e| e.to_string());
+    let _ = infer(&path, None, None).and_then(|proposal| walk(&proposal.toml)).map_err(|e| e.to_string());
 });

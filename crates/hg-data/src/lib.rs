@@ -36,8 +36,8 @@ pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
 pub use error::{Error, Result};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
-    Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Rare, Schema,
-    Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
+    Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Proposal, Rare,
+    Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
 };
 pub use source::{SourceType, TimeSource};
 pub use split::{Side, Split};
