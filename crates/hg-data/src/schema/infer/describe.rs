@@ -75,11 +75,11 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
                 );
             }
             Kind::Numbers(number) => {
-                doubts = number.doubts();
-                for doubt in &doubts {
-                    let _ = writeln!(entry, "# guess: {doubt}");
-                }
                 number.write(&mut entry);
+                if let Some(slips) = number.doubts() {
+                    let _ = writeln!(entry, "# guess: {slips}");
+                }
+                doubts.extend(number.guesses().into_iter().chain(number.doubts()));
                 if context.averaged && !is_static {
                     entry += "aggregate = \"mean\" # of rows at one time\n";
                 }

@@ -52,6 +52,8 @@ pub(super) struct Number<'c> {
     guessed: Vec<&'c str>,
     /// Cells far outside the rest: (row from 0, text).
     pub(super) slips: Vec<(usize, &'c str)>,
+    /// Whether these are not far, but below 0 alone.
+    only_below_0: bool,
     decimals: usize,
 }
 
@@ -136,6 +138,7 @@ impl<'c> Number<'c> {
             infinite: Vec::new(),
             guessed: Vec::new(),
             slips: Vec::new(),
+            only_below_0: false,
             decimals: 0,
         };
         let (mut odd, mut odd_cells) = (Vec::new(), 0);
@@ -212,29 +215,34 @@ impl<'c> Number<'c> {
     /// Finds cells far outside the rest, and gathers the values of the cells.
     fn find_slips(&mut self, cells: &'c Cells) {
         let counts = self.distinct(&cells.values);
-        self.values = counts
-            .iter()
-            .flat_map(|&(x, count)| std::iter::repeat_n(x, count))
-            .collect();
+        let of_cells = |&(x, count): &(f64, usize)| std::iter::repeat_n(x, count);
+        self.values = counts.iter().flat_map(of_cells).collect();
         let n = self.values.len();
         let cut = (n / 100).max(1);
         if n < ENOUGH {
             return;
         }
+        let few = |count: usize| count > 0 && count as f64 <= (MOST_SLIPS * n as f64).max(2.);
         let (low, high) = (self.values[cut], self.values[n - 1 - cut]);
-        let range = high - low;
-        let far = |x: f64| x > high + FAR * range || x < low - FAR * range;
-        let cells_far = self.values.iter().filter(|x| far(**x)).count();
-        if range <= 0. || cells_far == 0 || cells_far as f64 > (MOST_SLIPS * n as f64).max(2.) {
-            return;
+        let reach = FAR * (high - low);
+        let far = |x: f64| x > high + reach || x < low - reach;
+        let is_far = |x: &&f64| far(**x);
+        if reach > 0. && few(self.values.iter().filter(is_far).count()) {
+            self.slips = self.cells_that(cells, far);
+            self.values.retain(|&x| !far(x));
+        } else if few(self.values.iter().filter(|x| **x < 0.).count()) {
+            self.only_below_0 = true;
+            self.slips = self.cells_that(cells, |x| x < 0.);
         }
-        for (row, at) in cells.rows.iter().enumerate() {
-            let Some(at) = at.map(|at| at as usize) else { continue };
-            if self.of_text[at].is_some_and(far) {
-                self.slips.push((row, &cells.values[at].text));
-            }
-        }
-        self.values.retain(|&x| !far(x));
+    }
+
+    /// Rows whose number is so, with their texts.
+    fn cells_that(&self, cells: &'c Cells, is_so: impl Fn(f64) -> bool) -> Vec<(usize, &'c str)> {
+        let of_row = |(row, at): (usize, &Option<u32>)| {
+            let at = (*at)? as usize;
+            self.of_text[at].is_some_and(&is_so).then(|| (row, cells.values[at].text.as_str()))
+        };
+        cells.rows.iter().enumerate().filter_map(of_row).collect()
     }
 
     /// Whether nothing but the plain numbers is there.
@@ -321,29 +329,35 @@ impl<'c> Number<'c> {
         let _ = writeln!(entry, "missing = [{}] # {why}", missing.join(", "));
     }
 
-    /// What to say about values that seem to stand for «missing», and about slips.
-    pub(super) fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
-        if !self.guessed.is_empty() {
-            doubts.push(format!("{} for «missing», as it seems", stands(&self.guessed)));
+    /// What to say about values that seem to stand for «missing».
+    pub(super) fn guesses(&self) -> Option<String> {
+        let guessed = !self.guessed.is_empty();
+        guessed.then(|| format!("{} for «missing», as it seems", stands(&self.guessed)))
+    }
+
+    /// What to say about cells that are probably slips.
+    pub(super) fn doubts(&self) -> Option<String> {
+        if self.slips.is_empty() {
+            return None;
         }
-        if !self.slips.is_empty() {
-            let shown: Vec<String> = self
-                .slips
-                .iter()
-                .take(SHOWN)
-                .map(|(row, text)| format!("row {}: {}", row + 1, shown(text)))
-                .collect();
-            let more = self.slips.len().saturating_sub(SHOWN);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            doubts.push(format!(
-                "far outside the rest ({} to {}): {}{more}; mend the cells, or list them under `missing`",
-                self.values.first().unwrap_or(&0.),
-                self.values.last().unwrap_or(&0.),
-                shown.join(", ")
-            ));
-        }
-        doubts
+        let shown: Vec<String> = self
+            .slips
+            .iter()
+            .take(SHOWN)
+            .map(|(row, text)| format!("row {}: {}", row + 1, shown(text)))
+            .collect();
+        let more = self.slips.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let (low, high) = (self.values.first().unwrap_or(&0.), self.values.last().unwrap_or(&0.));
+        let what = if self.only_below_0 {
+            "below 0, as no other is".to_owned()
+        } else {
+            format!("far outside the rest ({low} to {high})")
+        };
+        Some(format!(
+            "{what}: {}{more}; mend the cells, or list them under `missing`",
+            shown.join(", ")
+        ))
     }
 }
 
@@ -512,7 +526,7 @@ mod tests {
             let number = Number::read(&cells, '.').expect("numbers");
             let mut entry = String::new();
             number.write(&mut entry);
-            (entry, number.doubts().join("; "))
+            (entry, number.doubts().unwrap_or_default())
         };
         for (more, missing) in [
             (&["-1", "-1"][..], "missing = [\"-1\"] # guess"),

@@ -45,6 +45,23 @@ struct Fit {
     score: f64,
 }
 
+/// How a time goes on within the rows of each patient.
+#[derive(Default)]
+struct Walk {
+    rows: usize,
+    /// Different (patient, time).
+    pairs: usize,
+    patients: usize,
+    /// Blocks of rows of one patient.
+    runs: usize,
+    rises: usize,
+    falls: usize,
+    equals: usize,
+    commonest_gap: usize,
+    /// Whether the time rises from each row to the next, of whichever patient.
+    rises_throughout: bool,
+}
+
 /// The table as the search sees it.
 struct Search<'a> {
     columns: &'a [Cells],
@@ -185,62 +202,71 @@ impl Search<'_> {
 
     /// `None` where the two are not patient and time.
     fn fit(&self, patient: usize, time: usize, explains: bool) -> Option<Fit> {
+        let walk = self.walk(patient, time)?;
+        let (ids, times) = (&self.columns[patient].name, &self.columns[time].name);
+        let is_number = self.clocks[time].as_ref()?.kind == TimeKind::Numbers;
+        let several = walk.patients < walk.rows;
+        let steps = (walk.rises + walk.falls + walk.equals) as f64;
+        let share = |n: usize| if steps > 0. { n as f64 / steps } else { 0. };
+        let unique = walk.pairs as f64 / walk.rows.max(1) as f64;
+        // A number that rises through the whole table counts its rows.
+        let counts_rows = is_number
+            && walk.rises_throughout
+            && walk.patients > 1
+            && walk.runs == walk.patients
+            && time_likeness(times) < 0.7;
+        let constant = several && share(walk.equals) == 1.;
+        if walk.rows == 0 || unique < LEAST_UNIQUE || constant || counts_rows {
+            return None;
+        }
+        let regular = walk.commonest_gap as f64 / walk.rises.clamp(1, LOOKED_AT_GAPS) as f64;
+        let order = if several { share(walk.rises) + 0.9 * share(walk.equals) } else { 0.5 };
+        let if_so = |so: bool, weight: f64| if so { weight } else { 0. };
+        let score = 30. * unique
+            + 20. * order
+            + 14. * walk.patients as f64 / walk.runs.max(1) as f64
+            + 16. * patient_likeness(ids)
+            + 14. * time_likeness(times)
+            + if_so(!is_number, 6.)
+            + 4. * regular
+            + if_so(explains, 4.)
+            - if_so(!several, 15.);
+        let (rises, falls) = (share(walk.rises), share(walk.falls));
+        Some(Fit { patient, time, unique, rises, falls, several, score })
+    }
+
+    /// Counts how a time goes on within the rows of each patient.
+    fn walk(&self, patient: usize, time: usize) -> Option<Walk> {
         let (ids, cells) = (&self.columns[patient], &self.columns[time]);
         let clock = self.clocks[time].as_ref()?;
+        let mut walk = Walk { rises_throughout: true, ..Walk::default() };
         let mut last: Vec<Option<f64>> = vec![None; ids.values.len()];
         let mut pairs: HashSet<(u32, u32)> = HashSet::with_capacity(self.rows.len());
         let mut gaps: HashMap<u64, usize> = HashMap::new();
-        let (mut rows, mut groups, mut runs) = (0, 0, 0);
-        let (mut rises, mut falls, mut equals, mut global_falls) = (0, 0, 0, 0);
-        let (mut before, mut time_before) = (None, f64::NEG_INFINITY);
+        let (mut id_before, mut time_before) = (None, f64::NEG_INFINITY);
         for &row in &self.rows {
-            let (Some(id), Some(at), Some(time)) = (ids.rows[row], cells.rows[row], clock.values[row])
-            else {
-                continue;
-            };
-            rows += 1;
+            let (id, at) = (ids.rows[row], cells.rows[row]);
+            let (Some(id), Some(at), Some(time)) = (id, at, clock.values[row]) else { continue };
+            walk.rows += 1;
             pairs.insert((id, at));
-            runs += usize::from(before != Some(id));
-            global_falls += usize::from(time <= time_before);
-            (before, time_before) = (Some(id), time);
+            walk.runs += usize::from(id_before != Some(id));
+            walk.rises_throughout &= time > time_before;
+            (id_before, time_before) = (Some(id), time);
             match last[id as usize].replace(time) {
-                None => groups += 1,
+                None => walk.patients += 1,
                 Some(earlier) if time > earlier => {
-                    rises += 1;
-                    if rises <= LOOKED_AT_GAPS {
+                    walk.rises += 1;
+                    if walk.rises <= LOOKED_AT_GAPS {
                         *gaps.entry((time - earlier).to_bits()).or_insert(0) += 1;
                     }
                 }
-                Some(earlier) if time < earlier => falls += 1,
-                Some(_) => equals += 1,
+                Some(earlier) if time < earlier => walk.falls += 1,
+                Some(_) => walk.equals += 1,
             }
         }
-        let several = groups < rows;
-        let steps = (rises + falls + equals) as f64;
-        let share = |n: usize| if steps > 0. { n as f64 / steps } else { 0. };
-        let unique = pairs.len() as f64 / (rows as f64).max(1.);
-        // A number that rises through the whole table counts its rows.
-        let counts_rows = clock.kind == TimeKind::Numbers
-            && global_falls == 0
-            && groups > 1
-            && runs == groups
-            && time_likeness(&cells.name) < 0.7;
-        if rows == 0 || unique < LEAST_UNIQUE || (several && share(equals) == 1.) || counts_rows {
-            return None;
-        }
-        let regular = *gaps.values().max().unwrap_or(&0) as f64 / rises.clamp(1, LOOKED_AT_GAPS) as f64;
-        let order = if several { share(rises) + 0.9 * share(equals) } else { 0.5 };
-        let is_date = f64::from(u8::from(clock.kind != TimeKind::Numbers));
-        let score = 30. * unique
-            + 20. * order
-            + 14. * groups as f64 / f64::from(runs as u32).max(1.)
-            + 16. * patient_likeness(&ids.name)
-            + 14. * time_likeness(&cells.name)
-            + 6. * is_date
-            + 4. * regular
-            + 4. * f64::from(u8::from(explains))
-            - 15. * f64::from(u8::from(!several));
-        Some(Fit { patient, time, unique, rises: share(rises), falls: share(falls), several, score })
+        walk.pairs = pairs.len();
+        walk.commonest_gap = gaps.values().copied().max().unwrap_or(0);
+        Some(walk)
     }
 
     /// The patient among the identifiers that all would do, and what to say about the others:
@@ -322,7 +348,8 @@ impl Search<'_> {
         let columns = all.filter(|n| time.is_none() && self.clocks[*n].is_none());
         columns.into_iter().find_map(|n| {
             let cells = &self.columns[n];
-            Some((n, cells.mixed_dates().filter(|_| cells.values.len() > 1)?))
+            let may_be = cells.is_complete() && time_likeness(&cells.name) >= 0.7;
+            Some((n, cells.mixed_dates().filter(|_| may_be)?))
         })
     }
 
