@@ -17,7 +17,7 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
         let table = fitted.as_ref().map(|(_, encoded)| {
             serde_json::json!({
                 "patients": encoded.lengths.len(),
-                "dropped_patients": encoded.dropped_patients,
+                "dropped_patients": encoded.counts.dropped_patients,
                 "longest": encoded.steps,
                 "features": encoded.features,
             })
@@ -32,7 +32,7 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
             table.display(),
             encoded.lengths.len(),
             encoded.steps,
-            encoded.dropped_patients,
+            encoded.counts.dropped_patients,
             encoded.features
         );
     }

@@ -64,7 +64,7 @@ impl Simulator for Simulated<'_> {
             lengths: vec![months; PATIENTS],
             steps: months,
             features,
-            dropped_patients: 0,
+            counts: Default::default(),
         })
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         patients,
         longest = encoded.steps,
         features = encoded.features,
-        left_out = encoded.dropped_patients,
+        left_out = encoded.counts.dropped_patients,
         "read the cohort"
     );
     train(&run, &encoded)?;

@@ -75,7 +75,9 @@ impl Elapsed {
     fn write(self, seconds: f64) -> String {
         let milliseconds = (seconds * 1e3).round() as i64;
         let (days, rest) = match self {
-            Self::Days => (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000)),
+            Self::Days => {
+                (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000))
+            }
             _ => (0, milliseconds.abs()),
         };
         let (hours, minutes) = (rest / 3_600_000, rest / 60_000 % 60);
@@ -116,8 +118,7 @@ impl TimeFormat {
         if let Some((_, elapsed)) = Elapsed::ALL.iter().find(|(name, _)| *name == format) {
             return Some(Self::Elapsed(*elapsed));
         }
-        let items: Vec<Item<'static>> =
-            StrftimeItems::new(format).map(Item::to_owned).collect();
+        let items: Vec<Item<'static>> = StrftimeItems::new(format).map(Item::to_owned).collect();
         if items.contains(&Item::Error) {
             return None;
         }
@@ -145,10 +146,7 @@ impl TimeFormat {
         let time = time_of(&mut parsed)?;
         let local = date.and_time(time);
         let offset = parsed.offset();
-        Some(Instant {
-            seconds: seconds_of(local) - f64::from(offset.unwrap_or(0)),
-            offset,
-        })
+        Some(Instant { seconds: seconds_of(local) - f64::from(offset.unwrap_or(0)), offset })
     }
 
     /// A time as text, as it is `offset` seconds east of Greenwich; `None` beyond the calendar.

@@ -1,20 +1,24 @@
 //! From encoded sequences back to a table.
 
-use crate::source::TimeSource;
+use crate::clock::{Grid, TimeFormat, TimeKind};
+use crate::source::{SourceType, TimeSource};
+use crate::typed::START;
 use crate::{
-    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Result, Time, ValueGrid,
+    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Result, Shown, ValueGrid,
 };
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::path::Path;
 
 impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
     /// table with the original names, order, levels and types. Patients are numbered
-    /// from 1, times run from 0 (dates from 1 January 2000) on the grid. Of a
+    /// from 1. Times run on the grid, from 0, from 1 January 2000 where they are dates, or from
+    /// each patient's own first time where that is modelled. Of a
     /// block, the greatest feature is the level; static columns keep their first
-    /// value; cells that were «not measured» are empty. `seed` drives the draws
-    /// within bins.
+    /// value, and show it where the real table does; cells that were «not measured» are empty.
+    /// `seed` drives the draws within bins.
     ///
     /// # Errors
     /// [`Error::Shape`] when `values` is not `lengths.len() × steps × features`.
@@ -34,15 +38,11 @@ impl Encoder {
         for (patient, &length) in lengths.iter().enumerate() {
             rows.extend((0..length).map(|step| Row { patient, step }));
         }
-        let start = |row: &Row, step: usize| (row.patient * steps + step) * features;
-        let mut columns = vec![
-            Series::new(
-                self.schema.patient.column.as_str().into(),
-                rows.iter().map(|row| row.patient as i64 + 1).collect::<Vec<_>>(),
-            )
-            .into_column(),
-            self.times(&rows)?,
-        ];
+        let of_row =
+            |row: &Row, step: usize| &values[(row.patient * steps + step) * features..][..features];
+
+        let mut columns = vec![self.patients(&rows).into_column()];
+        let mut starts: Vec<f64> = vec![0.; rows.len()];
         for (n, ((column, fitted), (at, flag))) in
             self.schema.columns.iter().zip(&self.columns).zip(self.places()).enumerate()
         {
@@ -50,33 +50,182 @@ impl Encoder {
             draws.set_stream(n as u64);
             // One position a patient for a static column, else one a row.
             let mut position = 0.;
-            let cells: Vec<Option<f64>> = rows
-                .iter()
-                .map(|row| {
-                    let step = if column.is_static { 0 } else { row.step };
-                    if row.step == step {
-                        position = draws.random();
-                    }
-                    let row = &values[start(row, step)..][..features];
-                    let measured = flag.is_none_or(|flag| row[flag + 1] > row[flag]);
-                    measured.then(|| fitted.decode(&row[at..], position))
-                })
-                .collect();
-            columns.push(column.series(fitted, &cells).into_column());
+            let mut cell = |row: &Row| {
+                let step = if column.is_static { 0 } else { row.step };
+                if row.step == step {
+                    position = draws.random();
+                }
+                let shows = match fitted.shown {
+                    Shown::First => row.step == 0,
+                    Shown::Throughout | Shown::Some => true,
+                };
+                let flags = of_row(row, if fitted.shown == Shown::Some { row.step } else { step });
+                let measured = flag.is_none_or(|flag| flags[flag + 1] > flags[flag]);
+                let decoded = fitted.decode(&of_row(row, step)[at..], position, column);
+                decoded.filter(|_| measured && shows)
+            };
+            let cells: Vec<Option<f64>> = rows.iter().map(&mut cell).collect();
+            if column.name == START {
+                starts = cells.into_iter().map(|cell| cell.unwrap_or(0.)).collect();
+            } else {
+                columns.push(self.series(column, fitted, &cells).into_column());
+            }
         }
+        columns.push(self.times(&rows, &starts)?.into_column());
         Ok(DataFrame::new(rows.len(), columns)?.select(self.order.iter().map(String::as_str))?)
     }
 
-    fn times(&self, rows: &[Row]) -> Result<polars::prelude::Column> {
-        let Time { column, step, format, .. } = &self.schema.time;
-        let times: Vec<f64> = rows.iter().map(|row| row.step as f64 * step).collect();
-        let source = match self.time {
-            TimeSource::Integer if step.fract() != 0. => TimeSource::Real,
-            source => source,
-        };
-        let format = format.as_deref().unwrap_or_default();
-        Ok(source.series(column.as_str().into(), &times, format)?.into_column())
+    /// Patients numbered from 1, in the type of the column.
+    fn patients(&self, rows: &[Row]) -> Series {
+        let name: PlSmallStr = self.schema.patient.column.as_str().into();
+        let numbers = || rows.iter().map(|row| row.patient as i64 + 1);
+        let source = &self.patient.source;
+        match self.patient.width {
+            Some(width) => {
+                let padded = numbers().map(|number| format!("{number:0width$}"));
+                source.restore(Series::new(name, padded.collect::<Vec<_>>()))
+            }
+            None if source.is_text() && *source != SourceType::Text => {
+                let texts = numbers().map(|number| number.to_string());
+                source.restore(Series::new(name, texts.collect::<Vec<_>>()))
+            }
+            None => source.restore(Series::new(name, numbers().collect::<Vec<_>>())),
+        }
     }
+
+    /// The grid of the time column.
+    fn grid(&self) -> Result<Grid> {
+        let kind = match &self.time {
+            TimeSource::Number { .. } => TimeKind::Numbers,
+            TimeSource::Date | TimeSource::Datetime { .. } => TimeKind::Dates,
+            TimeSource::Duration { .. } => TimeKind::Elapsed,
+            TimeSource::Text { .. } => match self.format()?.is_date() {
+                true => TimeKind::Dates,
+                false => TimeKind::Elapsed,
+            },
+        };
+        let failed =
+            |problem| Error::column(Path::new("encoder.json"), &self.schema.time.column, problem);
+        self.schema.time.grid(kind).map_err(failed)
+    }
+
+    fn format(&self) -> Result<TimeFormat> {
+        let format = self.schema.time.format.as_deref().and_then(TimeFormat::parse);
+        format.ok_or_else(|| {
+            let problem = "time.format is missing, or no format";
+            Error::column(Path::new("encoder.json"), &self.schema.time.column, problem)
+        })
+    }
+
+    /// Times on the grid, `starts` being each row's patient's first.
+    fn times(&self, rows: &[Row], starts: &[f64]) -> Result<Series> {
+        let name: PlSmallStr = self.schema.time.column.as_str().into();
+        let grid = self.grid()?;
+        let elapsed = || {
+            let rows = rows.iter().zip(starts);
+            rows.map(|(row, start)| clean(start + row.step as f64 * grid.width))
+        };
+        let dates = || -> Vec<f64> { rows.iter().map(|row| grid.date(row.step as f64)).collect() };
+        Ok(match &self.time {
+            TimeSource::Number { source, integer } => {
+                let times: Vec<f64> = elapsed().collect();
+                let numbers = if *integer && times.iter().all(|time| time.fract() == 0.) {
+                    Series::new(name, times.iter().map(|&time| time as i64).collect::<Vec<_>>())
+                } else {
+                    Series::new(name, times)
+                };
+                source.restore(numbers)
+            }
+            TimeSource::Text { source, offset } => {
+                let format = self.format()?;
+                let seconds = match format.is_date() {
+                    // A day begins where the texts are written.
+                    true => dates().into_iter().map(|date| date - f64::from(*offset)).collect(),
+                    false => elapsed().collect::<Vec<_>>(),
+                };
+                let texts = seconds.into_iter().map(|seconds| format.write(seconds, *offset));
+                source.restore(Series::new(name, texts.collect::<Vec<_>>()))
+            }
+            TimeSource::Duration { .. } => {
+                let seconds: Vec<f64> = elapsed().collect();
+                self.time.series(name, &seconds)?.unwrap_or_default()
+            }
+            TimeSource::Date | TimeSource::Datetime { .. } => {
+                self.time.series(name, &dates())?.unwrap_or_default()
+            }
+        })
+    }
+
+    /// A column's cells in the type of its source.
+    fn series(&self, column: &Column, fitted: &FittedColumn, cells: &[Option<f64>]) -> Series {
+        let name: PlSmallStr = column.name.as_str().into();
+        let series = match &fitted.kind {
+            FittedKind::Empty if fitted.nan_gaps => {
+                Series::new(name, cells.iter().map(|_| f64::NAN).collect::<Vec<_>>())
+            }
+            FittedKind::Empty => Series::full_null(name, cells.len(), &DataType::String),
+            FittedKind::Discrete { .. } => column.level_series(name, &fitted.source, cells),
+            FittedKind::Binned { bins, .. } if column.shows_labels() => {
+                let labels =
+                    column.bins.as_ref().map(|given| bins.labels(given)).unwrap_or_default();
+                let label = |x: f64| labels.get(bins.bin(x)).cloned();
+                let cells = cells.iter().map(|cell| cell.and_then(label));
+                return Series::new(name, cells.collect::<Vec<_>>());
+            }
+            FittedKind::Numeric { values, .. } | FittedKind::Binned { values, .. } => {
+                self.number_series(column, fitted, values, cells)
+            }
+        };
+        let restored = fitted.source.restore(series);
+        if fitted.nan_gaps { nan_for_null(restored) } else { restored }
+    }
+
+    /// Numbers; texts where the source holds texts, or where one stands for a bound.
+    fn number_series(
+        &self,
+        column: &Column,
+        fitted: &FittedColumn,
+        values: &ValueGrid,
+        cells: &[Option<f64>],
+    ) -> Series {
+        let name: PlSmallStr = column.name.as_str().into();
+        let typed_text = fitted.source.is_text() && fitted.source != SourceType::Text;
+        if !column.censored.is_empty() || typed_text {
+            let style = self.style.columns.get(&column.name).cloned().unwrap_or_default();
+            let text = |x: f64| {
+                let bound = column.censored.iter().find(|censored| censored.value == x);
+                match bound {
+                    Some(censored) => censored.text.clone(),
+                    None => self.style.number(x, &style),
+                }
+            };
+            let cells = cells.iter().map(|cell| cell.map(text));
+            Series::new(name, cells.collect::<Vec<_>>())
+        } else if values.integer {
+            let cells = cells.iter().map(|cell| cell.map(|x| x as i64));
+            Series::new(name, cells.collect::<Vec<_>>())
+        } else {
+            Series::new(name, cells)
+        }
+    }
+}
+
+/// Gaps of a column of floats as NaN.
+fn nan_for_null(series: Series) -> Series {
+    let dtype = series.dtype().clone();
+    let filled = series.cast(&DataType::Float64).and_then(|floats| {
+        let cells = floats.f64()?.iter().map(|cell| Some(cell.unwrap_or(f64::NAN)));
+        let cells: Float64Chunked = cells.collect();
+        cells.with_name(series.name().clone()).into_series().cast(&dtype)
+    });
+    filled.unwrap_or(series)
+}
+
+/// A sum of steps without what doubles leave behind: 9.12, not 9.119999999999997.
+fn clean(x: f64) -> f64 {
+    const SCALE: f64 = 1e9;
+    let rounded = (x * SCALE).round() / SCALE;
+    if rounded.is_finite() && x.abs() < 1e6 { rounded } else { x }
 }
 
 struct Row {
@@ -87,34 +236,45 @@ struct Row {
 impl FittedColumn {
     /// The value, or the position of the level, from a row that begins with
     /// this column's features; `position` is where in its bin a value lies.
-    fn decode(&self, features: &[f32], position: f64) -> f64 {
-        match &self.kind {
+    fn decode(&self, features: &[f32], position: f64, column: &Column) -> Option<f64> {
+        Some(match &self.kind {
             FittedKind::Numeric { transform, values } => {
-                values.nearest(transform.decode(f64::from(features[0])))
+                let value = transform.decode(f64::from(features[0]));
+                nearest_or_bound(value, values, &column.censored)
             }
             FittedKind::Binned { bins, values } => {
                 let bin = greatest(&features[..bins.count()]);
-                let value = values.nearest(bins.value(bin, position));
+                let drawn = bins.value(bin, position);
+                let value = nearest_or_bound(drawn, values, &column.censored);
                 // Rounding may not leave the bin.
-                if bins.bin(value) == bin { value } else { bins.value(bin, position) }
+                if bins.bin(value) == bin { value } else { drawn }
             }
             FittedKind::Discrete { levels } => greatest(&features[..*levels]) as f64,
-        }
+            FittedKind::Empty => return None,
+        })
     }
 }
 
-/// A number with its whole digits in groups of three.
-fn grouped(x: f64, separator: char) -> String {
-    let text = x.abs().to_string();
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::from(if x < 0. { "-" } else { "" });
-    for (n, digit) in whole.chars().enumerate() {
-        if n > 0 && (whole.len() - n).is_multiple_of(3) {
-            grouped.push(separator);
-        }
-        grouped.push(digit);
+/// The nearest number that the column may hold, or the bound that is nearer; beyond the outermost
+/// bound, that one.
+fn nearest_or_bound(x: f64, values: &ValueGrid, censored: &[Censored]) -> f64 {
+    let number = values.nearest(x);
+    let below = |bound: &&Censored| bound.text.starts_with(['<', '≤']);
+    let bounds = |below_it: bool| {
+        censored.iter().filter(move |bound| below(bound) == below_it).map(|bound| bound.value)
+    };
+    let least = bounds(true).fold(f64::INFINITY, f64::min);
+    if x <= least && least.is_finite() {
+        return least;
     }
-    grouped + rest
+    let greatest = bounds(false).fold(f64::NEG_INFINITY, f64::max);
+    if x >= greatest && greatest.is_finite() {
+        return greatest;
+    }
+    let distance = |value: &f64| (x - value).abs();
+    let nearest =
+        censored.iter().map(|bound| bound.value).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    nearest.filter(|bound| distance(bound) < distance(&number)).unwrap_or(number)
 }
 
 /// The first of the greatest.
@@ -137,86 +297,70 @@ impl ValueGrid {
 }
 
 impl Column {
-    /// The cells in the type that the source had.
-    fn series(&self, fitted: &FittedColumn, cells: &[Option<f64>]) -> Series {
-        let name: PlSmallStr = self.name.as_str().into();
-        let series = match &fitted.kind {
-            FittedKind::Discrete { .. } => self.level_series(name, cells),
-            FittedKind::Binned { bins, .. } if self.shows_labels() => {
-                let labels = self.bins.as_ref().map(|given| bins.labels(given)).unwrap_or_default();
-                let label = |x: f64| labels.get(bins.bin(x)).cloned();
-                let cells = cells.iter().map(|cell| cell.and_then(label));
-                return Series::new(name, cells.collect::<Vec<_>>());
-            }
-            FittedKind::Numeric { values, .. } | FittedKind::Binned { values, .. } => {
-                self.number_series(name, values, cells)
-            }
-        };
-        fitted.source.restore(series)
-    }
-
     fn shows_labels(&self) -> bool {
         self.bins.as_ref().is_some_and(Bins::shows_labels)
     }
 
-    fn number_series(&self, name: PlSmallStr, values: &ValueGrid, cells: &[Option<f64>]) -> Series {
-        if self.censored.is_some() || self.thousands.is_some() {
-            let beyond = |x: f64| {
-                self.censored.as_ref().filter(|Censored { text, value }| {
-                    if text.starts_with('<') { x <= *value } else { x >= *value }
-                })
-            };
-            let text = |x: f64| match (beyond(x), self.thousands) {
-                (Some(censored), _) => censored.text.clone(),
-                (None, Some(separator)) => grouped(x, separator),
-                (None, None) => x.to_string(),
-            };
-            let cells = cells.iter().map(|cell| cell.map(text));
-            Series::new(name, cells.collect::<Vec<_>>())
-        } else if values.integer {
-            let cells = cells.iter().map(|cell| cell.map(|x| x as i64));
-            Series::new(name, cells.collect::<Vec<_>>())
-        } else {
-            Series::new(name, cells)
-        }
-    }
-
-    /// Levels that are all whole numbers, or all numbers, become such columns.
-    fn level_series(&self, name: PlSmallStr, cells: &[Option<f64>]) -> Series {
-        let names = self.level_names();
-        let integers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
-        let floats: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+    /// Levels in the type of their source; an untyped one's are numbers, or truths, where the
+    /// schema writes all of them so.
+    fn level_series(&self, name: PlSmallStr, source: &SourceType, cells: &[Option<f64>]) -> Series {
         let positions = cells.iter().map(|cell| cell.map(|position| position as usize));
-        if names.iter().all(|name| name == "true" || name == "false") {
-            let truth = positions.map(|p| p.map(|p| names[p] == "true"));
-            return Series::new(name, truth.collect::<Vec<_>>());
+        let names = self.level_names();
+        let texts = || {
+            let texts = positions.clone().map(|p| p.map(|p| names[p].as_str()));
+            Series::new(name.clone(), texts.collect::<Vec<_>>())
+        };
+        if *source != SourceType::Text {
+            return texts();
         }
-        match (integers, floats) {
-            (Some(levels), _) => {
-                Series::new(name, positions.map(|p| p.map(|p| levels[p])).collect::<Vec<_>>())
-            }
-            (None, Some(levels)) => {
-                Series::new(name, positions.map(|p| p.map(|p| levels[p])).collect::<Vec<_>>())
-            }
-            (None, None) => {
-                let cells = positions.map(|p| p.map(|p| names[p].as_str()));
-                Series::new(name, cells.collect::<Vec<_>>())
-            }
+        let all = |is: fn(&toml::Value) -> bool| self.levels.iter().all(is);
+        if all(toml::Value::is_bool) {
+            let truth = positions.map(|p| p.map(|p| names[p] == "true"));
+            Series::new(name, truth.collect::<Vec<_>>())
+        } else if all(toml::Value::is_integer) {
+            let number = |p: usize| self.levels[p].as_integer().unwrap_or_default();
+            Series::new(name, positions.map(|p| p.map(number)).collect::<Vec<_>>())
+        } else if all(|level| level.is_integer() || level.is_float()) {
+            let number = |p: usize| {
+                let level = &self.levels[p];
+                level.as_float().unwrap_or(level.as_integer().unwrap_or_default() as f64)
+            };
+            Series::new(name, positions.map(|p| p.map(number)).collect::<Vec<_>>())
+        } else {
+            texts()
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::*;
 
     #[test]
-    fn digits_are_grouped_as_they_were_read() {
-        for (x, text) in
-            [(1234567.25, "1,234,567.25"), (999., "999"), (-1000., "-1,000"), (0.5, "0.5")]
-        {
-            assert_eq!(grouped(x, ','), text);
-            assert_eq!(crate::typed::parse_number(text, Some(',')), Some(x));
+    fn each_bound_comes_back_beside_the_numbers_around_it() {
+        let bound = |text: &str, value| Censored { text: text.into(), value };
+        let censored = [bound("<0.05", 0.045), bound("<0.08", 0.075), bound(">2.5", 2.505)];
+        let grid = ValueGrid { integer: false, decimals: Some(2) };
+        for (x, expected) in [
+            (0.045, 0.045),
+            (0.0450001, 0.045),
+            (-3., 0.045),
+            (0.05, 0.05),
+            (0.0749999, 0.075),
+            (0.08, 0.08),
+            (1.234, 1.23),
+            (2.5, 2.5),
+            (2.505, 2.505),
+            (9., 2.505),
+        ] {
+            assert_eq!(nearest_or_bound(x, &grid, &censored), expected, "{x}");
         }
+    }
+
+    #[test]
+    fn sums_of_steps_are_clean() {
+        assert_eq!(clean(0.1 + 0.2), 0.3);
+        assert_eq!(clean(12. * 0.76), 9.12);
+        assert_eq!(clean(1e12 + 0.5), 1e12 + 0.5);
     }
 }

@@ -4,20 +4,25 @@
 //! block for each categorical, binary and binned column, then a block of two for
 //! each column whose measuring is modelled (not measured, measured).
 
-use crate::grid::{Gridded, fill_within_patients, grid};
+use crate::grid::{Gridded, RowCounts, fill_within_patients, grid};
 use crate::landmarks::quantile;
 use crate::levels::settled;
+use crate::notation::is_code;
+use crate::notes::ColumnFacts;
 use crate::sample::Sample;
 use crate::source::{SourceType, TimeSource};
-use crate::typed::check;
+use crate::statics::ShownSoFar;
+use crate::style::CellStyle;
+use crate::typed::{Typed, check};
 use crate::{
-    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Result, Schema, Side, Transform,
-    Values,
+    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Origin, Result, Schema, Shown,
+    Side, TableStyle, Transform, Values,
 };
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Everything needed to decode, and to encode again: a schema with what was
@@ -29,12 +34,25 @@ pub struct Encoder {
     pub schema: Schema,
     /// One entry per schema column.
     pub columns: Vec<FittedColumn>,
+    /// What the patient column holds.
+    pub patient: PatientSource,
     /// What the time column holds.
     pub time: TimeSource,
+    /// How the table is written, where it is a CSV.
+    pub style: TableStyle,
     /// The modelled columns, patient and time among them, in the table's order.
     pub order: Vec<String>,
     /// `lengths[n]` sequences have `n` steps.
     pub lengths: Vec<usize>,
+}
+
+/// What the patient column holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PatientSource {
+    /// Its type.
+    pub source: SourceType,
+    /// The digits of every id, where they begin with zeros to have so many.
+    pub width: Option<usize>,
 }
 
 /// What was fitted for one column.
@@ -47,6 +65,10 @@ pub struct FittedColumn {
     pub fill: f64,
     /// The source's type.
     pub source: SourceType,
+    /// Static columns only: which rows of a patient show the value.
+    pub shown: Shown,
+    /// Whether gaps are NaN, not null.
+    pub nan_gaps: bool,
 }
 
 /// What was fitted, by kind.
@@ -72,6 +94,8 @@ pub enum FittedKind {
         /// Number of levels.
         levels: usize,
     },
+    /// A column in which nothing was measured: it has no features, and comes back empty.
+    Empty,
 }
 
 /// The grid that a source's values lie on.
@@ -94,8 +118,8 @@ pub struct Encoded {
     pub steps: usize,
     /// Features of a row.
     pub features: usize,
-    /// Patients that were shorter than the schema wants and left out.
-    pub dropped_patients: usize,
+    /// What became of the table's rows.
+    pub counts: RowCounts,
 }
 
 impl Encoded {
@@ -141,7 +165,7 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit`].
     pub fn encode(&self, table: &DataFrame, path: &Path, side: Side) -> Result<Encoded> {
-        let gridded = self.gridded(table, 0, path, side)?;
+        let gridded = self.gridded(table, 0, path, side, Origin::Real)?;
         refuse_nobody(&gridded.lengths, &self.schema, path)?;
         self.encode_one(gridded)
     }
@@ -154,8 +178,9 @@ impl Encoder {
 
     /// The widths of the one-hot blocks that follow.
     pub fn blocks(&self) -> Vec<usize> {
-        let levels = self.columns.iter().filter_map(FittedColumn::width);
-        let measured = self.schema.columns.iter().filter(|column| column.measured).map(|_| 2);
+        let levels = self.columns.iter().filter_map(FittedColumn::width).filter(|&width| width > 0);
+        let measured = self.schema.columns.iter().zip(&self.columns);
+        let measured = measured.filter(|(column, fitted)| fitted.has_flag(column)).map(|_| 2);
         levels.chain(measured).collect()
     }
 
@@ -188,8 +213,8 @@ impl Encoder {
                 }
             })
             .collect();
-        let flags = self.schema.columns.iter().map(|column| {
-            column.measured.then(|| {
+        let flags = self.schema.columns.iter().zip(&self.columns).map(|(column, fitted)| {
+            fitted.has_flag(column).then(|| {
                 discrete += 2;
                 discrete - 2
             })
@@ -204,19 +229,20 @@ impl Encoder {
         first_row: usize,
         path: &Path,
         side: Side,
+        origin: Origin,
     ) -> Result<Gridded> {
-        let typed = check(table, &self.schema, path, first_row)?;
+        let typed = check(table, &self.schema, path, first_row, origin)?;
         grid(side.of(typed)?, &self.schema, path)
     }
 
-    fn encode_one(&self, whole: Gridded) -> Result<Encoded> {
+    pub(crate) fn encode_one(&self, whole: Gridded) -> Result<Encoded> {
         let steps = whole.lengths.iter().copied().max().unwrap_or(0);
         let features = self.features();
         let values = Values::fill(whole.lengths.len() * steps * features, |values| {
             self.encode_part(&whole, steps, values)
         })?;
-        let Gridded { lengths, dropped: dropped_patients, .. } = whole;
-        Ok(Encoded { values, lengths, steps, features, dropped_patients })
+        let Gridded { lengths, counts, .. } = whole;
+        Ok(Encoded { values, lengths, steps, features, counts })
     }
 
     /// Encodes a part into `values` `[its sequences, steps, features]`, which are 0.
@@ -248,10 +274,24 @@ impl Encoder {
                     }
                     _ => cells.iter().map(|cell| cell.unwrap_or(fitted.fill)).collect(),
                 };
-                let observed = match flag {
-                    Some(_) => part.frame.column(&column.name)?.is_not_null().iter().collect(),
+                let mut observed: Vec<bool> = match flag {
+                    Some(_) => part
+                        .frame
+                        .column(&column.name)?
+                        .is_not_null()
+                        .iter()
+                        .map(|cell| cell == Some(true))
+                        .collect(),
                     None => Vec::new(),
                 };
+                if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
+                    // A patient has the value or has not.
+                    for (&start, &length) in starts.iter().zip(&part.lengths) {
+                        let of_patient = &mut observed[start..start + length];
+                        let has = of_patient.contains(&true);
+                        of_patient.fill(has);
+                    }
+                }
                 Ok(ToEncode { fitted, at, flag, cells, observed })
             })
             .collect::<Result<_>>()?;
@@ -279,7 +319,7 @@ impl Encoder {
 }
 
 /// Refuses a cohort in which every patient is too short.
-fn refuse_nobody(lengths: &[usize], schema: &Schema, path: &Path) -> Result<()> {
+pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, path: &Path) -> Result<()> {
     if !lengths.is_empty() {
         return Ok(());
     }
@@ -296,7 +336,7 @@ struct ToEncode<'a> {
     flag: Option<usize>,
     cells: Cow<'a, [f64]>,
     /// Whether each cell was observed, where that is modelled.
-    observed: Vec<Option<bool>>,
+    observed: Vec<bool>,
 }
 
 impl ToEncode<'_> {
@@ -308,9 +348,10 @@ impl ToEncode<'_> {
             }
             FittedKind::Binned { bins, .. } => values[self.at + bins.bin(cell)] = 1.,
             FittedKind::Discrete { .. } => values[self.at + cell as usize] = 1.,
+            FittedKind::Empty => {}
         }
         if let Some(flag) = self.flag {
-            values[flag + usize::from(self.observed[row] == Some(true))] = 1.;
+            values[flag + usize::from(self.observed[row])] = 1.;
         }
     }
 }
@@ -320,14 +361,22 @@ pub(crate) struct Fit<'a> {
     schema: &'a Schema,
     path: &'a Path,
     side: Side,
-    samples: Vec<Sample>,
-    integers: Vec<bool>,
-    sources: Vec<SourceType>,
+    columns: Vec<ColumnSoFar>,
+    patient: Option<PatientSource>,
     time: Option<TimeSource>,
+    time_facts: Option<ColumnFacts>,
     order: Vec<String>,
     /// Steps of each sequence so far.
     pub(crate) lengths: Vec<usize>,
-    pub(crate) dropped: usize,
+    pub(crate) counts: RowCounts,
+}
+
+/// What has been seen of a column.
+#[derive(Default)]
+struct ColumnSoFar {
+    sample: Sample,
+    facts: Option<ColumnFacts>,
+    shown: ShownSoFar,
 }
 
 impl<'a> Fit<'a> {
@@ -337,36 +386,65 @@ impl<'a> Fit<'a> {
             schema,
             path,
             side,
-            samples: schema.columns.iter().map(|_| Sample::default()).collect(),
-            integers: vec![true; schema.columns.len()],
-            sources: Vec::new(),
+            columns: schema.columns.iter().map(|_| ColumnSoFar::default()).collect(),
+            patient: None,
             time: None,
+            time_facts: None,
             order: Vec::new(),
             lengths: Vec::new(),
-            dropped: 0,
+            counts: RowCounts::default(),
         }
     }
 
     /// Checks a part and puts it on the grid.
     pub(crate) fn part(&mut self, table: &DataFrame, first_row: usize) -> Result<Gridded> {
-        let typed = check(table, self.schema, self.path, first_row)?;
-        self.integers.iter_mut().zip(&typed.integers).for_each(|(all, here)| *all &= here);
-        self.sources.clone_from(&typed.sources);
+        let typed = check(table, self.schema, self.path, first_row, Origin::Real)?;
+        for (column, facts) in self.columns.iter_mut().zip(&typed.facts) {
+            add_facts(&mut column.facts, facts);
+        }
+        add_facts(&mut self.time_facts, &typed.time_facts);
+        self.see_patients(&typed);
         let names = table.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
         self.order = modelled.map(str::to_owned).collect();
-        // A part of whole numbers among others is one of numbers.
-        let is_mixed = self.time == Some(TimeSource::Real) && typed.time == TimeSource::Integer;
-        self.time = Some(if is_mixed { TimeSource::Real } else { typed.time });
+        self.time = Some(match (self.time.take(), typed.time.clone()) {
+            // A part of whole numbers among others is one of numbers.
+            (
+                Some(TimeSource::Number { source, integer: before }),
+                TimeSource::Number { integer, .. },
+            ) => TimeSource::Number { source, integer: before && integer },
+            (Some(before @ TimeSource::Text { .. }), _) => before,
+            (_, here) => here,
+        });
         grid(self.side.of(typed)?, self.schema, self.path)
+    }
+
+    fn see_patients(&mut self, typed: &Typed) {
+        let is_text = typed.patient_source.is_text();
+        let digits = |id: &String| id.bytes().all(|b| b.is_ascii_digit());
+        let width = typed.patients.first().map(String::len);
+        let same = |id: &String| Some(id.len()) == width && digits(id);
+        let padded = is_text
+            && typed.patients.iter().all(same)
+            && typed.patients.iter().any(|id| is_code(id));
+        let width = width.filter(|_| padded);
+        self.patient = Some(match self.patient.take() {
+            None => PatientSource { source: typed.patient_source.clone(), width },
+            // A part whose ids all happen to begin with other digits has no say.
+            Some(before) => PatientSource { width: before.width.or(width), ..before },
+        });
     }
 
     /// Takes what a part shows.
     pub(crate) fn add(&mut self, part: &Gridded) -> Result<()> {
         self.lengths.extend(&part.lengths);
-        self.dropped += part.dropped;
-        self.schema.columns.par_iter().zip(&mut self.samples).try_for_each(|(column, sample)| {
-            sample.add(part.frame.column(&column.name)?.f64()?);
+        self.counts += part.counts;
+        self.schema.columns.par_iter().zip(&mut self.columns).try_for_each(|(column, so_far)| {
+            let cells = part.frame.column(&column.name)?.f64()?;
+            so_far.sample.add(cells);
+            if column.is_static {
+                so_far.shown.add(cells, &part.invented, &part.lengths);
+            }
             Ok(())
         })
     }
@@ -375,29 +453,52 @@ impl<'a> Fit<'a> {
     pub(crate) fn finish(self) -> Result<Encoder> {
         refuse_nobody(&self.lengths, self.schema, self.path)?;
         let mut schema = self.schema.clone();
-        let fitted: Vec<Result<FittedColumn>> = schema
+        let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
             .columns
             .par_iter_mut()
-            .zip(self.samples)
-            .enumerate()
-            .map(|(n, (column, sample))| {
-                let (integer, source) = (self.integers[n], self.sources[n]);
-                fit_column(column, sample.sorted(), integer, source, self.path)
+            .zip(self.columns)
+            .map(|(column, so_far)| {
+                let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
+                let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.path)?;
+                let style = facts.style(column.thousands, column.suffix.as_deref());
+                let (kind, fill) = kind;
+                let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
+                let nan_gaps = facts.has_nan && !facts.has_null;
+                Ok((FittedColumn { kind, fill, source: facts.source, shown, nan_gaps }, style))
             })
             .collect();
         let (mut columns, mut problems) = (Vec::with_capacity(fitted.len()), Vec::new());
-        for fitted in fitted {
+        let mut styles = BTreeMap::new();
+        for (name, fitted) in self.schema.columns.iter().map(|c| &c.name).zip(fitted) {
             match fitted {
-                Ok(fitted) => columns.push(fitted),
+                Ok((fitted, style)) => {
+                    columns.push(fitted);
+                    styles.insert(name.clone(), style);
+                }
                 Err(problem) => problems.push(problem),
             }
         }
         Error::all(problems)?;
+        refuse_nothing(&columns, self.path)?;
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let mut lengths = vec![0; longest + 1];
         self.lengths.iter().for_each(|&length| lengths[length] += 1);
-        let time = self.time.unwrap_or(TimeSource::Real);
-        Ok(Encoder { schema, columns, time, order: self.order, lengths })
+        let untyped = || PatientSource { source: SourceType::Text, width: None };
+        let patient = self.patient.unwrap_or_else(untyped);
+        if patient.source == SourceType::Float64 {
+            // A CSV's ids as 1.0.
+            let style = CellStyle { decimals: Some(1), ..CellStyle::default() };
+            styles.insert(schema.patient.column.clone(), style);
+        }
+        let whole = || TimeSource::Number { source: SourceType::Text, integer: true };
+        let time = self.time.unwrap_or_else(whole);
+        if let (Some(facts), TimeSource::Number { .. }) = (&self.time_facts, &time) {
+            styles.insert(schema.time.column.clone(), facts.style(None, None));
+        }
+        // What is as usual need not be said.
+        styles.retain(|_, style| *style != CellStyle::default());
+        let style = TableStyle::of(&schema, self.path, styles);
+        Ok(Encoder { schema, columns, patient, time, style, order: self.order, lengths })
     }
 }
 
@@ -408,22 +509,42 @@ impl FittedColumn {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
             FittedKind::Discrete { levels } => Some(*levels),
+            FittedKind::Empty => Some(0),
         }
+    }
+
+    /// Whether it is modelled whether the column was measured.
+    pub(crate) fn has_flag(&self, column: &Column) -> bool {
+        column.measured && self.kind != FittedKind::Empty
     }
 }
 
+fn add_facts(so_far: &mut Option<ColumnFacts>, here: &ColumnFacts) {
+    match so_far {
+        Some(so_far) => so_far.add(here.clone()),
+        None => *so_far = Some(here.clone()),
+    }
+}
+
+/// Refuses a table without any value to model.
+fn refuse_nothing(columns: &[FittedColumn], path: &Path) -> Result<()> {
+    if columns.iter().any(|column| column.kind != FittedKind::Empty) {
+        return Ok(());
+    }
+    let problem = "nothing was measured in any of the schema's columns; add a column that was";
+    Err(Error::file(path, problem))
+}
+
 /// Fits a column to its values, ascending, and writes what is found of its bins to the
-/// schema's `column`.
-fn fit_column(
+/// schema's `column`; with what fills its gaps.
+fn fit_kind(
     column: &mut Column,
     observed: Vec<f64>,
     integer: bool,
-    source: SourceType,
     path: &Path,
-) -> Result<FittedColumn> {
+) -> Result<(FittedKind, f64)> {
     if observed.is_empty() {
-        let problem = "nothing was measured within the sequences' length; remove the column";
-        return Err(Error::column(path, &column.name, problem));
+        return Ok((FittedKind::Empty, 0.));
     }
     if column.kind != Kind::Numeric {
         let levels = column.levels.len();
@@ -433,20 +554,21 @@ fn fit_column(
         }
         // The first of the commonest.
         let mode = (0..levels).rev().max_by_key(|&level| counts[level]).unwrap_or(0);
-        let kind = FittedKind::Discrete { levels };
-        return Ok(FittedColumn { kind, fill: mode as f64, source });
+        return Ok((FittedKind::Discrete { levels }, mode as f64));
     }
     let fill = quantile(&observed, 0.5);
     let is_mean = column.aggregate == Aggregate::Mean;
+    // A bound is modelled as a number that the column's own numbers need not be like.
+    let is_bound = |x: f64| column.censored.iter().any(|censored| censored.value == x);
+    let numbers: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
     let values = ValueGrid {
         integer: integer && !is_mean,
-        decimals: if is_mean { None } else { decimals(&observed) },
+        decimals: if is_mean { None } else { decimals(&numbers) },
     };
     if let Some(bins) = &mut column.bins {
         let fitted = FittedBins::fit(bins, &observed);
         (bins.edges, bins.quantiles) = (fitted.edges().to_vec(), None);
-        let kind = FittedKind::Binned { bins: fitted, values };
-        return Ok(FittedColumn { kind, fill, source });
+        return Ok((FittedKind::Binned { bins: fitted, values }, fill));
     }
     let shift = column.shift.unwrap_or(0.);
     let transform = column.transform.unwrap_or_default();
@@ -461,7 +583,7 @@ fn fit_column(
             );
             Error::column(path, &column.name, problem)
         })?;
-    Ok(FittedColumn { kind: FittedKind::Numeric { transform, values }, fill, source })
+    Ok((FittedKind::Numeric { transform, values }, fill))
 }
 
 /// The fewest decimals, up to six, that write every value exactly.

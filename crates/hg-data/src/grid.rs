@@ -3,10 +3,13 @@
 use crate::typed::{PATIENT, TIME, Typed};
 use crate::{Aggregate, Carry, Error, Result, Schema, ShortPatients};
 use polars::prelude::*;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Working name of the grid step.
 pub(crate) const STEP: &str = "__step";
+/// Working name of a grid step's rows.
+pub(crate) const ROWS: &str = "__rows";
 
 /// Steps of a patient at most: more are a slip in the times.
 const MOST_STEPS: f64 = 100_000.;
@@ -18,51 +21,78 @@ pub(crate) struct Gridded {
     pub(crate) frame: DataFrame,
     /// Steps of each sequence: of each patient, or of a patient's windows.
     pub(crate) lengths: Vec<usize>,
-    /// Patients that were too short and left out.
-    pub(crate) dropped: usize,
+    /// Whether each step is one that the table has no row for; empty where there is none.
+    pub(crate) invented: Vec<bool>,
+    /// What became of the table's rows.
+    pub(crate) counts: RowCounts,
+}
+
+/// What became of a table's rows, and of its patients, on the grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCounts {
+    /// Patients that were shorter than the schema wants and left out.
+    pub dropped_patients: usize,
+    /// Rows that are exact copies of another, and left out.
+    pub copies: usize,
+    /// Rows that share a grid step with an earlier one; each column's `aggregate` says what
+    /// becomes of them.
+    pub merged_rows: usize,
+    /// Grid steps between a patient's first and last row at which the table has none.
+    pub invented_steps: usize,
+}
+
+impl std::ops::AddAssign for RowCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.dropped_patients += other.dropped_patients;
+        self.copies += other.copies;
+        self.merged_rows += other.merged_rows;
+        self.invented_steps += other.invented_steps;
+    }
 }
 
 /// Puts a checked table on the schema's grid; `path` is for messages.
 pub(crate) fn grid(typed: Typed, schema: &Schema, path: &Path) -> Result<Gridded> {
     if let Some(lengths) = regular(&typed, schema)? {
-        return Ok(Gridded { frame: typed.frame, lengths, dropped: 0 });
+        let (invented, counts) = (Vec::new(), RowCounts::default());
+        return Ok(Gridded { frame: typed.frame, lengths, invented, counts });
     }
-    let typed = &typed;
-    refuse_duplicates(typed, schema, path)?;
-    let stepped = typed
-        .frame
-        .clone()
+    let rows = without_copies(&typed)?;
+    let copies = typed.frame.height() - rows.height();
+    let stepped = rows
         .lazy()
         .sort([PATIENT, TIME], SortMultipleOptions::default().with_maintain_order(true))
-        .with_column(step_of_row(schema.time.step)?.alias(STEP))
+        .with_column(step_of_row(typed.grid.width)?.alias(STEP))
         .filter(col(STEP).lt(lit(schema.sequence.max_length.unwrap_or(usize::MAX) as f64)));
-    let observed = stepped
-        .group_by_stable([col(PATIENT), col(STEP)])
-        .agg(
-            schema
-                .columns
-                .iter()
-                .map(|column| {
-                    let values = col(column.name.as_str()).drop_nulls();
-                    match column.aggregate {
-                        Aggregate::Last => values.last(),
-                        Aggregate::Mean => values.mean(),
-                        // The sum of nothing is 0, but an empty step was not measured.
-                        Aggregate::Sum => when(values.clone().len().gt(lit(0)))
-                            .then(values.sum())
-                            .otherwise(lit(NULL)),
-                    }
-                    .alias(column.name.as_str())
-                })
-                .collect::<Vec<_>>(),
-        )
-        .collect()?;
-    let (skeleton, lengths, dropped) = skeleton(&observed, typed, schema, path)?;
+    let mut of_steps: Vec<Expr> = schema.columns.iter().map(aggregated).collect();
+    of_steps.push(len().cast(DataType::UInt32).alias(ROWS));
+    let observed = stepped.group_by_stable([col(PATIENT), col(STEP)]).agg(of_steps).collect()?;
+    let taken: usize = observed.column(ROWS)?.u32()?.iter().flatten().map(|n| n as usize).sum();
+    let merged_rows = taken - observed.height();
+
+    let (skeleton, lengths, dropped_patients) = skeleton(&observed, &typed, schema, path)?;
     let keys = [col(PATIENT), col(STEP)];
     let mut join = JoinArgs::new(JoinType::Left);
     join.maintain_order = MaintainOrderJoin::Left;
     let frame = skeleton.lazy().join(observed.lazy(), keys.clone(), keys, join).collect()?;
-    Ok(Gridded { frame, lengths, dropped })
+    let invented: Vec<bool> =
+        frame.column(ROWS)?.is_null().iter().map(|n| n == Some(true)).collect();
+    let invented_steps = invented.iter().filter(|invented| **invented).count();
+    let counts = RowCounts { dropped_patients, copies, merged_rows, invented_steps };
+    Ok(Gridded { frame, lengths, invented, counts })
+}
+
+/// What a column shows at a step of several rows.
+fn aggregated(column: &crate::Column) -> Expr {
+    let values = col(column.name.as_str()).drop_nulls();
+    match column.aggregate {
+        Aggregate::Last => values.last(),
+        Aggregate::Mean => values.mean(),
+        // The sum of nothing is 0, but an empty step was not measured.
+        Aggregate::Sum => {
+            when(values.clone().len().gt(lit(0))).then(values.sum()).otherwise(lit(NULL))
+        }
+    }
+    .alias(column.name.as_str())
 }
 
 /// The lengths of a table that already is on the grid: patient after patient, step after
@@ -84,7 +114,7 @@ fn regular(typed: &Typed, schema: &Schema) -> Result<Option<Vec<usize>>> {
             lengths.push(0);
         }
         let Some(length) = lengths.last_mut() else { return Ok(None) };
-        let step = ((time - start) / schema.time.step + 0.5).floor();
+        let step = ((time - start) / typed.grid.width + 0.5).floor();
         if step != *length as f64 || time <= before {
             return Ok(None);
         }
@@ -102,29 +132,20 @@ fn step_of_row(step: f64) -> PolarsResult<Expr> {
     Ok((since_first / lit(step) + lit(0.5)).floor())
 }
 
-fn refuse_duplicates(typed: &Typed, schema: &Schema, path: &Path) -> Result<()> {
-    let mut problems = Vec::new();
+/// The rows, each once.
+fn without_copies(typed: &Typed) -> Result<DataFrame> {
     let patients = typed.frame.column(PATIENT)?.u32()?;
     let times = typed.frame.column(TIME)?.f64()?;
-    let mut first_row = std::collections::HashMap::new();
-    for (row, (patient, time)) in patients.iter().zip(times.iter()).enumerate() {
-        let (Some(patient), Some(time)) = (patient, time) else { continue };
+    let mut seen = HashSet::new();
+    let is_new = |(patient, time): (Option<u32>, Option<f64>)| {
         // Adding 0 makes −0 and 0 one key.
-        if let Some(before) = first_row.insert((patient, (time + 0.).to_bits()), row) {
-            let problem = format!(
-                "patient «{}» has time {time} twice (row {} too); remove or merge one of the rows",
-                typed.patients[patient as usize],
-                typed.first_row + before + 1
-            );
-            problems.push(Error::cell(
-                path,
-                typed.first_row + row + 1,
-                &schema.time.column,
-                problem,
-            ));
-        }
+        seen.insert((patient, time.map(|time| (time + 0.).to_bits())))
+    };
+    if patients.iter().zip(times.iter()).all(is_new) {
+        return Ok(typed.frame.clone());
     }
-    Error::all(problems)
+    let rows = typed.frame.clone().lazy();
+    Ok(rows.unique_stable(None, UniqueKeepStrategy::First).collect()?)
 }
 
 /// Every (patient, step) up to each patient's last observed step.

@@ -122,7 +122,7 @@ impl Encoded {
             return Err(bad(problem));
         }
         let lengths = lengths.into_iter().map(|length| length as usize).collect();
-        Ok(Self { values: numbers.into(), lengths, steps, features, dropped_patients: 0 })
+        Ok(Self { values: numbers.into(), lengths, steps, features, counts: Default::default() })
     }
 }
 

@@ -1,7 +1,10 @@
 //! Levels that the schema leaves to the table.
 
-use crate::typed::{finite, present};
-use crate::{Error, Kind, Rare, Result, Schema};
+use crate::notation::{finite, is_code};
+use crate::source::SourceType;
+use crate::table::is_csv;
+use crate::typed::{START, plural, present};
+use crate::{Aggregate, Carry, Column, Error, Kind, Rare, Result, Schema, Start};
 use polars::prelude::{DataFrame, DataType};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,9 +12,10 @@ use std::path::Path;
 /// Levels that are found in a table, at most.
 const MOST_LEVELS: usize = 100;
 
-/// How often each text stands in the columns whose levels, or rare ones, are to be found.
+/// How often each text stands in the columns whose levels, or rare ones, are to be found, and
+/// whether the column is one of texts.
 #[derive(Debug)]
-pub(crate) struct LevelCounts(Vec<Option<BTreeMap<String, usize>>>);
+pub(crate) struct LevelCounts(Vec<Option<BTreeMap<String, usize>>>, Vec<bool>);
 
 impl LevelCounts {
     pub(crate) fn new(schema: &Schema) -> Self {
@@ -19,7 +23,9 @@ impl LevelCounts {
             column.kind != Kind::Numeric
                 && (column.levels.is_empty() || column.rare.as_ref().is_some_and(|r| r.below > 0.))
         };
-        Self(schema.columns.iter().map(|column| is_open(column).then(BTreeMap::new)).collect())
+        let columns = &schema.columns;
+        let counts = columns.iter().map(|column| is_open(column).then(BTreeMap::new));
+        Self(counts.collect(), vec![false; columns.len()])
     }
 
     /// Whether there is anything to find.
@@ -28,11 +34,23 @@ impl LevelCounts {
     }
 
     /// Counts a table's cells; columns that it lacks are reported elsewhere.
-    pub(crate) fn add(&mut self, table: &DataFrame, schema: &Schema) -> Result<()> {
-        for (column, counts) in schema.columns.iter().zip(&mut self.0) {
+    pub(crate) fn add(&mut self, table: &DataFrame, schema: &Schema, path: &Path) -> Result<()> {
+        let untyped = is_csv(path).unwrap_or(false);
+        for (n, (column, counts)) in schema.columns.iter().zip(&mut self.0).enumerate() {
             let (Some(counts), Ok(cells)) = (counts, table.column(&column.name)) else { continue };
+            let source = SourceType::of(cells.dtype(), untyped).ok_or_else(|| {
+                let problem = format!(
+                    "holds {}, which are no levels; turn them into texts, or leave the column out of the schema",
+                    plural(cells.dtype())
+                );
+                Error::column(path, &column.name, problem)
+            })?;
+            self.1[n] |= source.is_text() && source != SourceType::Text;
             let texts = cells.cast(&DataType::String)?;
-            for text in texts.str()?.iter().filter_map(|cell| present(cell, &schema.missing)) {
+            let is_nan = |text: &&str| source.is_number() && *text == "NaN";
+            let signs = (&schema.missing, &column.missing);
+            let cells = texts.str()?.iter().filter_map(|cell| present(cell, signs.0, signs.1));
+            for text in cells.filter(|text| !is_nan(text)) {
                 match counts.get_mut(text) {
                     Some(count) => *count += 1,
                     None => {
@@ -47,10 +65,11 @@ impl LevelCounts {
     /// The schema with every column's levels.
     pub(crate) fn settle(self, schema: &Schema, path: &Path) -> Result<Schema> {
         let (mut schema, mut problems) = (schema.clone(), Vec::new());
-        for (column, counts) in schema.columns.iter_mut().zip(self.0) {
+        let columns = schema.columns.iter_mut().zip(self.0).zip(self.1);
+        for ((column, counts), typed_texts) in columns {
             let Some(counts) = counts else { continue };
             if column.levels.is_empty() {
-                let found = order(counts.keys().map(String::as_str));
+                let found = order(counts.keys().map(String::as_str), typed_texts);
                 let count = found.len();
                 if column.kind == Kind::Binary && count != 2 {
                     let problem = format!(
@@ -64,7 +83,7 @@ impl LevelCounts {
                     );
                     problems.push(Error::column(path, &column.name, problem));
                 }
-                column.levels = found.into_iter().map(toml::Value::String).collect();
+                column.levels = found;
             }
             if let Some(rare) = column.rare.clone() {
                 column.levels = pooled(&column.levels, &column.level_names(), &rare, &counts);
@@ -73,26 +92,63 @@ impl LevelCounts {
             }
         }
         Error::all(problems)?;
+        if schema.time.start == Start::Modelled && !schema.columns.iter().any(is_start) {
+            schema.columns.push(start_column(&schema.time.unit));
+        }
         Ok(schema)
+    }
+}
+
+fn is_start(column: &Column) -> bool {
+    column.name == START
+}
+
+/// The column of each patient's first time.
+fn start_column(unit: &str) -> Column {
+    Column {
+        name: START.into(),
+        kind: Kind::Numeric,
+        unit: unit.into(),
+        transform: None,
+        shift: None,
+        margin: 0.,
+        bins: None,
+        levels: Vec::new(),
+        rare: None,
+        missing: Vec::new(),
+        censored: Vec::new(),
+        suffix: None,
+        thousands: None,
+        is_static: true,
+        measured: false,
+        aggregate: Aggregate::Last,
+        carry: Carry::Both,
     }
 }
 
 /// The schema with every column's levels, from one table.
 pub(crate) fn settled(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Schema> {
     let mut counts = LevelCounts::new(schema);
-    counts.add(table, schema)?;
+    counts.add(table, schema, path)?;
     counts.settle(schema, path)
 }
 
-/// Levels in order: by value where all are numbers, else by text.
-fn order<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
-    let mut levels: Vec<String> = texts.map(str::to_owned).collect();
-    if levels.iter().all(|level| finite(level).is_some()) {
-        levels.sort_by(|a, b| finite(a).unwrap_or(0.).total_cmp(&finite(b).unwrap_or(0.)));
-        // «1» and «1.0» are one level.
-        levels.dedup_by_key(|level| finite(level).unwrap_or(0.).to_bits());
+/// Levels in order. Plain numbers are levels by value, so that `1` and `1.0` are one; texts of
+/// digits with leading zeros, and all of a column of texts, are levels as they are written.
+fn order<'t>(texts: impl Iterator<Item = &'t str>, typed_texts: bool) -> Vec<toml::Value> {
+    let mut levels: Vec<&str> = texts.collect();
+    let value = |text: &str| finite(text).filter(|x| x.abs() < 9e15 && !is_code(text));
+    if typed_texts || !levels.iter().all(|level| value(level).is_some()) {
+        return levels.into_iter().map(|level| toml::Value::String(level.into())).collect();
     }
-    levels
+    levels.sort_by(|a, b| value(a).unwrap_or(0.).total_cmp(&value(b).unwrap_or(0.)));
+    levels.dedup_by_key(|level| value(level).unwrap_or(0.).to_bits());
+    let whole = levels.iter().all(|level| level.parse::<i64>().is_ok());
+    let number = |level: &str| match level.parse() {
+        Ok(integer) if whole => toml::Value::Integer(integer),
+        _ => toml::Value::Float(value(level).unwrap_or(0.)),
+    };
+    levels.into_iter().map(number).collect()
 }
 
 /// The levels without those that fewer than `rare.below` of the cells have, and the one

@@ -17,8 +17,11 @@ mod error;
 mod grid;
 mod interchange;
 mod landmarks;
+mod level_cells;
 mod levels;
 mod notation;
+mod notes;
+mod number_cells;
 mod observe;
 mod parts;
 mod sample;
@@ -26,21 +29,27 @@ mod schema;
 pub mod simulate;
 mod source;
 mod split;
+mod statics;
+mod style;
 mod table;
+mod time_cells;
 mod transform;
 mod typed;
 mod values;
 
 pub use bins::FittedBins;
-pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, ValueGrid};
+pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};
+pub use grid::RowCounts;
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Proposal, Rare,
     Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
 };
-pub use source::{SourceType, TimeSource};
+pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Side, Split};
+pub use statics::Shown;
+pub use style::{CellStyle, TableStyle};
 pub use table::{
     fill_then_rename, fingerprint, fingerprint_of, write_atomically, write_simulated, write_table,
 };

@@ -1,9 +1,10 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
-use crate::grid::grid;
+use crate::encode::refuse_nobody;
+use crate::grid::{Gridded, grid};
 use crate::levels::settled;
-use crate::typed::check;
-use crate::{Encoded, Encoder, Result, Schema, Side};
+use crate::typed::{Typed, check};
+use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Side};
 use polars::prelude::DataFrame;
 use serde::Serialize;
 use std::path::Path;
@@ -54,7 +55,11 @@ impl Observed {
     /// The first thing in the table that does not fit the schema.
     pub fn new(schema: &Schema, table: &DataFrame, path: &Path, side: Side) -> Result<Self> {
         let schema = &settled(schema, table, path)?;
-        let gridded = grid(side.of(check(table, schema, path, 0)?)?, schema, path)?;
+        let typed = check(table, schema, path, 0, Origin::Real)?;
+        Self::of(&grid(side.of(typed)?, schema, path)?, schema)
+    }
+
+    fn of(gridded: &Gridded, schema: &Schema) -> Result<Self> {
         let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
         let columns: Vec<Vec<Option<f64>>> =
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;
@@ -90,7 +95,47 @@ impl Encoder {
         side: Side,
         origin: Origin,
     ) -> Result<(Observed, Encoded)> {
-        let _ = origin;
-        Ok((Observed::new(&self.schema, table, path, side)?, self.encode(table, path, side)?))
+        let mut schema = self.schema.clone();
+        if origin == Origin::Synthetic {
+            schema.sequence.short_patients = ShortPatients::Drop;
+        }
+        let mut typed = side.of(check(table, &schema, path, 0, origin)?)?;
+        let mut out_of_domain = std::mem::take(&mut typed.out_of_domain);
+        if origin == Origin::Synthetic {
+            out_of_domain.extend(self.beyond(&typed)?);
+        }
+        let gridded = grid(typed, &schema, path)?;
+        refuse_nobody(&gridded.lengths, &schema, path)?;
+        let observed = Observed { out_of_domain, ..Observed::of(&gridded, &schema)? };
+        Ok((observed, self.encode_one(gridded)?))
+    }
+
+    /// The numbers of a checked table for which a column's transform has no place.
+    fn beyond(&self, typed: &Typed) -> Result<Vec<OutOfDomain>> {
+        let mut found = Vec::new();
+        for (column, fitted) in self.schema.columns.iter().zip(&self.columns) {
+            let cells = typed.frame.column(&column.name)?.f64()?;
+            let is_beyond = |x: f64| match &fitted.kind {
+                FittedKind::Numeric { transform, .. } => !transform.has_place_for(x),
+                FittedKind::Binned { .. } | FittedKind::Discrete { .. } => false,
+                FittedKind::Empty => true,
+            };
+            let rows = cells.iter().enumerate().filter_map(|(row, cell)| Some((row, cell?)));
+            let strays: Vec<(usize, f64)> = rows.filter(|(_, x)| is_beyond(*x)).collect();
+            if let Some(&(row, x)) = strays.first() {
+                let problem = match fitted.kind {
+                    FittedKind::Empty => "is a value where the real table has none",
+                    _ => "is far beyond the real values, and counts as the nearest of them",
+                };
+                found.push(OutOfDomain {
+                    column: column.name.clone(),
+                    problem: problem.into(),
+                    cells: strays.len(),
+                    example: x.to_string(),
+                    row: row + 1,
+                });
+            }
+        }
+        Ok(found)
     }
 }

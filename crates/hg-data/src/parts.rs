@@ -4,7 +4,7 @@ use crate::encode::Fit;
 use crate::levels::LevelCounts;
 use crate::table::{files, scan, total_bytes};
 use crate::typed::require_columns;
-use crate::{Encoded, Encoder, Error, Result, Schema, Side, Values};
+use crate::{Encoded, Encoder, Error, Origin, Result, RowCounts, Schema, Side, Values};
 use polars::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,14 +39,14 @@ impl Encoder {
         if is_small(&self.schema, path)? {
             return self.encode(&self.schema.read(path)?, path, side);
         }
-        let (mut lengths, mut dropped) = (Vec::new(), 0);
+        let (mut lengths, mut counts) = (Vec::new(), RowCounts::default());
         for part in Parts::open(&self.schema, path, ROWS)? {
             let Part { first_row, table } = part?;
-            let part = self.gridded(&table, first_row, path, side)?;
+            let part = self.gridded(&table, first_row, path, side, Origin::Real)?;
             lengths.extend(part.lengths);
-            dropped += part.dropped;
+            counts += part.counts;
         }
-        self.encode_in_parts(path, side, ROWS, (lengths, dropped))
+        self.encode_in_parts(path, side, ROWS, (lengths, counts))
     }
 
     fn fit_in_parts(
@@ -58,7 +58,7 @@ impl Encoder {
         let mut counts = LevelCounts::new(schema);
         if counts.is_needed() {
             for part in Parts::open(schema, path, rows)? {
-                counts.add(&part?.table, schema)?;
+                counts.add(&part?.table, schema, path)?;
             }
         }
         let schema = counts.settle(schema, path)?;
@@ -68,9 +68,9 @@ impl Encoder {
             let gridded = fit.part(&table, first_row)?;
             fit.add(&gridded)?;
         }
-        let (lengths, dropped) = (fit.lengths.clone(), fit.dropped);
+        let of_rows = (fit.lengths.clone(), fit.counts);
         let encoder = fit.finish()?;
-        let encoded = encoder.encode_in_parts(path, side, rows, (lengths, dropped))?;
+        let encoded = encoder.encode_in_parts(path, side, rows, of_rows)?;
         Ok((encoder, encoded))
     }
 
@@ -79,14 +79,14 @@ impl Encoder {
         path: &Path,
         side: Side,
         rows: usize,
-        (lengths, dropped_patients): (Vec<usize>, usize),
+        (lengths, counts): (Vec<usize>, RowCounts),
     ) -> Result<Encoded> {
         let steps = lengths.iter().copied().max().unwrap_or(0);
         let features = self.features();
         let values = Values::fill(lengths.len() * steps * features, |mut values| {
             for part in Parts::open(&self.schema, path, rows)? {
                 let Part { first_row, table } = part?;
-                let part = self.gridded(&table, first_row, path, side)?;
+                let part = self.gridded(&table, first_row, path, side, Origin::Real)?;
                 let (here, rest) = values
                     .split_at_mut_checked(part.lengths.len() * steps * features)
                     .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
@@ -95,7 +95,7 @@ impl Encoder {
             }
             Ok(())
         })?;
-        Ok(Encoded { values, lengths, steps, features, dropped_patients })
+        Ok(Encoded { values, lengths, steps, features, counts })
     }
 }
 
@@ -220,8 +220,8 @@ fn batches(lazy: LazyFrame) -> Result<Receiver<PolarsResult<DataFrame>>> {
 
 /// (hash of the patient, rows) of each run of rows of one patient.
 fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
-    let hashes: Vec<u64> = if ids.dtype().is_integer() {
-        let ids = ids.cast(&DataType::Int64)?;
+    let integers = ids.strict_cast(&DataType::Int64).ok().filter(|_| ids.dtype().is_integer());
+    let hashes: Vec<u64> = if let Some(ids) = integers {
         ids.i64()?.iter().map(|id| id.unwrap_or(i64::MIN) as u64).collect()
     } else {
         let hash = |id: Option<&str>| {

@@ -1,168 +1,267 @@
 //! The types that a table's columns have, which decoding restores.
 
-use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The type of a column in the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names of polars' types")]
 pub enum SourceType {
-    /// Also every column of a CSV.
+    /// Every column of a CSV: what its texts are, the schema says.
     Text,
+    String,
+    Categorical,
+    /// With its categories.
+    Enum(Vec<String>),
     Boolean,
     Int8,
     Int16,
     Int32,
     Int64,
+    Int128,
     UInt8,
     UInt16,
     UInt32,
     UInt64,
+    UInt128,
+    Float16,
     Float32,
     Float64,
+    /// With its digits, and those behind the point.
+    Decimal(usize, usize),
+    /// A column that holds nothing, not even a type.
+    Null,
 }
 
 impl SourceType {
-    /// All but text, with polars' types.
-    const TYPED: [(Self, DataType); 11] = [
+    /// Types without anything to remember, with polars' own.
+    const PLAIN: [(Self, DataType); 16] = [
+        (Self::String, DataType::String),
         (Self::Boolean, DataType::Boolean),
         (Self::Int8, DataType::Int8),
         (Self::Int16, DataType::Int16),
         (Self::Int32, DataType::Int32),
         (Self::Int64, DataType::Int64),
+        (Self::Int128, DataType::Int128),
         (Self::UInt8, DataType::UInt8),
         (Self::UInt16, DataType::UInt16),
         (Self::UInt32, DataType::UInt32),
         (Self::UInt64, DataType::UInt64),
+        (Self::UInt128, DataType::UInt128),
+        (Self::Float16, DataType::Float16),
         (Self::Float32, DataType::Float32),
         (Self::Float64, DataType::Float64),
+        (Self::Null, DataType::Null),
     ];
 
-    /// Of a polars type; what is no number is read as text.
-    pub(crate) fn of(dtype: &DataType) -> Self {
-        let found = Self::TYPED.into_iter().find(|(_, typed)| typed == dtype);
-        found.map_or(Self::Text, |(source, _)| source)
+    /// Of a polars type; texts of an `untyped` table, a CSV, may be anything. `None` for what
+    /// cannot be modelled: lists, bytes, dates and the like.
+    pub(crate) fn of(dtype: &DataType, untyped: bool) -> Option<Self> {
+        if untyped && *dtype == DataType::String {
+            return Some(Self::Text);
+        }
+        match dtype {
+            DataType::Categorical(..) => Some(Self::Categorical),
+            DataType::Enum(categories, _) => {
+                let categories = categories.categories().values_iter().map(str::to_owned);
+                Some(Self::Enum(categories.collect()))
+            }
+            DataType::Decimal(precision, scale) => Some(Self::Decimal(*precision, *scale)),
+            _ => {
+                let found = Self::PLAIN.into_iter().find(|(_, typed)| typed == dtype);
+                found.map(|(source, _)| source)
+            }
+        }
     }
 
-    /// `series` in this type; unchanged for text, and where a value does not fit
+    /// polars' type; `None` for an untyped column.
+    fn dtype(&self) -> Option<DataType> {
+        Some(match self {
+            Self::Text => return None,
+            Self::Categorical => DataType::from_categories(Categories::global()),
+            Self::Enum(categories) => {
+                let frozen = FrozenCategories::new(categories.iter().map(String::as_str)).ok()?;
+                DataType::from_frozen_categories(frozen)
+            }
+            Self::Decimal(precision, scale) => DataType::Decimal(*precision, *scale),
+            plain => {
+                let found = Self::PLAIN.into_iter().find(|(source, _)| source == plain);
+                found.map(|(_, dtype)| dtype)?
+            }
+        })
+    }
+
+    /// `series` in this type; unchanged for an untyped column, and where a value does not fit
     /// (a margin can lead below 0, for one).
-    pub(crate) fn restore(self, series: Series) -> Series {
-        let dtype = Self::TYPED.into_iter().find(|(source, _)| *source == self);
-        dtype.and_then(|(_, dtype)| series.strict_cast(&dtype).ok()).unwrap_or(series)
+    pub(crate) fn restore(&self, series: Series) -> Series {
+        let Some(dtype) = self.dtype() else { return series };
+        if dtype == DataType::Boolean && series.dtype() == &DataType::String {
+            let name = series.name().clone();
+            let truth = |cells: &StringChunked| -> BooleanChunked {
+                cells.iter().map(|cell| cell.map(|text| text == "true")).collect()
+            };
+            return series
+                .str()
+                .map_or(series.clone(), |texts| truth(texts).with_name(name).into_series());
+        }
+        series.strict_cast(&dtype).unwrap_or(series)
     }
 
     /// Whether it holds whole numbers alone.
-    pub(crate) fn is_integer(self) -> bool {
-        !matches!(self, Self::Text | Self::Boolean | Self::Float32 | Self::Float64)
+    pub(crate) fn is_integer(&self) -> bool {
+        !self.is_text()
+            && !matches!(
+                self,
+                Self::Boolean
+                    | Self::Float16
+                    | Self::Float32
+                    | Self::Float64
+                    | Self::Decimal(..)
+                    | Self::Null
+            )
+    }
+
+    /// Whether it holds texts.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text | Self::String | Self::Categorical | Self::Enum(_))
+    }
+
+    /// Whether it holds numbers of any type.
+    pub(crate) fn is_number(&self) -> bool {
+        !self.is_text() && !matches!(self, Self::Boolean | Self::Null)
+    }
+}
+
+/// The least part of a second that a typed time column counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of polars' units")]
+pub enum Resolution {
+    Nanoseconds,
+    Microseconds,
+    Milliseconds,
+}
+
+impl Resolution {
+    pub(crate) fn of(unit: TimeUnit) -> Self {
+        match unit {
+            TimeUnit::Nanoseconds => Self::Nanoseconds,
+            TimeUnit::Microseconds => Self::Microseconds,
+            TimeUnit::Milliseconds => Self::Milliseconds,
+        }
+    }
+
+    fn unit(self) -> TimeUnit {
+        match self {
+            Self::Nanoseconds => TimeUnit::Nanoseconds,
+            Self::Microseconds => TimeUnit::Microseconds,
+            Self::Milliseconds => TimeUnit::Milliseconds,
+        }
+    }
+
+    /// How many a second has.
+    pub(crate) fn per_second(self) -> f64 {
+        match self {
+            Self::Nanoseconds => 1e9,
+            Self::Microseconds => 1e6,
+            Self::Milliseconds => 1e3,
+        }
+    }
+
+    /// Seconds as whole numbers of it. A double holds a date to the microsecond, so that
+    /// nanoseconds are rounded to that.
+    fn count(self, seconds: f64) -> i64 {
+        match self {
+            Self::Nanoseconds => ((seconds * 1e6).round() as i64).saturating_mul(1000),
+            _ => (seconds * self.per_second()).round() as i64,
+        }
     }
 }
 
 /// What a time column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSource {
-    /// Whole numbers.
-    Integer,
     /// Numbers.
-    Real,
+    Number {
+        /// The column's type.
+        source: SourceType,
+        /// Whether all are whole.
+        integer: bool,
+    },
     /// Texts in the schema's format.
-    DateText,
+    Text {
+        /// The column's type.
+        source: SourceType,
+        /// Seconds east of Greenwich, where the texts say so.
+        offset: i32,
+    },
     /// Dates.
     Date,
     /// Dates with a time of day.
-    Datetime,
-}
-
-const SECONDS_PER_DAY: f64 = 86_400.;
-
-/// 1 January 2000, where synthetic dates begin.
-fn origin() -> NaiveDateTime {
-    NaiveDate::default()
-        .checked_add_days(Days::new(10_957))
-        .unwrap_or_default()
-        .and_time(NaiveTime::default())
-}
-
-/// Days since 1970 of a text in strftime's `format`.
-pub(crate) fn days(text: &str, format: &str) -> Option<f64> {
-    let at_midnight = || {
-        NaiveDate::parse_from_str(text, format).ok().map(|date| date.and_time(NaiveTime::default()))
-    };
-    let at = NaiveDateTime::parse_from_str(text, format).ok().or_else(at_midnight)?;
-    let since = at - NaiveDateTime::default();
-    Some(since.num_milliseconds() as f64 / 1e3 / SECONDS_PER_DAY)
-}
-
-/// Whether `format` is one that can be written and read.
-pub(crate) fn is_format(format: &str) -> bool {
-    use chrono::format::{Item, StrftimeItems};
-    !StrftimeItems::new(format).any(|item| matches!(item, Item::Error))
-        && days(&write(0., format), format).is_some()
-}
-
-fn write(days: f64, format: &str) -> String {
-    let since = TimeDelta::milliseconds((days * SECONDS_PER_DAY * 1e3).round() as i64);
-    (origin() + since).format(format).to_string()
+    Datetime {
+        /// What it counts.
+        resolution: Resolution,
+        /// Its time zone.
+        zone: Option<String>,
+    },
+    /// Time that has elapsed.
+    Duration {
+        /// What it counts.
+        resolution: Resolution,
+    },
 }
 
 impl TimeSource {
-    /// The days, or numbers, of a column that polars knows as dates or numbers;
-    /// `None` for texts.
+    /// A typed column's seconds: since 1970 for dates. `None` for numbers and texts.
     pub(crate) fn of(column: &Column) -> PolarsResult<Option<(Self, Float64Chunked)>> {
-        let numbers =
-            |column: &Column| Ok::<_, PolarsError>(column.cast(&DataType::Float64)?.f64()?.clone());
+        let numbers = |column: &Column| -> PolarsResult<Float64Chunked> {
+            Ok(column.cast(&DataType::Int64)?.cast(&DataType::Float64)?.f64()?.clone())
+        };
         Ok(match column.dtype() {
-            DataType::Date => Some((Self::Date, numbers(&column.cast(&DataType::Int32)?)?)),
-            DataType::Datetime(..) => {
-                let unit = DataType::Datetime(TimeUnit::Milliseconds, None);
-                let milliseconds = column.cast(&unit)?.cast(&DataType::Int64)?;
-                Some((Self::Datetime, &numbers(&milliseconds)? / (SECONDS_PER_DAY * 1e3)))
+            DataType::Date => {
+                let days = column.cast(&DataType::Int32)?;
+                Some((Self::Date, &numbers(&days)? * 86_400.))
+            }
+            DataType::Datetime(unit, zone) => {
+                let resolution = Resolution::of(*unit);
+                let zone = zone.as_ref().map(|zone| zone.to_string());
+                let counted = numbers(&column.to_physical_repr())?;
+                let seconds = &counted / resolution.per_second();
+                Some((Self::Datetime { resolution, zone }, seconds))
+            }
+            DataType::Duration(unit) => {
+                let resolution = Resolution::of(*unit);
+                let counted = numbers(&column.to_physical_repr())?;
+                Some((Self::Duration { resolution }, &counted / resolution.per_second()))
             }
             _ => None,
         })
     }
 
-    /// Times from 0 in the source's type.
-    pub(crate) fn series(
-        self,
-        name: PlSmallStr,
-        times: &[f64],
-        format: &str,
-    ) -> PolarsResult<Series> {
-        let since_1970 = |times: &[f64], per_day: f64| -> Vec<i64> {
-            let origin = (origin() - NaiveDateTime::default()).num_days() as f64;
-            times.iter().map(|time| ((origin + time) * per_day).round() as i64).collect()
+    /// Typed times from their seconds; `None` for numbers and texts.
+    pub(crate) fn series(&self, name: PlSmallStr, seconds: &[f64]) -> PolarsResult<Option<Series>> {
+        let count = |resolution: Resolution| -> Series {
+            let counted = seconds.iter().map(|&seconds| resolution.count(seconds));
+            Series::new(name.clone(), counted.collect::<Vec<i64>>())
         };
-        Ok(match self {
-            Self::Integer => {
-                Series::new(name, times.iter().map(|&time| time as i64).collect::<Vec<_>>())
+        Ok(Some(match self {
+            Self::Number { .. } | Self::Text { .. } => return Ok(None),
+            Self::Date => {
+                let days = seconds.iter().map(|seconds| (seconds / 86_400.).round() as i32);
+                Series::new(name, days.collect::<Vec<i32>>()).cast(&DataType::Date)?
             }
-            Self::Real => Series::new(name, times),
-            Self::DateText => {
-                let texts = times.iter().map(|&time| write(time, format));
-                Series::new(name, texts.collect::<Vec<_>>())
+            Self::Datetime { resolution, zone } => {
+                let zone = match zone {
+                    Some(zone) => TimeZone::opt_try_new(Some(zone.as_str()))?,
+                    None => None,
+                };
+                count(*resolution).cast(&DataType::Datetime(resolution.unit(), zone))?
             }
-            Self::Date => Series::new(name, since_1970(times, 1.))
-                .cast(&DataType::Int32)?
-                .cast(&DataType::Date)?,
-            Self::Datetime => Series::new(name, since_1970(times, SECONDS_PER_DAY * 1e3))
-                .cast(&DataType::Datetime(TimeUnit::Milliseconds, None))?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_become_days_and_days_become_dates() {
-        assert_eq!(days("2000-01-02", "%Y-%m-%d"), Some(10_958.));
-        assert_eq!(days("02.01.2000 12:00", "%d.%m.%Y %H:%M"), Some(10_958.5));
-        assert_eq!(days("2000-13-02", "%Y-%m-%d"), None);
-        assert_eq!(write(1.5, "%d.%m.%Y %H:%M"), "02.01.2000 12:00");
-        assert!(is_format("%Y-%m-%d") && !is_format("%Q") && !is_format("day"));
+            Self::Duration { resolution } => {
+                count(*resolution).cast(&DataType::Duration(resolution.unit()))?
+            }
+        }))
     }
 }

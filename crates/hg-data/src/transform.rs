@@ -19,6 +19,10 @@ use argmin::solver::brent::BrentOpt;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
+/// So many times the width of the fitted range a value may lie beyond it: a slip of the pen, or
+/// a generator's fault, would otherwise drown every other number of a row.
+const FARTHEST: f64 = 10.;
+
 /// A transform with its parameters, then min–max to [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedTransform {
@@ -74,13 +78,30 @@ impl FittedTransform {
         matches!(self.transform, Transform::BoxCox).then_some(self.lambda)
     }
 
-    /// A value → [0, 1] (0 everywhere for a constant column).
+    /// A value → [0, 1] (0 everywhere for a constant column). Values beyond those that it was
+    /// fitted to go beyond [0, 1]; those that it [has no place for](Self::has_place_for) go to
+    /// the nearest end.
     pub fn encode(&self, x: f64) -> f64 {
-        if self.high > self.low {
-            (self.forward(x) - self.low) / (self.high - self.low)
-        } else {
-            0.
+        if self.high <= self.low {
+            return 0.;
         }
+        let unit = (self.forward(x) - self.low) / (self.high - self.low);
+        match unit {
+            _ if (-FARTHEST..=1. + FARTHEST).contains(&unit) => unit,
+            // Every transform is monotone, and undefined below its domain.
+            _ if unit > 1. => 1.,
+            _ => 0.,
+        }
+    }
+
+    /// Whether the transform is defined at a value, and the value not absurdly far from those
+    /// that it was fitted to.
+    pub fn has_place_for(&self, x: f64) -> bool {
+        if self.high <= self.low {
+            return x.is_finite();
+        }
+        let unit = (self.forward(x) - self.low) / (self.high - self.low);
+        (-FARTHEST..=1. + FARTHEST).contains(&unit)
     }
 
     /// [0, 1] → a value within the observed range and its margins.
@@ -173,6 +194,23 @@ mod tests {
     fn a_value_outside_the_domain_is_named() {
         assert_eq!(FittedTransform::fit(Transform::Log1p, 0., 0., &[-2., 1.]), Err(-2.));
         assert_eq!(FittedTransform::fit(Transform::BoxCox, 0.5, 0., &[-0.5]), Err(-0.5));
+    }
+
+    #[test]
+    fn what_has_no_place_goes_to_the_nearest_end() {
+        let values = [1., 2., 4., 8.];
+        for (kind, outside) in [
+            (Transform::Log1p, vec![(-1., 0.), (-5., 0.), (1e300, 1.)]),
+            (Transform::BoxCox, vec![(0., 0.), (-0.3, 0.), (f64::INFINITY, 1.)]),
+            (Transform::Identity, vec![(-1e308, 0.), (1e308, 1.), (f64::NAN, 0.)]),
+        ] {
+            let fitted = FittedTransform::fit(kind, 0., 0., &values).expect("fits");
+            for (x, unit) in outside {
+                assert!(!fitted.has_place_for(x), "{kind:?} {x}");
+                assert_eq!(fitted.encode(x), unit, "{kind:?} {x}");
+            }
+            assert!(fitted.has_place_for(9.) && fitted.encode(9.) > 1., "{kind:?}");
+        }
     }
 
     proptest! {

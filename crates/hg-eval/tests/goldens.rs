@@ -28,7 +28,7 @@ fn cohort(sequences: &Value) -> Encoded {
     let number = |value: &Value| value.as_f64().expect("a number") as f32;
     let values: Vec<f32> = rows.iter().flat_map(list).map(|value| number(&value)).collect();
     let lengths = vec![steps; sequences.len()];
-    Encoded { values: values.into(), lengths, steps, features, dropped_patients: 0 }
+    Encoded { values: values.into(), lengths, steps, features, counts: Default::default() }
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn random_rows(layout: &RowLayout, batch: usize, steps: usize) -> Encoded {
         }
     }
     let lengths = vec![steps; batch];
-    Encoded { values: values.into(), lengths, steps, features: width, dropped_patients: 0 }
+    Encoded { values: values.into(), lengths, steps, features: width, counts: Default::default() }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -130,7 +130,7 @@ mod tests {
     fn cohort() -> Encoded {
         let lengths = vec![3, 1, 2, 3, 1];
         let values = (0..15u8).map(f32::from).collect::<Vec<_>>().into();
-        Encoded { values, lengths, steps: 3, features: 1, dropped_patients: 0 }
+        Encoded { values, lengths, steps: 3, features: 1, counts: Default::default() }
     }
 
     #[test]

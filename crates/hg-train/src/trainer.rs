@@ -274,7 +274,7 @@ impl Trainer {
         let values = rows(&self.averaged, &self.config, &lengths, source)?.into();
         let steps = lengths.iter().copied().max().unwrap_or(1);
         let features = self.generator.config().layout.width();
-        Ok(Encoded { values, lengths, steps, features, dropped_patients: 0 })
+        Ok(Encoded { values, lengths, steps, features, counts: Default::default() })
     }
 
     /// One iteration: critic steps on one real batch, then a generator step.

@@ -198,11 +198,7 @@ pub struct Column {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// Numeric only: texts that stand for «more than» or «less than», as `> 89`; one, or a list.
-    #[serde(
-        default,
-        deserialize_with = "one_or_many",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<Censored>")]
     pub censored: Vec<Censored>,
     /// Numeric only: what follows the number in every cell, as `°C`.
@@ -398,7 +394,8 @@ impl Schema {
 
     /// The names of all columns that matter: patient, time, and the modelled ones.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let columns = self.columns.iter().map(|column| column.name.as_str());
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        let columns = names.filter(|name| *name != crate::typed::START);
         [self.patient.column.as_str(), self.time.column.as_str()].into_iter().chain(columns)
     }
 }
@@ -417,7 +414,7 @@ impl Schema {
     /// Positions of the columns that somebody who looks for a person may know.
     pub fn known_columns(&self) -> Vec<usize> {
         let is_known = |column: &Column| match self.patient.known.as_slice() {
-            [] => column.is_static,
+            [] => column.is_static && column.name != crate::typed::START,
             known => known.contains(&column.name),
         };
         (0..self.columns.len()).filter(|&n| is_known(&self.columns[n])).collect()

@@ -153,7 +153,7 @@ mod tests {
             lengths: vec![rows.len()],
             steps: rows.len(),
             features: 2,
-            dropped_patients: 0,
+            counts: Default::default(),
         }
     }
 

@@ -110,7 +110,13 @@ mod tests {
                 }));
         }
         let lengths = vec![20; sequences];
-        Encoded { values: values.into(), lengths, steps: 20, features: 1, dropped_patients: 0 }
+        Encoded {
+            values: values.into(),
+            lengths,
+            steps: 20,
+            features: 1,
+            counts: Default::default(),
+        }
     }
 
     #[test]

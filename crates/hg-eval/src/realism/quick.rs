@@ -196,7 +196,7 @@ mod tests {
         });
         let values: Vec<f32> = values.collect();
         let lengths = vec![steps; sequences];
-        Encoded { values: values.into(), lengths, steps, features: 3, dropped_patients: 0 }
+        Encoded { values: values.into(), lengths, steps, features: 3, counts: Default::default() }
     }
 
     #[test]

@@ -79,7 +79,13 @@ mod tests {
     fn the_first_axis_is_the_greatest_variance_and_an_empty_plane_is_none() {
         let cohort = |values: Vec<f32>| {
             let lengths = vec![1; values.len() / 2];
-            Encoded { values: values.into(), lengths, steps: 1, features: 2, dropped_patients: 0 }
+            Encoded {
+                values: values.into(),
+                lengths,
+                steps: 1,
+                features: 2,
+                counts: Default::default(),
+            }
         };
         let real = cohort(vec![0., 1., 4., 1., 8., 1.5]);
         let points = Projection::new(&real, &cohort(vec![4., 1.])).expect("it varies");

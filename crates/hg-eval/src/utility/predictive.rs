@@ -141,7 +141,13 @@ mod tests {
             }
         }
         let lengths = vec![20; patients];
-        Encoded { values: values.into(), lengths, steps: 20, features: 1, dropped_patients: 0 }
+        Encoded {
+            values: values.into(),
+            lengths,
+            steps: 20,
+            features: 1,
+            counts: Default::default(),
+        }
     }
 
     #[test]

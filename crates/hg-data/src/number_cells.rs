@@ -1,0 +1,165 @@
+//! Cells of numbers.
+
+use crate::notation::Notation;
+use crate::notes::ColumnFacts;
+use crate::source::SourceType;
+use crate::typed::{Checker, Strays, present};
+use crate::{Column, FittedBins, Result};
+use polars::prelude::*;
+use std::collections::HashMap;
+
+/// Whole numbers up to here are doubles exactly.
+const EXACT: f64 = 9_007_199_254_740_992.;
+
+impl Checker<'_> {
+    /// Finite numbers, missing ones as nulls. Without a schema column they are times.
+    pub(crate) fn numbers(
+        &mut self,
+        name: &str,
+        column: Option<&Column>,
+    ) -> Result<(Float64Chunked, ColumnFacts)> {
+        let (cells, source) = self.source(name)?;
+        let mut facts = ColumnFacts::new(source.clone());
+        let notation = Notation::of(self.schema, column);
+        let labels = column.map(labels_of).unwrap_or_default();
+        let of_column = column.map(|column| column.missing.as_slice()).unwrap_or_default();
+        let has_signs = !(self.schema.missing.is_empty() && of_column.is_empty());
+
+        // polars reads most cells; those that it cannot read are looked at one by one.
+        let plain = match source {
+            SourceType::Categorical | SourceType::Enum(_) => cells.cast(&DataType::String)?,
+            _ => cells.clone(),
+        };
+        let read = plain.cast(&DataType::Float64)?;
+        let read = read.f64()?;
+        facts.has_null = cells.null_count() > 0;
+        if source.is_number() && !has_signs && is_sound(read, source.is_integer()) {
+            facts.integer = source.is_integer();
+            return Ok((read.clone(), facts));
+        }
+        facts.has_nan = source.is_number() && read.iter().flatten().any(f64::is_nan);
+
+        let texts = self.texts(name)?;
+        // What polars takes for a number only counts where the notation says the same.
+        let trusts_polars = !source.is_text() || notation == Notation::PLAIN;
+        let mut strays: Option<Strays> = None;
+        let mut whole = true;
+        let mut values = Vec::with_capacity(read.len());
+        for (row, (value, text)) in read.iter().zip(texts.iter()).enumerate() {
+            let Some(present) = present(text, &self.schema.missing, of_column) else {
+                facts.see_gap(text);
+                values.push(None);
+                continue;
+            };
+            if let Some(&value) = labels.get(present) {
+                values.push(Some(value));
+                continue;
+            }
+            let value = match value.filter(|x| trusts_polars && x.is_finite() && x.abs() < EXACT) {
+                Some(value) => Some(value),
+                // A float's NaN is a gap.
+                None if source.is_number() && value.is_some_and(f64::is_nan) => None,
+                None => self.number(present, row, name, notation, &mut strays),
+            };
+            if let Some(value) = value {
+                whole &= value.fract() == 0.;
+                if source.is_text() {
+                    facts.decimals.see(present, notation.decimal);
+                }
+            }
+            values.push(value);
+        }
+        if let Some(strays) = strays {
+            self.stray(name, "is not finite, and counts as missing", strays);
+        }
+        // A column of floats stays one, whatever it holds.
+        facts.integer = source.is_integer() || (source.is_text() && whole);
+        Ok((Float64Chunked::from_iter_options(name.into(), values.into_iter()), facts))
+    }
+
+    fn number(
+        &mut self,
+        text: &str,
+        row: usize,
+        name: &str,
+        notation: Notation<'_>,
+        strays: &mut Option<Strays>,
+    ) -> Option<f64> {
+        let as_plain =
+            |decimal, thousands| Notation { decimal, thousands, suffix: notation.suffix };
+        let problem = match notation.read(text) {
+            Some(value) if value.is_finite() && !is_beyond(text, value) => return Some(value),
+            Some(value) if value.is_finite() => format!(
+                "«{text}» is a whole number beyond 2⁵³, which no calculation keeps exactly; leave an identifier out of the schema, or make a code categorical"
+            ),
+            Some(_) if self.counts_strays() => {
+                let first = || Strays { cells: 0, example: text.to_owned(), row };
+                strays.get_or_insert_with(first).cells += 1;
+                return None;
+            }
+            Some(_) => format!(
+                "«{text}» is not finite; empty the cell, or list «{text}» under `missing` in the schema"
+            ),
+            None if notation.decimal == '.' && as_plain('.', Some(',')).read(text).is_some() => {
+                format!(
+                    "«{text}» is not a number; if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema"
+                )
+            }
+            None if as_plain(',', Some('.')).read(text).is_some() => format!(
+                "«{text}» is not a number; if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits"
+            ),
+            None if text.starts_with(['<', '>', '≤', '≥']) => format!(
+                "«{text}» is not a number; set censored = {{ text = \"{text}\", value = … }} for the column, or add it to the list there"
+            ),
+            None if let Some((_, suffix)) = split_suffix(text) => format!(
+                "«{text}» is not a number; if every cell ends so, set suffix = \"{suffix}\" for the column"
+            ),
+            None => format!(
+                "«{text}» is not a number; mend the cell, or list «{text}» under `missing` in the schema"
+            ),
+        };
+        self.say(row, name, problem);
+        None
+    }
+}
+
+/// Whether every cell is a finite number that a double holds exactly. (What an empty cell holds
+/// may say no, too, which costs only time.)
+fn is_sound(cells: &Float64Chunked, integers: bool) -> bool {
+    let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT);
+    cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
+}
+
+/// Whether a text is a whole number that a double need not hold.
+fn is_beyond(text: &str, value: f64) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    value.abs() >= EXACT && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `36.6°C` → (`36.6`, `°C`)
+pub(crate) fn split_suffix(text: &str) -> Option<(&str, &str)> {
+    let end = text.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let (number, suffix) = text.split_at(end);
+    let is_number = number.trim().parse::<f64>().is_ok();
+    (is_number && !suffix.trim().is_empty()).then_some((number.trim(), suffix))
+}
+
+/// Texts that stand for numbers: the censored ones, and the labels of bins.
+fn labels_of(column: &Column) -> HashMap<String, f64> {
+    let mut labels = HashMap::new();
+    for censored in &column.censored {
+        labels.insert(censored.text.clone(), censored.value);
+    }
+    if let Some(bins) =
+        column.bins.as_ref().filter(|bins| bins.shows_labels() && !bins.edges.is_empty())
+    {
+        let fitted = FittedBins::fit(bins, &bins.edges);
+        let names = fitted.labels(bins);
+        for (bin, name) in names.into_iter().enumerate() {
+            // Below the first edge lies what is nearest to it from below.
+            let value = if bin == 0 { bins.edges[0].next_down() } else { bins.edges[bin - 1] };
+            labels.insert(name, value);
+        }
+    }
+    labels
+}
