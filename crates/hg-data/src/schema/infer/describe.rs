@@ -189,27 +189,32 @@ fn patients_of(cells: &Cells, groups: &Groups) -> Vec<usize> {
 
 /// Writes the levels: as TOML's numbers where each is one that is written so, else as texts.
 fn write_levels(entry: &mut String, cells: &Cells, numbers: Option<&[f64]>) {
-    let mut levels: Vec<&str> = cells.values.iter().map(|value| value.text.as_str()).collect();
-    levels.sort_unstable();
-    if let Some(numbers) = numbers {
-        let mut both: Vec<(f64, &str)> =
-            numbers.iter().copied().zip(cells.values.iter().map(|v| v.text.as_str())).collect();
-        both.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
-        both.dedup_by(|a, b| a.0 == b.0);
-        levels = both.into_iter().map(|(_, text)| text).collect();
-    }
+    let texts = cells.values.iter().map(|value| value.text.as_str());
+    let levels = numbers.and_then(|numbers| numbers_as_levels(texts.clone(), numbers));
+    let levels = levels.unwrap_or_else(|| {
+        let mut texts: Vec<&str> = texts.collect();
+        texts.sort_unstable();
+        texts.into_iter().map(quoted).collect()
+    });
     let kind = if levels.len() == 2 { "binary" } else { "categorical" };
-    let is_number = |text: &&str| {
+    let _ = writeln!(entry, "kind = \"{kind}\"\nlevels = [{}]", levels.join(", "));
+}
+
+/// Levels as TOML writes numbers, ascending and each once; `None` where one is written in
+/// another way.
+fn numbers_as_levels<'t>(
+    texts: impl Iterator<Item = &'t str>,
+    numbers: &[f64],
+) -> Option<Vec<String>> {
+    let mut both: Vec<(f64, &str)> = numbers.iter().copied().zip(texts).collect();
+    both.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
+    both.dedup_by(|a, b| a.0 == b.0);
+    let is_number = |text: &str| {
         let table = toml::from_str::<toml::Table>(&format!("x = {text}")).ok();
         let written = table.and_then(|table| table.get("x").map(ToString::to_string));
-        written.as_deref() == Some(*text) && Notation::PLAIN.read(text).is_some()
+        written.as_deref() == Some(text) && Notation::PLAIN.read(text).is_some()
     };
-    let plain = numbers.is_some() && levels.iter().all(is_number);
-    let levels: Vec<String> = levels
-        .into_iter()
-        .map(|text| if plain { text.to_owned() } else { quoted(text) })
-        .collect();
-    let _ = writeln!(entry, "kind = \"{kind}\"\nlevels = [{}]", levels.join(", "));
+    both.into_iter().map(|(_, text)| is_number(text).then(|| text.to_owned())).collect()
 }
 
 #[cfg(test)]
