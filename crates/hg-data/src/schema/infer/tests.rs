@@ -111,12 +111,12 @@ fn identifiers_are_left_out_and_measurements_are_not() {
         )
     });
     let parts = roles("subject_id", "charttime");
-    let expected = [
+    let expected: [&str; 9] = [
         &parts[0], &parts[1], "# Left out: «hadm_id», an identifier", "# Left out: «stay_id», an identifier",
         "«hadm_id» tells the same rows apart", "step = \"1 hour\"", "name = \"futime\"\nkind = \"numeric\"",
         "name = \"age\"\nkind = \"numeric\"", "Synthetic dates start at 1 January 2000",
     ];
-    expect(&csv, &expected.map(|part| part as &str), &["start ="]);
+    expect(&csv, &expected, &["start ="]);
     // Offsets count from each stay's admission, so that the person does not do.
     let csv = table("stayid,offset,personid,lactate", 40, 6, |p, row| {
         format!("{},{},P-{},{}.{}", 900 + p, row * 60, p - p % 2, noise(p, row) % 4, noise(row, p) % 10)
