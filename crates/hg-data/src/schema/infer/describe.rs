@@ -121,7 +121,14 @@ fn kind<'c>(cells: &'c Cells, context: &Context<'_>) -> Kind<'c> {
     }
     match cells.nature {
         Nature::Boolean => return Kind::Levels(None),
-        Nature::Text if count <= MOST_TEXTS && cells.dates().is_none() => return Kind::Levels(None),
+        // Texts by their type are texts; but a few rows of different numbers are numbers.
+        Nature::Text
+            if count <= MOST_TEXTS
+                && cells.dates().is_none()
+                && (common || Number::read(cells, context.decimal).is_err()) =>
+        {
+            return Kind::Levels(None);
+        }
         _ => {}
     }
     if cells.dates().is_some() {
@@ -149,9 +156,9 @@ fn kind<'c>(cells: &'c Cells, context: &Context<'_>) -> Kind<'c> {
 fn texts<'c>(cells: &'c Cells, context: &Context<'_>, why: Option<String>) -> Kind<'c> {
     let count = cells.values.len();
     if count <= MOST_TEXTS {
-        return match why {
-            Some(why) if count > FEW => Kind::Nothing(why),
-            _ => Kind::Levels(None),
+        return match why.filter(|_| cells.present() < 5 * count) {
+            Some(why) => Kind::Nothing(why),
+            None => Kind::Levels(None),
         };
     }
     let rows = cells.rows.len() as f64;

@@ -236,7 +236,7 @@ impl Table<'_> {
 
     fn of_copies(&self) -> Option<String> {
         (self.copies > 0).then(|| {
-            format!("{} rows are exact copies of another, and are dropped", self.copies)
+            format!("Rows that are exact copies of another, and are dropped: {}", self.copies)
         })
     }
 

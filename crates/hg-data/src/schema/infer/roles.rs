@@ -42,7 +42,17 @@ struct Fit {
     falls: f64,
     /// Whether a patient has several rows.
     several: bool,
+    /// Patients a block of rows of one patient; 1 where each has one block.
+    contiguous: f64,
     score: f64,
+}
+
+impl Fit {
+    /// Whether the rows come in groups, whatever the names are: block by block, or with times
+    /// that hardly ever fall.
+    fn is_grouped(&self) -> bool {
+        self.several && (self.contiguous >= 0.9 || self.falls <= 0.02)
+    }
 }
 
 /// How a time goes on within the rows of each patient.
@@ -133,6 +143,7 @@ impl Search<'_> {
             Some(time) => vec![time],
             None => all()
                 .filter(|&n| self.clocks[n].is_some() && self.columns[n].is_complete())
+                .filter(|&n| !self.is_id_by_name(n))
                 .collect(),
         };
         let mut best: Option<Fit> = None;
@@ -142,7 +153,7 @@ impl Search<'_> {
             for &t in times.iter().filter(|&&t| t != p) {
                 let Some(fit) = self.fit(p, t, explains) else { continue };
                 let is_given = patient.is_some() || patient_likeness(&ids.name) >= 0.4;
-                let is_patient = is_given || fit.several;
+                let is_patient = is_given || fit.is_grouped();
                 let is_time = time.is_some() || self.is_time(&fit);
                 if is_patient && is_time && best.is_none_or(|best| fit.score > best.score + 1e-9) {
                     best = Some(fit);
@@ -184,6 +195,11 @@ impl Search<'_> {
         })
     }
 
+    fn is_id_by_name(&self, n: usize) -> bool {
+        let name = &self.columns[n].name;
+        patient_likeness(name) >= 0.8 && time_likeness(name) < 0.7
+    }
+
     fn is_time_by_name(&self, n: usize) -> bool {
         let is_date = self.clocks[n].as_ref().is_some_and(|clock| clock.kind != TimeKind::Numbers);
         is_date || time_likeness(&self.columns[n].name) >= 0.7
@@ -220,19 +236,21 @@ impl Search<'_> {
             return None;
         }
         let regular = walk.commonest_gap as f64 / walk.rises.clamp(1, LOOKED_AT_GAPS) as f64;
-        let order = if several { share(walk.rises) + 0.9 * share(walk.equals) } else { 0.5 };
+        // Tables may also be sorted the latest first.
+        let (rises, falls) = (share(walk.rises), share(walk.falls));
+        let order = if several { rises.max(falls) + 0.9 * share(walk.equals) } else { 0.5 };
+        let contiguous = walk.patients as f64 / walk.runs.max(1) as f64;
         let if_so = |so: bool, weight: f64| if so { weight } else { 0. };
         let score = 30. * unique
             + 20. * order
-            + 14. * walk.patients as f64 / walk.runs.max(1) as f64
+            + 14. * contiguous
             + 16. * patient_likeness(ids)
             + 14. * time_likeness(times)
             + if_so(!is_number, 6.)
             + 4. * regular
-            + if_so(explains, 4.)
+            + if_so(explains, 10.)
             - if_so(!several, 15.);
-        let (rises, falls) = (share(walk.rises), share(walk.falls));
-        Some(Fit { patient, time, unique, rises, falls, several, score })
+        Some(Fit { patient, time, unique, rises, falls, several, contiguous, score })
     }
 
     /// Counts how a time goes on within the rows of each patient.

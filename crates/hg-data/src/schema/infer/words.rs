@@ -80,7 +80,7 @@ pub(super) fn time_likeness(name: &str) -> f64 {
     match () {
         () if is_word(&whole) => 1.,
         () if words.iter().any(|word| is_word(word)) => 0.9,
-        () if WEAK_TIMES.contains(&whole.as_str()) => 0.5,
+        () if WEAK_TIMES.contains(&whole.as_str()) => 0.3,
         () if long.clone().any(|word| whole.ends_with(word) || whole.starts_with(word)) => 0.7,
         () if whole == "t" || whole == "age" => 0.4,
         () => 0.,
