@@ -208,13 +208,15 @@ impl Cells {
         while let Some(first) = left.first().copied() {
             let Some((name, format)) = fits(&first.text, fraction_of(&left)).into_iter().next() else {
                 others.push(left.remove(0));
+                if others.len() * 5 > all {
+                    return None;
+                }
                 continue;
             };
             groups.push(format!("{} as «{name}»", place(first)));
             left.retain(|value| reads(&value.text, &name, &format).is_none());
         }
-        let few = others.len() * 5 <= all;
-        if !few || groups.is_empty() || groups.len() + others.len() < 2 {
+        if groups.is_empty() || groups.len() + others.len() < 2 {
             return None;
         }
         groups.truncate(4);
