@@ -4,7 +4,7 @@ use hg_data::{Encoder, Schema, Side, infer};
 use std::path::{Path, PathBuf};
 
 /// (file, patient, time, step), where a schema is proposed.
-const PROPOSED: [(&str, &str, &str, &str); 31] = [
+const PROPOSED: [(&str, &str, &str, &str); 39] = [
     ("01-offsets/millis-z.csv", "person_id", "measurement_datetime", "1 hour"),
     ("01-offsets/tz-us-utc.parquet", "person_id", "measurement_datetime", "1 hour"),
     ("01-offsets/utc-text.csv", "person_id", "measurement_datetime", "1 hour"),
@@ -29,13 +29,21 @@ const PROPOSED: [(&str, &str, &str, &str); 31] = [
     ("10-arrow-types/string_view.parquet", "patient", "hour", "1"),
     ("10-arrow-types/struct.parquet", "patient", "hour", "1"),
     ("10-arrow-types/uint64.parquet", "patient", "hour", "1"),
-    ("14-visits/trial.csv", "participant", "study_day", "28"),
+    ("12-hhmm/hours.csv", "RecordID", "Time", "3"),
+    ("12-hhmm/set.csv", "RecordID", "Time", "3 hours"),
+    ("14-visits/trial.csv", "participant", "study_day", "60"),
     ("16-slips/vitals.csv", "patient", "hour", "1"),
     ("18-durations/dyn.csv", "stay_id", "time", "1 hour"),
     ("18-durations/dyn.parquet", "stay_id", "time", "1 hour"),
     ("20-small/one-visit.csv", "patient", "visit", "1"),
+    ("20-small/three.csv", "patient", "visit", "1"),
+    ("21-big-integers/big.parquet", "person_id", "month", "1"),
+    ("21-big-integers/float-ids.csv", "patient", "hour", "1"),
     ("25-months/month-name.csv", "patient", "month", "1 month"),
     ("25-months/period.csv", "patient", "month", "1 month"),
+    ("29-lines/empty-text.csv", "patient", "hour", "1"),
+    ("29-lines/unit.csv", "patient", "hour", "1"),
+    ("33-out-of-domain/pbc-with-negative-bilirubin.csv", "id", "day", "365"),
 ];
 
 fn cases() -> PathBuf {

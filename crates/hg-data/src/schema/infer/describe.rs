@@ -59,8 +59,8 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
     }
     let mut entry = format!("\n[[columns]]\nname = {}\n", quoted(&cells.name));
     let mut doubts = Vec::new();
-    let is_static =
-        cells.values.len() == 1 || context.groups.holds_constant(&cells.rows);
+    let is_static = cells.values.len() == 1
+        || (cells.present() > 0 && context.groups.holds_constant(&cells.rows));
     if cells.present() == 0 {
         entry += "kind = \"numeric\"\n# empty: comes back empty\n";
     } else {

@@ -223,15 +223,18 @@ impl Table<'_> {
     /// What the grid does to the rows.
     fn effect(&self, rows: usize) -> Option<String> {
         let Step { merged, invented, .. } = self.step;
-        let of_equal = match self.equal {
-            0 => String::new(),
-            equal => format!(", {equal} of them at the very same time"),
-        };
-        (merged + invented > 0).then(|| {
+        let merges = (*merged > 0).then(|| {
+            let of_equal = match self.equal {
+                0 => String::new(),
+                equal => format!(", {equal} of them at the very same time"),
+            };
             format!(
-                "This grid merges {merged} of {rows} rows with another of their step{of_equal} (`aggregate` decides how), and has {invented} steps without a row"
+                "merges {merged} of {rows} rows with another of their step{of_equal} (`aggregate` decides how)"
             )
-        })
+        });
+        let invents = (*invented > 0).then(|| format!("has {invented} steps without a row"));
+        let both: Vec<String> = merges.into_iter().chain(invents).collect();
+        (!both.is_empty()).then(|| format!("This grid {}", both.join(", and ")))
     }
 
     fn of_copies(&self) -> Option<String> {

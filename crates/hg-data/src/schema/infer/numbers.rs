@@ -384,8 +384,10 @@ fn write_transform(entry: &mut String, suggestion: Suggestion) {
 /// far from the rest.
 fn is_sentinel(at: usize, counts: &[(f64, usize)]) -> bool {
     let (x, count) = counts[at];
-    let rest = if at == 0 { &counts[1..] } else { &counts[..at] };
-    let (Some((low, _)), Some((high, _))) = (rest.first(), rest.last()) else { return false };
+    // There may be several, as −9 and −99.
+    let is_like_it = |other: f64| SENTINELS.contains(&other) && (other < 0.) == (x < 0.);
+    let rest: Vec<f64> = counts.iter().map(|(x, _)| *x).filter(|x| !is_like_it(*x)).collect();
+    let (Some(low), Some(high)) = (rest.first(), rest.last()) else { return false };
     if !SENTINELS.contains(&x) {
         return false;
     }

@@ -60,6 +60,9 @@ const NATURAL: [(&str, &[f64]); 6] = [
     ("years", &[0.25, 0.5, 1., 2., 5., 10.]),
 ];
 
+/// Steps of numbers whose unit is not known, beside 1, 2 and 5 times a power of ten.
+const ANY_UNIT: [f64; 14] = [1., 2., 3., 4., 5., 6., 8., 10., 12., 15., 20., 24., 30., 60.];
+
 /// A proposed grid.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -242,7 +245,11 @@ fn nearest(
         // Written and read, so that 0.1 is 0.1.
         [1, 2, 5].map(|m| format!("{m}e{k}").parse::<f64>().unwrap_or(1.))
     });
-    let widths: Vec<f64> = if in_range { natural.to_vec() } else { round.collect() };
+    let widths: Vec<f64> = match () {
+        () if in_range => natural.to_vec(),
+        () if ANY_UNIT.iter().any(|width| distance(*width) < 0.4) => ANY_UNIT.to_vec(),
+        () => round.collect(),
+    };
     let width = widths
         .into_iter()
         .filter(|width| !whole || width.fract() == 0.)
@@ -285,7 +292,7 @@ mod tests {
             (TimeKind::Numbers, &[&[0., 30., 60.], &[0., 90.]], "offset", "30.0"),
             (TimeKind::Numbers, &[&[0., 0.5, 1.5]], "t", "0.5"),
             (TimeKind::Numbers, &[&[0., 8., 29., 81.], &[0., 7., 31., 83.]], "study_day", "28.0"),
-            (TimeKind::Numbers, &[&[0., 3.37, 6.8, 9.48, 12.43]], "Time", "2.0"),
+            (TimeKind::Numbers, &[&[0., 3.37, 6.8, 9.48, 12.43]], "Time", "3.0"),
             (TimeKind::Numbers, &[&[0., 1.357143, 2.714286]], "t", "1.0"),
             (TimeKind::Numbers, &[&[0., 0.]], "t", "1.0"),
             (TimeKind::Dates, &[&[0., hour, 3. * hour]], "t", "\"1 hour\""),

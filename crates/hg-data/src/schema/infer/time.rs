@@ -9,8 +9,8 @@ use crate::notation::Notation;
 /// same the other way round.
 const DATES: [&str; 33] = [
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y",
-    "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%d-%b-%Y", "%d %b %Y",
-    "%d %B %Y", "%d. %B %Y", "%d-%b-%y", "%d%b%Y", "%d%b%y", "%b %d, %Y", "%B %d, %Y", "%Y%m%d",
+    "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%d-%b-%Y", "%d%b%Y", "%d%b%y",
+    "%d %b %Y", "%d %B %Y", "%d. %B %Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%Y%m%d",
     "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%b %y",
     "%Y%m",
 ];
