@@ -57,7 +57,11 @@ fn each_case_gets_its_roles_and_a_schema_that_fits() {
         let toml = infer(&path, None, None).unwrap_or_else(|e| panic!("{e}")).toml;
         let schema = Schema::parse(&toml, &path).unwrap_or_else(|e| panic!("{e}\n{toml}"));
         let found = (schema.patient.column.as_str(), schema.time.column.as_str());
-        assert_eq!((found, schema.time.step.to_string()), ((patient, time), step.to_owned()), "{file}\n{toml}");
+        assert_eq!(
+            (found, schema.time.step.to_string()),
+            ((patient, time), step.to_owned()),
+            "{file}\n{toml}"
+        );
         Encoder::fit_file(&schema, &path, Side::Whole).unwrap_or_else(|e| panic!("{e}\n{toml}"));
     }
 }

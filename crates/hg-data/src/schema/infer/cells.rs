@@ -39,7 +39,7 @@ const MISSING: [(&str, bool); 26] = [
 ];
 
 /// The greatest whole number up to which a double holds each one.
-const EXACT: f64 = 9_007_199_254_740_992.;
+pub(super) const EXACT: f64 = 9_007_199_254_740_992.;
 
 /// What a column's type says of its cells.
 #[derive(Clone, Debug, PartialEq)]

@@ -64,7 +64,7 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
     if cells.present() == 0 {
         entry += "kind = \"numeric\"\n# empty: comes back empty\n";
     } else {
-        match kind(cells, context) {
+        match kind(cells, context, is_static) {
             Kind::Nothing(why) => return left_out(&why),
             Kind::Levels(of_number) => write_levels(&mut entry, cells, of_number.as_deref()),
             Kind::Pooled(kept) => {
@@ -108,9 +108,14 @@ enum Kind<'c> {
     Nothing(String),
 }
 
-fn kind<'c>(cells: &'c Cells, context: &Context<'_>) -> Kind<'c> {
+fn kind<'c>(cells: &'c Cells, context: &Context<'_>, is_static: bool) -> Kind<'c> {
     let count = cells.values.len();
-    let common = cells.present() >= 5 * count;
+    // A static value counts once a patient.
+    let common = if is_static && count > 2 {
+        context.groups.rows.len() >= 5 * count
+    } else {
+        cells.present() >= 5 * count
+    };
     if cells.is_too_big() {
         return if count <= MOST_TEXTS && common {
             Kind::Levels(None)
@@ -148,15 +153,23 @@ fn kind<'c>(cells: &'c Cells, context: &Context<'_>) -> Kind<'c> {
                 _ => Kind::Numbers(number),
             }
         }
+        Err(None) if count > FEW && Number::read(cells, other_sign(context.decimal)).is_ok() => {
+            let sign = other_sign(context.decimal);
+            Kind::Nothing(format!("numbers with another decimal sign («{sign}») than the table's"))
+        }
         Err(why) => texts(cells, context, why),
     }
+}
+
+fn other_sign(decimal: char) -> char {
+    if decimal == ',' { '.' } else { ',' }
 }
 
 /// A column of texts; `why` says why it holds no numbers, where it nearly does.
 fn texts<'c>(cells: &'c Cells, context: &Context<'_>, why: Option<String>) -> Kind<'c> {
     let count = cells.values.len();
     if count <= MOST_TEXTS {
-        return match why.filter(|_| cells.present() < 5 * count) {
+        return match why.filter(|_| count > FEW) {
             Some(why) => Kind::Nothing(why),
             None => Kind::Levels(None),
         };
@@ -241,18 +254,42 @@ mod tests {
     fn a_column_is_described_by_its_cells() {
         let many = |texts: &[&'static str], n: usize| texts.repeat(n);
         let cases: [(&str, Vec<&str>, &str); 13] = [
-            ("sex", many(&["f", "f", "f", "f", "m", "m", "m", "m"], 3), "kind = \"binary\"\nlevels = [\"f\", \"m\"]\nstatic = true\n"),
+            (
+                "sex",
+                many(&["f", "f", "f", "f", "m", "m", "m", "m"], 3),
+                "kind = \"binary\"\nlevels = [\"f\", \"m\"]\nstatic = true\n",
+            ),
             ("on", many(&["0", "1", "1"], 8), "kind = \"binary\"\nlevels = [0, 1]\n"),
             ("edema", many(&["0.0", "0.5", "1.0"], 8), "levels = [0.0, 0.5, 1.0]\n"),
-            ("dx", many(&["250.00", "427.31", "401.10"], 8), "levels = [\"250.00\", \"401.10\", \"427.31\"]\n"),
+            (
+                "dx",
+                many(&["250.00", "427.31", "401.10"], 8),
+                "levels = [\"250.00\", \"401.10\", \"427.31\"]\n",
+            ),
             ("ward", many(&["01", "02", "10"], 8), "levels = [\"01\", \"02\", \"10\"]\n"),
             ("code", many(&["0417", "417"], 8), "levels = [\"0417\", \"417\"]\n"),
             ("limit", many(&["20.0"], 8), "kind = \"numeric\"\n# constant\nstatic = true\n"),
             ("site", many(&["A"], 8), "kind = \"categorical\"\nlevels = [\"A\"]\nstatic = true\n"),
-            ("empty", many(&[""], 8), "kind = \"numeric\"\n# empty: comes back empty\nmeasured = true # 100 % missing\n"),
-            ("gap", many(&["a", "b", "a", ""], 8), "levels = [\"a\", \"b\"]\nmeasured = true # 25 % missing\n"),
-            ("seen", many(&["2018-01-05", "2018-02-06"], 8), "# Left out: «seen», dates or times beside"),
-            ("enc", many(&["1152921504606846976", "1152921504606846977", "3"], 8), "levels = [\"1152921504606846976\", \"1152921504606846977\", \"3\"]"),
+            (
+                "empty",
+                many(&[""], 8),
+                "kind = \"numeric\"\n# empty: comes back empty\nmeasured = true # 100 % missing\n",
+            ),
+            (
+                "gap",
+                many(&["a", "b", "a", ""], 8),
+                "levels = [\"a\", \"b\"]\nmeasured = true # 25 % missing\n",
+            ),
+            (
+                "seen",
+                many(&["2018-01-05", "2018-02-06"], 8),
+                "# Left out: «seen», dates or times beside",
+            ),
+            (
+                "enc",
+                many(&["1152921504606846976", "1152921504606846977", "3"], 8),
+                "levels = [\"1152921504606846976\", \"1152921504606846977\", \"3\"]",
+            ),
             ("", vec!["1", "2"], "# Left out: a column without a name."),
         ];
         for (name, texts, part) in cases {
@@ -267,7 +304,10 @@ mod tests {
         texts.extend((0..40).map(|n| format!("B{n}")));
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let of_few = entry("dx", &texts);
-        assert!(of_few.contains("rare = { below = 0.01, into = \"Other\" } # guess: 43"), "{of_few}");
+        assert!(
+            of_few.contains("rare = { below = 0.01, into = \"Other\" } # guess: 43"),
+            "{of_few}"
+        );
         let texts: Vec<String> = (0..200).map(|n| format!("A{n}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         assert!(entry("dx", &texts).contains("# Left out: «dx», 200 different texts"));

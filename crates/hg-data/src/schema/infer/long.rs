@@ -8,14 +8,52 @@ use std::collections::HashSet;
 
 /// Words of columns that name what was measured.
 const CODES: [&str; 26] = [
-    "item", "itemid", "test", "tests", "testname", "param", "paramcd", "parameter", "variable",
-    "measure", "measurement", "analyte", "concept", "label", "labname", "lbtestcd", "lbtest",
-    "vstestcd", "vstest", "loinc", "feature", "observation", "event", "attribute", "signal", "code",
+    "item",
+    "itemid",
+    "test",
+    "tests",
+    "testname",
+    "param",
+    "paramcd",
+    "parameter",
+    "variable",
+    "measure",
+    "measurement",
+    "analyte",
+    "concept",
+    "label",
+    "labname",
+    "lbtestcd",
+    "lbtest",
+    "vstestcd",
+    "vstest",
+    "loinc",
+    "feature",
+    "observation",
+    "event",
+    "attribute",
+    "signal",
+    "code",
 ];
 /// Words of columns that hold what was measured.
 const VALUES: [&str; 18] = [
-    "value", "values", "valuenum", "valuenumeric", "result", "results", "val", "aval", "lborres",
-    "lbstresn", "vsorres", "vsstresn", "labresult", "valuefloat", "amount", "reading", "wert",
+    "value",
+    "values",
+    "valuenum",
+    "valuenumeric",
+    "result",
+    "results",
+    "val",
+    "aval",
+    "lborres",
+    "lbstresn",
+    "vsorres",
+    "vsstresn",
+    "labresult",
+    "valuefloat",
+    "amount",
+    "reading",
+    "wert",
     "quantity",
 ];
 /// Different things measured, at most.
@@ -46,7 +84,8 @@ pub(super) fn long_table(
     let pairs = layout.told_apart(None);
     let varying: Vec<usize> = (0..columns.len()).filter(|&n| layout.varies(n)).collect();
     let numbers: Vec<usize> = varying.iter().copied().filter(|&n| layout.is_number(n)).collect();
-    let mut codes: Vec<usize> = varying.iter().copied().filter(|&n| layout.may_be_code(n)).collect();
+    let mut codes: Vec<usize> =
+        varying.iter().copied().filter(|&n| layout.may_be_code(n)).collect();
     codes.sort_by_key(|&n| !has_word(&columns[n].name, &CODES));
     for code in codes {
         let values: Vec<usize> = numbers.iter().copied().filter(|&n| n != code).collect();
@@ -56,9 +95,8 @@ pub(super) fn long_table(
             (has_word(name, &VALUES), name.to_lowercase().contains("num"), usize::MAX - n)
         });
         let (two, three) = (share(pairs), share(layout.told_apart(Some(code))));
-        let by_name = |n: usize| {
-            has_word(&columns[code].name, &CODES) && has_word(&columns[n].name, &VALUES)
-        };
+        let by_name =
+            |n: usize| has_word(&columns[code].name, &CODES) && has_word(&columns[n].name, &VALUES);
         let is_long = value.is_some_and(|value| {
             values.len() <= MOST_VALUES
                 && (by_name(value) || (two < 0.8 && three >= 0.9 && three - two >= 0.15))
@@ -123,7 +161,11 @@ impl Layout<'_> {
         let index = format!("[{}, {}]", quoted(name(self.patient)), quoted(name(self.time)));
         let (what, pivot) = match value {
             Some(value) => (
-                format!("one measurement: «{}» says which, «{}» is its value", shown(name(code)), shown(name(value))),
+                format!(
+                    "one measurement: «{}» says which, «{}» is its value",
+                    shown(name(code)),
+                    shown(name(value))
+                ),
                 format!(
                     "df.pivot(on={}, index={index}, values={}, aggregate_function=\"mean\")",
                     quoted(name(code)),

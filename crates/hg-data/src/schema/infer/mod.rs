@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use step::Step;
-use words::{quoted, shown, unit_of};
+use words::{counted, quoted, shown, unit_of};
 
 /// From this share of rows at equal times on, numbers are averaged.
 const OFTEN_EQUAL: f64 = 0.05;
@@ -53,11 +53,11 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
     let keep = without_copies(&columns);
     let roles = roles::choose(path, &columns, &keep, decimal, patient, time)?;
     let groups = Groups::new(&columns[roles.patient], &keep);
-    if patient.is_none() || time.is_none() {
-        let long = long::long_table(&columns, roles.patient, roles.time, &groups, decimal);
-        if let Some(problem) = long {
-            return Err(Error::file(path, problem));
-        }
+    let long = long::long_table(&columns, roles.patient, roles.time, &groups, decimal);
+    // Who names both columns knows better.
+    let insists = patient.is_some() && time.is_some();
+    if let Some(problem) = long.as_ref().filter(|_| !insists) {
+        return Err(Error::file(path, problem.as_str()));
     }
     let times = groups.times(&roles.clock);
     let step = step::propose(&roles.clock, &times, &columns[roles.time].name);
@@ -73,7 +73,9 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
         equal: rows_at_equal_times(&times),
         starts_elsewhere: times.iter().any(|times| times.first().is_some_and(|time| *time != 0.)),
     };
-    Ok(table.proposal())
+    let mut proposal = table.proposal();
+    proposal.warnings.extend(long);
+    Ok(proposal)
 }
 
 /// Rows whose patient has another row at the same time.
@@ -229,10 +231,12 @@ impl Table<'_> {
                 equal => format!(", {equal} of them at the very same time"),
             };
             format!(
-                "merges {merged} of {rows} rows with another of their step{of_equal} (`aggregate` decides how)"
+                "merges {} of {rows} with another of its step{of_equal} (`aggregate` decides how)",
+                counted(*merged, "row")
             )
         });
-        let invents = (*invented > 0).then(|| format!("has {invented} steps without a row"));
+        let invents =
+            (*invented > 0).then(|| format!("has {} without a row", counted(*invented, "step")));
         let both: Vec<String> = merges.into_iter().chain(invents).collect();
         (!both.is_empty()).then(|| format!("This grid {}", both.join(", and ")))
     }

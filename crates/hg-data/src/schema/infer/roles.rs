@@ -6,7 +6,7 @@ use super::groups::Groups;
 use super::numbers::Number;
 use super::step;
 use super::time::Clock;
-use super::words::{is_identifier, listed, patient_likeness, shown, time_likeness};
+use super::words::{counted, is_identifier, listed, patient_likeness, shown, time_likeness};
 use crate::clock::TimeKind;
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
@@ -18,8 +18,9 @@ const LOOKED_AT: usize = 50_000;
 const LOOKED_AT_GAPS: usize = 2_000;
 /// Patient and time must tell at least this share of the rows apart.
 const LEAST_UNIQUE: f64 = 0.05;
-/// A coarser identifier is the patient if its grid has at most so many times the steps.
-const STEPS_OF_COARSER: f64 = 3.;
+/// A coarser identifier is the patient if its grid merges and invents no more than so many more,
+/// as a share of the rows.
+const MORE_OF_COARSER: f64 = 0.25;
 
 /// The chosen columns.
 pub(super) struct Roles {
@@ -44,6 +45,10 @@ struct Fit {
     several: bool,
     /// Patients a block of rows of one patient; 1 where each has one block.
     contiguous: f64,
+    /// Whether there are several patients.
+    patients: bool,
+    /// Whether some other column is constant within each patient.
+    explains: bool,
     score: f64,
 }
 
@@ -51,7 +56,8 @@ impl Fit {
     /// Whether the rows come in groups, whatever the names are: block by block, or with times
     /// that hardly ever fall.
     fn is_grouped(&self) -> bool {
-        self.several && (self.contiguous >= 0.9 || self.falls <= 0.02)
+        let by_time = self.explains && self.falls <= 0.02;
+        self.several && self.patients && (self.contiguous >= 0.9 || by_time)
     }
 }
 
@@ -92,17 +98,20 @@ pub(super) fn choose(
 ) -> Result<Roles> {
     let named = |name: Option<&str>, option: &str| match name {
         None => Ok(None),
-        Some(name) => columns.iter().position(|cells| cells.name == name).map(Some).ok_or_else(|| {
-            let problem = format!("the table has no such column; mend {option}");
-            Error::column(path, name, problem)
-        }),
+        Some(name) => {
+            columns.iter().position(|cells| cells.name == name).map(Some).ok_or_else(|| {
+                let problem = format!("the table has no such column; mend {option}");
+                Error::column(path, name, problem)
+            })
+        }
     };
     let (patient, time) = (named(patient, "--patient")?, named(time, "--time")?);
     let clocks: Vec<Option<Clock>> = columns.iter().map(|cells| cells.clock(decimal)).collect();
     if let Some(time) = time.filter(|&time| clocks[time].is_none()) {
         let cells = &columns[time];
         let problem = cells.mixed_dates().unwrap_or_else(|| {
-            "holds neither numbers nor dates in a form that is known; name another with --time".into()
+            "holds neither numbers nor dates in a form that is known; name another with --time"
+                .into()
         });
         return Err(Error::column(path, &cells.name, problem));
     }
@@ -128,7 +137,8 @@ pub(super) fn choose(
     }
     why.extend(search.why(chosen, best));
     // Invariant: the best time has a clock.
-    let clock = search.clocks[best.time].take().ok_or_else(|| search.nothing(path, patient, time))?;
+    let clock =
+        search.clocks[best.time].take().ok_or_else(|| search.nothing(path, patient, time))?;
     Ok(Roles { patient: chosen, time: best.time, clock, why })
 }
 
@@ -249,9 +259,21 @@ impl Search<'_> {
             + 14. * time_likeness(times)
             + if_so(!is_number, 6.)
             + 4. * regular
-            + if_so(explains, 10.)
+            + if_so(explains, 16.)
             - if_so(!several, 8.);
-        Some(Fit { patient, time, unique, rises, falls, several, contiguous, score })
+        let patients = walk.patients > 1;
+        Some(Fit {
+            patient,
+            time,
+            unique,
+            rises,
+            falls,
+            several,
+            contiguous,
+            patients,
+            explains,
+            score,
+        })
     }
 
     /// Counts how a time goes on within the rows of each patient.
@@ -293,7 +315,9 @@ impl Search<'_> {
     fn among_ids(&self, best: Fit, keep: &[bool]) -> (usize, Vec<String>) {
         let Some(clock) = &self.clocks[best.time] else { return (best.patient, Vec::new()) };
         let others = (0..self.columns.len()).filter(|&n| {
-            n != best.time && self.may_be_patient(n) && patient_likeness(&self.columns[n].name) >= 0.8
+            n != best.time
+                && self.may_be_patient(n)
+                && patient_likeness(&self.columns[n].name) >= 0.8
         });
         let (mut doing, mut why) = (vec![best], Vec::new());
         for n in others.filter(|&n| n != best.patient) {
@@ -314,21 +338,21 @@ impl Search<'_> {
         if doing.len() == 1 {
             return (best.patient, why);
         }
-        let steps = |n: usize| {
+        let cost = |n: usize| {
             let groups = Groups::new(&self.columns[n], keep);
             let times = groups.times(clock);
             let step = step::propose(clock, &times, &self.columns[best.time].name);
-            let rows: usize = times.iter().map(Vec::len).sum();
-            (rows - step.merged) as f64 + step.invented as f64
+            (step.merged + step.invented) as f64
         };
         let mut all: Vec<(usize, usize, f64)> = doing
             .iter()
-            .map(|fit| (fit.patient, self.columns[fit.patient].values.len(), steps(fit.patient)))
+            .map(|fit| (fit.patient, self.columns[fit.patient].values.len(), cost(fit.patient)))
             .collect();
-        let least = all.iter().map(|(.., steps)| *steps).fold(f64::INFINITY, f64::min);
+        let least = all.iter().map(|(.., cost)| *cost).fold(f64::INFINITY, f64::min);
+        let most = least + MORE_OF_COARSER * keep.len() as f64;
         // The coarsest first; of equal ones the best, then the first in the table.
         all.sort_by_key(|&(n, count, _)| (count, n != best.patient, n));
-        let chosen = all.iter().find(|(.., steps)| *steps <= STEPS_OF_COARSER * least);
+        let chosen = all.iter().find(|(.., cost)| *cost <= most);
         let chosen = chosen.map_or(best.patient, |(n, ..)| *n);
         let count = self.columns[chosen].values.len();
         for (n, others, _) in all.iter().filter(|(n, ..)| *n != chosen) {
@@ -339,7 +363,9 @@ impl Search<'_> {
                     format!("not «{name}», which splits a patient's rows ({others} values)")
                 }
                 std::cmp::Ordering::Less => {
-                    format!("not «{name}», between whose stays the grid would invent many steps")
+                    format!(
+                        "not «{name}», whose rows lie so far apart that a grid would merge or invent many; several of these patients may be one «{name}»"
+                    )
                 }
             });
         }
@@ -379,15 +405,16 @@ impl Search<'_> {
             let empty = cells.rows.iter().filter(|cell| cell.is_none()).count();
             let row = cells.rows.iter().position(Option::is_none)?;
             let problem = format!(
-                "looks like the {role}, but {empty} of its cells are missing, the first in row {}; fill them or remove the rows, or name another column with {option}",
+                "looks like the {role}, but has no value in {} (the first is row {}); fill them or remove the rows, or name another column with {option}",
+                counted(empty, "row"),
                 row + 1
             );
             (empty < cells.rows.len()).then(|| Error::column(path, &cells.name, problem))
         };
         let all = || 0..self.columns.len();
-        let has_patient = patient.is_some() || all().any(|n| {
-            self.may_be_patient(n) && patient_likeness(&self.columns[n].name) >= 0.4
-        });
+        let has_patient = patient.is_some()
+            || all()
+                .any(|n| self.may_be_patient(n) && patient_likeness(&self.columns[n].name) >= 0.4);
         if !has_patient {
             let like = |n: &usize| patient_likeness(&self.columns[*n].name) >= 0.8;
             let found = all().filter(like).find_map(|n| gap(n, "patient", "--patient"));
@@ -463,7 +490,8 @@ pub(super) fn identifies(cells: &Cells, groups: &Groups, decimal: char) -> Optio
 
 /// Whether the cells are 0, 1, 2, … or 1, 2, 3, … down the whole table.
 fn counts_rows(cells: &Cells) -> bool {
-    let number = |row: usize| cells.text(row)?.strip_suffix(".0").or(cells.text(row))?.parse::<i64>().ok();
+    let number =
+        |row: usize| cells.text(row)?.strip_suffix(".0").or(cells.text(row))?.parse::<i64>().ok();
     let Some(first) = number(0).filter(|first| matches!(first, 0 | 1)) else { return false };
     let rows = cells.rows.len();
     rows >= ENOUGH_ROWS
@@ -475,9 +503,9 @@ fn counts_rows(cells: &Cells) -> bool {
 fn belongs_to_one_patient(cells: &Cells, groups: &Groups) -> bool {
     let mut owner: Vec<Option<usize>> = vec![None; cells.values.len()];
     groups.rows.iter().enumerate().all(|(patient, rows)| {
-        rows.iter().filter_map(|&row| cells.rows[row]).all(|at| {
-            *owner[at as usize].get_or_insert(patient) == patient
-        })
+        rows.iter()
+            .filter_map(|&row| cells.rows[row])
+            .all(|at| *owner[at as usize].get_or_insert(patient) == patient)
     })
 }
 

@@ -52,9 +52,15 @@ const CALENDAR: [(u32, &str, f64); 29] = [
 
 /// Steps of numbers that count minutes, hours, …
 const NATURAL: [(&str, &[f64]); 6] = [
-    ("minutes", &[1., 2., 5., 10., 15., 30., 60., 120., 180., 240., 360., 480., 720., 1440., 2880., 10080.]),
+    (
+        "minutes",
+        &[1., 2., 5., 10., 15., 30., 60., 120., 180., 240., 360., 480., 720., 1440., 2880., 10080.],
+    ),
     ("hours", &[0.25, 0.5, 1., 2., 3., 4., 6., 8., 12., 24., 48., 72., 168.]),
-    ("days", &[0.25, 0.5, 1., 2., 3., 5., 7., 10., 14., 28., 30., 60., 90., 180., 365., 730., 1825.]),
+    (
+        "days",
+        &[0.25, 0.5, 1., 2., 3., 5., 7., 10., 14., 28., 30., 60., 90., 180., 365., 730., 1825.],
+    ),
     ("weeks", &[1., 2., 4., 8., 12., 26., 52., 104.]),
     ("months", &[1., 2., 3., 6., 12., 24., 60.]),
     ("years", &[0.25, 0.5, 1., 2., 5., 10.]),
@@ -212,19 +218,17 @@ fn usual_width(kind: TimeKind, in_months: bool) -> Width {
 }
 
 /// The round width that is nearest to `target`.
-fn nearest(
-    target: f64,
-    kind: TimeKind,
-    in_months: bool,
-    whole: bool,
-    unit: Option<&str>,
-) -> Width {
+fn nearest(target: f64, kind: TimeKind, in_months: bool, whole: bool, unit: Option<&str>) -> Width {
     let distance = |width: f64| (width / target).ln().abs();
     if kind != TimeKind::Numbers {
         let seconds = if in_months { target * MONTH } else { target };
         let unit_of_calendar = |unit: &str| matches!(unit, "month" | "year");
         let fitting = CALENDAR.iter().filter(|(_, unit, _)| {
-            if in_months { unit_of_calendar(unit) } else { kind == TimeKind::Dates || !unit_of_calendar(unit) }
+            if in_months {
+                unit_of_calendar(unit)
+            } else {
+                kind == TimeKind::Dates || !unit_of_calendar(unit)
+            }
         });
         let chosen = fitting
             .min_by(|a, b| {
@@ -236,10 +240,12 @@ fn nearest(
         let width = if unit_of_calendar(unit) { (seconds / MONTH).round() } else { seconds };
         return Width { toml: text(f64::from(count), unit), width };
     }
-    let natural = NATURAL.iter().find(|(name, _)| Some(*name) == unit).map_or(&[][..], |(_, widths)| widths);
-    let in_range = natural.first().zip(natural.last()).is_some_and(|(low, high)| {
-        (low / 2. ..=high * 2.).contains(&target)
-    });
+    let natural =
+        NATURAL.iter().find(|(name, _)| Some(*name) == unit).map_or(&[][..], |(_, widths)| widths);
+    let in_range = natural
+        .first()
+        .zip(natural.last())
+        .is_some_and(|(low, high)| (low / 2. ..=high * 2.).contains(&target));
     let power = target.abs().max(1e-12).min(1e15).log10().floor() as i32;
     let round = (power - 1..=power + 1).flat_map(|k| {
         // Written and read, so that 0.1 is 0.1.
@@ -299,7 +305,12 @@ mod tests {
             (TimeKind::Dates, &[&[0., 7. * DAY, 14. * DAY]], "t", "\"1 week\""),
             (TimeKind::Dates, &[&[0., 31. * DAY, 59. * DAY]], "t", "\"1 month\""),
             (TimeKind::Dates, &[&[0., 365. * DAY, 731. * DAY]], "t", "\"1 year\""),
-            (TimeKind::Dates, &[&[0., 92. * DAY, 181. * DAY, 275. * DAY, 380. * DAY]], "t", "\"3 months\""),
+            (
+                TimeKind::Dates,
+                &[&[0., 92. * DAY, 181. * DAY, 275. * DAY, 380. * DAY]],
+                "t",
+                "\"3 months\"",
+            ),
             (TimeKind::Elapsed, &[&[0., 3.1 * hour, 6.3 * hour + 7.]], "t", "\"3 hours\""),
             (TimeKind::Elapsed, &[&[0., 0.25]], "t", "\"0.25 seconds\""),
         ];

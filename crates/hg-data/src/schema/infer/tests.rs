@@ -18,7 +18,12 @@ fn refused(csv: &str) -> String {
 }
 
 /// A table of `patients` patients with `rows` rows each; `cell` gives a row's cells.
-fn table(header: &str, patients: usize, rows: usize, cell: impl Fn(usize, usize) -> String) -> String {
+fn table(
+    header: &str,
+    patients: usize,
+    rows: usize,
+    cell: impl Fn(usize, usize) -> String,
+) -> String {
     let mut csv = format!("{header}\n");
     for patient in 0..patients {
         for row in 0..rows {
@@ -45,10 +50,7 @@ fn expect(csv: &str, parts: &[&str], absent: &[&str]) {
 }
 
 fn roles(patient: &str, time: &str) -> [String; 2] {
-    [
-        format!("[patient]\ncolumn = \"{patient}\""),
-        format!("[time]\ncolumn = \"{time}\""),
-    ]
+    [format!("[patient]\ncolumn = \"{patient}\""), format!("[time]\ncolumn = \"{time}\"")]
 }
 
 #[test]
@@ -57,7 +59,13 @@ fn patient_and_time_are_told_by_the_structure() {
         table(header, 20, 4, |p, row| {
             let day = [0, 8, 29, 81][row] + if row > 0 { p % 3 } else { 0 };
             let sex = if p % 2 == 0 { "f" } else { "m" };
-            format!("{},{day},{sex},{}.{},{}", 100 + p, 6 + noise(p, row) % 3, noise(row, p) % 10, 100 + noise(p, row) % 50)
+            format!(
+                "{},{day},{sex},{}.{},{}",
+                100 + p,
+                6 + noise(p, row) % 3,
+                noise(row, p) % 10,
+                100 + noise(p, row) % 50
+            )
         })
     };
     for (patient, time) in
@@ -94,10 +102,12 @@ fn one_visit_each_and_one_patient_alone_have_roles_too() {
     });
     let parts = roles("patient", "visit");
     expect(&csv, &[&parts[0], &parts[1], "step = 1.0"], &[]);
-    let csv = table("patient,hour,hr", 1, 40, |p, row| format!("{p},{row},{}", 60 + noise(p, row) % 40));
+    let csv =
+        table("patient,hour,hr", 1, 40, |p, row| format!("{p},{row},{}", 60 + noise(p, row) % 40));
     let parts = roles("patient", "hour");
     expect(&csv, &[&parts[0], &parts[1]], &[]);
-    let without = table("id,age,futime", 30, 1, |p, _| format!("{p},{},{}", 40 + p % 9, noise(p, 5)));
+    let without =
+        table("id,age,futime", 30, 1, |p, _| format!("{p},{},{}", 40 + p % 9, noise(p, 5)));
     assert!(refused(&without).contains("add a column «visit» of zeros"), "{}", refused(&without));
 }
 
@@ -106,20 +116,39 @@ fn identifiers_are_left_out_and_measurements_are_not() {
     let csv = table("subject_id,hadm_id,stay_id,charttime,hr,futime,age", 30, 5, |p, row| {
         format!(
             "{},{},{},2150-01-{:02} {:02}:00:00,{},{},{}",
-            10_000 + p, 200_000 + p, 300_000 + p, 1 + p % 20, row, 60 + noise(p, row) % 40,
-            400 + noise(p, 2), 50. + noise(p, 1) as f64 / 7.
+            10_000 + p,
+            200_000 + p,
+            300_000 + p,
+            1 + p % 20,
+            row,
+            60 + noise(p, row) % 40,
+            400 + noise(p, 2),
+            50. + noise(p, 1) as f64 / 7.
         )
     });
     let parts = roles("subject_id", "charttime");
     let expected: [&str; 9] = [
-        &parts[0], &parts[1], "# Left out: «hadm_id», an identifier", "# Left out: «stay_id», an identifier",
-        "«hadm_id» tells the same rows apart", "step = \"1 hour\"", "name = \"futime\"\nkind = \"numeric\"",
-        "name = \"age\"\nkind = \"numeric\"", "Synthetic dates start at 1 January 2000",
+        &parts[0],
+        &parts[1],
+        "# Left out: «hadm_id», an identifier",
+        "# Left out: «stay_id», an identifier",
+        "«hadm_id» tells the same rows apart",
+        "step = \"1 hour\"",
+        "name = \"futime\"\nkind = \"numeric\"",
+        "name = \"age\"\nkind = \"numeric\"",
+        "Synthetic dates start at 1 January 2000",
     ];
     expect(&csv, &expected, &["start ="]);
     // Offsets count from each stay's admission, so that the person does not do.
     let csv = table("stayid,offset,personid,lactate", 40, 6, |p, row| {
-        format!("{},{},P-{},{}.{}", 900 + p, row * 60, p - p % 2, noise(p, row) % 4, noise(row, p) % 10)
+        format!(
+            "{},{},P-{},{}.{}",
+            900 + p,
+            row * 60,
+            p - p % 2,
+            noise(p, row) % 4,
+            noise(row, p) % 10
+        )
     });
     let parts = roles("stayid", "offset");
     expect(&csv, &[&parts[0], &parts[1], "# Left out: «personid», an identifier"], &[]);
@@ -128,27 +157,47 @@ fn identifiers_are_left_out_and_measurements_are_not() {
 #[test]
 fn a_long_table_is_named_as_such() {
     let csv = table("subject_id,charttime,itemid,value,valuenum", 10, 20, |p, row| {
-        format!("{p},2150-05-01 {:02}:00:00,{},{},{}.0", row / 2, 7001 + row % 2, 80 + row, 80 + row)
+        format!(
+            "{p},2150-05-01 {:02}:00:00,{},{},{}.0",
+            row / 2,
+            7001 + row % 2,
+            80 + row,
+            80 + row
+        )
     });
     let problem = refused(&csv);
-    for part in ["is a long table", "«itemid» says which, «valuenum» is its value", "pivot(on=\"itemid\""] {
+    for part in
+        ["is a long table", "«itemid» says which, «valuenum» is its value", "pivot(on=\"itemid\""]
+    {
         assert!(problem.contains(part), "{problem}");
     }
     let csv = table("id,days,event", 30, 6, |p, row| {
-        format!("{p},{},{}", [0, 0, 5, 9, 9, 30][row], ["htn", "MI", "afib", "stroke"][(p + row) % 4])
+        format!(
+            "{p},{},{}",
+            [0, 0, 5, 9, 9, 30][row],
+            ["htn", "MI", "afib", "stroke"][(p + row) % 4]
+        )
     });
     assert!(refused(&csv).contains("a row is one event: «event» says which"), "{}", refused(&csv));
     // Several blood gases at one time are none.
     let csv = table("stay,offset,ph,paco2,place", 20, 10, |p, row| {
-        format!("{p},{},7.{},{},{}", row / 2 * 30, 30 + noise(p, row) % 15, 30 + noise(row, p) % 20, ["icu", "ed"][row / 5])
+        format!(
+            "{p},{},7.{},{},{}",
+            row / 2 * 30,
+            30 + noise(p, row) % 15,
+            30 + noise(row, p) % 20,
+            ["icu", "ed"][row / 5]
+        )
     });
-    let expected = ["aggregate = \"mean\"", "merges 100 of 200 rows", "100 of them at the very same time"];
+    let expected =
+        ["aggregate = \"mean\"", "merges 100 rows of 200", "100 of them at the very same time"];
     expect(&csv, &expected, &[]);
 }
 
 #[test]
 fn copies_are_counted_and_change_nothing() {
-    let mut csv = table("id,hour,hr", 10, 5, |p, row| format!("{p},{row},{}", 60 + noise(p, row) % 40));
+    let mut csv =
+        table("id,hour,hr", 10, 5, |p, row| format!("{p},{row},{}", 60 + noise(p, row) % 40));
     csv += "0,1,200\n";
     csv += "3,4,61\n3,4,61\n";
     let toml = propose(&csv).expect("a proposal").toml;
@@ -160,24 +209,40 @@ fn copies_are_counted_and_change_nothing() {
 fn times_get_their_format_and_a_round_step() {
     let cases: [(&dyn Fn(usize) -> String, &[&str]); 8] = [
         (&|row| format!("2018-{:02}", 1 + row), &["format = \"%Y-%m\"", "step = \"1 month\""]),
-        (&|row| format!("{} 2018", ["Jan", "Feb", "Mar", "Apr", "May"][row]), &["format = \"%b %Y\"", "step = \"1 month\""]),
+        (
+            &|row| format!("{} 2018", ["Jan", "Feb", "Mar", "Apr", "May"][row]),
+            &["format = \"%b %Y\"", "step = \"1 month\""],
+        ),
         (&|row| format!("{:02}.01.18", 1 + row), &["format = \"%d.%m.%y\"", "step = \"1 day\""]),
         (&|row| format!("201801{:02}", 1 + 7 * row), &["format = \"%Y%m%d\"", "step = \"1 week\""]),
-        (&|row| format!("2021-03-26T1{row}:00:00.250Z"), &["format = \"%Y-%m-%dT%H:%M:%S%.3fZ\"", "step = \"1 hour\""]),
-        (&|row| format!("{}:30", 22 + row), &["format = \"[h]:mm\"", "step = \"1 hour\"", "start = \"modelled\""]),
-        (&|row| format!("0 days 0{row}:00:00"), &["format = \"[d] days hh:mm:ss\"", "step = \"1 hour\""]),
+        (
+            &|row| format!("2021-03-26T1{row}:00:00.250Z"),
+            &["format = \"%Y-%m-%dT%H:%M:%S%.3fZ\"", "step = \"1 hour\""],
+        ),
+        (
+            &|row| format!("{}:30", 22 + row),
+            &["format = \"[h]:mm\"", "step = \"1 hour\"", "start = \"modelled\""],
+        ),
+        (
+            &|row| format!("0 days 0{row}:00:00"),
+            &["format = \"[d] days hh:mm:ss\"", "step = \"1 hour\""],
+        ),
         (&|row| format!("{}", row as i32 * 60 - 540), &["step = 60.0", "start = \"modelled\""]),
     ];
     for (time, parts) in cases {
-        let csv = table("id,time,hr", 8, 5, |p, row| format!("{p},{},{}", time(row), 60 + noise(p, row) % 40));
+        let csv = table("id,time,hr", 8, 5, |p, row| {
+            format!("{p},{},{}", time(row), 60 + noise(p, row) % 40)
+        });
         expect(&csv, parts, &[]);
     }
     let mixed = table("patient,hr,date", 6, 4, |p, row| {
-        let date = if p < 3 { format!("2019-01-0{}", 1 + row) } else { format!("0{}/01/2019", 1 + row) };
+        let date =
+            if p < 3 { format!("2019-01-0{}", 1 + row) } else { format!("0{}/01/2019", 1 + row) };
         format!("{p},{},{date}", 60 + noise(p, row) % 40)
     });
     let problem = refused(&mixed);
-    for part in ["column «date»", "«2019-01-01» (row 1) as «%Y-%m-%d»", "«01/01/2019» (row 13)"] {
+    for part in ["column «date»", "«2019-01-01» (row 1) as «%Y-%m-%d»", "«01/01/2019» (row 13)"]
+    {
         assert!(problem.contains(part), "{problem}");
     }
 }
@@ -185,7 +250,15 @@ fn times_get_their_format_and_a_round_step() {
 #[test]
 fn decimal_commas_are_told_over_the_whole_table() {
     let csv = table("patient_id;tag;kalium;leuko;temperatur", 12, 5, |p, row| {
-        format!("{p};{row};{},{:03};{}.{:03},4;3{},{}", 3 + p % 2, noise(p, row), 1 + p % 9, noise(row, p) % 1000, 6 + p % 3, noise(p, row) % 10)
+        format!(
+            "{p};{row};{},{:03};{}.{:03},4;3{},{}",
+            3 + p % 2,
+            noise(p, row),
+            1 + p % 9,
+            noise(row, p) % 1000,
+            6 + p % 3,
+            noise(p, row) % 10
+        )
     });
     let parts = [
         "separator = \";\"\ndecimal = \",\"",
@@ -194,7 +267,9 @@ fn decimal_commas_are_told_over_the_whole_table() {
         "name = \"temperatur\"\nkind = \"numeric\"",
     ];
     expect(&csv, &parts, &[]);
-    let csv = table("id,day,platelets", 12, 5, |p, row| format!("{p},{row},\"{},{:03}\"", 1 + p, noise(p, row) % 1000));
+    let csv = table("id,day,platelets", 12, 5, |p, row| {
+        format!("{p},{row},\"{},{:03}\"", 1 + p, noise(p, row) % 1000)
+    });
     expect(&csv, &["thousands = \",\""], &["decimal"]);
 }
 
@@ -204,10 +279,14 @@ fn typed_columns_keep_their_types() {
     let texts = |f: &dyn Fn(i64) -> String| rows.iter().map(|&n| f(n)).collect::<Vec<_>>();
     let dx = Series::new("dx".into(), texts(&|n| ["0417", "417", "38"][n as usize % 3].to_owned()));
     let big: Vec<i64> = rows.iter().map(|n| 1_152_921_504_606_846_976 + n).collect();
-    let hr: Vec<f64> =
-        rows.iter().map(|&n| if n == 7 { f64::NAN } else { 60. + noise(n as usize, 1) as f64 }).collect();
-    let ratio: Vec<f64> =
-        rows.iter().map(|&n| if n % 20 == 3 { f64::INFINITY } else { noise(n as usize, 2) as f64 }).collect();
+    let hr: Vec<f64> = rows
+        .iter()
+        .map(|&n| if n == 7 { f64::NAN } else { 60. + noise(n as usize, 1) as f64 })
+        .collect();
+    let ratio: Vec<f64> = rows
+        .iter()
+        .map(|&n| if n % 20 == 3 { f64::INFINITY } else { noise(n as usize, 2) as f64 })
+        .collect();
     let hours: Vec<i64> = rows.iter().map(|n| n % 6 * 3_600_000_000).collect();
     let time = Series::new("time".into(), hours)
         .cast(&DataType::Duration(TimeUnit::Microseconds))
@@ -237,7 +316,7 @@ fn typed_columns_keep_their_types() {
         "# Left out: «encounter», an identifier",
         "# Left out: «counter», whole numbers beyond 2^53",
         "name = \"hr\"\nkind = \"numeric\"",
-        "missing = [\"inf\"] # no finite numbers",
+        "missing = [\"inf\"] # not finite",
         "levels = [\"false\", \"true\"]",
         "# Left out: «waves», lists.",
     ] {
@@ -252,4 +331,39 @@ fn names_and_cells_may_hold_anything() {
         format!("{p},{row},\"x\n{}\",\"q\"\"{}\"", row % 2, p % 2)
     });
     expect(&csv, &["name = \"a\\nb\"", "levels = [\"q\\\"0\", \"q\\\"1\"]"], &[]);
+}
+
+#[test]
+fn a_person_with_stays_far_apart_is_split_into_stays() {
+    let csv = table("subject_id,hadm_id,charttime,hr", 40, 12, |p, row| {
+        let stay = row / 6;
+        let year = 2150 + p % 5 + 3 * stay;
+        format!(
+            "{},{},{year}-0{}-1{stay} 0{}:00:00,{}",
+            100 + p,
+            2 * p + stay,
+            1 + p % 7,
+            row % 6,
+            60 + noise(p, row) % 40
+        )
+    });
+    let parts = roles("hadm_id", "charttime");
+    let expected: [&str; 5] = [
+        &parts[0],
+        &parts[1],
+        "# not «subject_id», whose rows lie so far apart",
+        "step = \"1 hour\"",
+        "# Left out: «subject_id», an identifier",
+    ];
+    expect(&csv, &expected, &[]);
+}
+
+#[test]
+fn without_a_time_or_a_patient_nothing_is_proposed() {
+    let csv = table("p,age,sex,hr", 40, 6, |p, row| {
+        format!("{p},{},{},{}", 30 + p % 31, ["f", "m"][p % 2], 60 + noise(p, row) % 40)
+    });
+    assert!(refused(&csv).contains("--time"), "{}", refused(&csv));
+    let csv = table("t,age,hr", 1, 20, |p, row| format!("{row},40,{}", 60 + noise(p, row) % 40));
+    assert!(refused(&csv).contains("--patient"), "{}", refused(&csv));
 }

@@ -1,6 +1,7 @@
 //! Columns read as times.
 
 use super::cells::{Cells, Nature, Value};
+use super::numbers::is_beyond;
 use super::words::{shown, time_likeness};
 use crate::clock::{Elapsed, TimeFormat, TimeKind};
 use crate::notation::Notation;
@@ -8,10 +9,38 @@ use crate::notation::Notation;
 /// Formats of dates that are tried, in this order. What has `%d` before `%m` stands before the
 /// same the other way round.
 const DATES: [&str; 33] = [
-    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y",
-    "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%d-%b-%Y", "%d%b%Y", "%d%b%y",
-    "%d %b %Y", "%d %B %Y", "%d. %B %Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%Y%m%d",
-    "%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%b %y",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d.%m.%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d-%m-%y",
+    "%d-%b-%Y",
+    "%d%b%Y",
+    "%d%b%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%d. %B %Y",
+    "%d-%b-%y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%Y%m%d",
+    "%Y-%m",
+    "%Y/%m",
+    "%m/%Y",
+    "%m-%Y",
+    "%m.%Y",
+    "%b %Y",
+    "%B %Y",
+    "%b-%Y",
+    "%b-%y",
+    "%b %y",
     "%Y%m",
 ];
 /// Seconds since 1970 of the years between which dates are believed.
@@ -104,7 +133,8 @@ fn fits(text: &str, fraction: &str) -> Vec<(String, TimeFormat)> {
 /// What follows the date in a format for `text`; `None` where no date can be there.
 fn split(text: &str, fraction: &str) -> Option<String> {
     let starts = |c: char| c.is_ascii_digit() || c.is_alphabetic();
-    if text.len() > 60 || !text.starts_with(starts) || !text.contains(|c: char| c.is_ascii_digit()) {
+    if text.len() > 60 || !text.starts_with(starts) || !text.contains(|c: char| c.is_ascii_digit())
+    {
         return None;
     }
     let Some(colon) = text.find(':') else {
@@ -142,10 +172,8 @@ impl Cells {
             let (values, kind) = (seconds.clone(), *kind);
             return Some(Clock { values, format: None, kind, doubt: false });
         }
-        let can_be = matches!(
-            self.nature,
-            Nature::Untyped | Nature::Text | Nature::Integer | Nature::Real
-        );
+        let can_be =
+            matches!(self.nature, Nature::Untyped | Nature::Text | Nature::Integer | Nature::Real);
         if !can_be || self.values.is_empty() {
             return None;
         }
@@ -153,7 +181,10 @@ impl Cells {
             return Some(dates);
         }
         let notation = Notation { decimal, ..Notation::PLAIN };
-        let read = |value: &Value| notation.read(&value.text).filter(|x| x.is_finite());
+        let read = |value: &Value| {
+            let number = notation.read(&value.text)?;
+            (number.is_finite() && !is_beyond(&value.text, number)).then_some(number)
+        };
         let numbers: Vec<f64> = self.values.iter().map(read).collect::<Option<_>>()?;
         let values = self.spread(&numbers);
         Some(Clock { values, format: None, kind: TimeKind::Numbers, doubt: false })
@@ -182,7 +213,8 @@ impl Cells {
         let swapped = |name: &str| name.replace("%d", "%x").replace("%m", "%d").replace("%x", "%m");
         let mut best = read(fitting.first()?)?;
         let mut chosen = fitting.first()?;
-        let other = fitting.iter().find(|(name, _)| *name == swapped(&chosen.0) && *name != chosen.0);
+        let other =
+            fitting.iter().find(|(name, _)| *name == swapped(&chosen.0) && *name != chosen.0);
         let doubt = other.is_some();
         // Rows mostly stand in the order of their times.
         if let Some(other) = other
@@ -206,7 +238,8 @@ impl Cells {
         let mut groups: Vec<String> = Vec::new();
         let mut others: Vec<&Value> = Vec::new();
         while let Some(first) = left.first().copied() {
-            let Some((name, format)) = fits(&first.text, fraction_of(&left)).into_iter().next() else {
+            let Some((name, format)) = fits(&first.text, fraction_of(&left)).into_iter().next()
+            else {
                 others.push(left.remove(0));
                 if others.len() * 5 > all {
                     return None;
@@ -220,7 +253,8 @@ impl Cells {
             return None;
         }
         groups.truncate(4);
-        let others = others.iter().take(3).map(|value| format!("{} as no date that is known", place(value)));
+        let others =
+            others.iter().take(3).map(|value| format!("{} as no date that is known", place(value)));
         groups.extend(others);
         Some(format!("writes its times in several ways: {}", groups.join(", ")))
     }
@@ -258,7 +292,11 @@ mod tests {
             (&["2021-03-26T14:00:00+0100"], Some("%Y-%m-%dT%H:%M:%S%z"), false),
             (&["2021-03-26T14:00:00Z"], Some("%Y-%m-%dT%H:%M:%SZ"), false),
             (&["2021-03-26T14:00:00.250Z"], Some("%Y-%m-%dT%H:%M:%S%.3fZ"), false),
-            (&["2021-03-26 14:00:00.25", "2021-03-26 14:00:01"], Some("%Y-%m-%d %H:%M:%S%.f"), false),
+            (
+                &["2021-03-26 14:00:00.25", "2021-03-26 14:00:01"],
+                Some("%Y-%m-%d %H:%M:%S%.f"),
+                false,
+            ),
             (&["2021-03-26 14:00"], Some("%Y-%m-%d %H:%M"), false),
             (&["3/26/2021 2:05 PM"], Some("%m/%d/%Y %I:%M %p"), false),
             (&["26.03.2021 14:00"], Some("%d.%m.%Y %H:%M"), false),
@@ -284,7 +322,8 @@ mod tests {
         let mixed = Cells::of_texts("date", &["2019-01-03", "2019-01-04", "06/01/2019"]);
         let problem = mixed.mixed_dates().expect("mixed");
         assert!(mixed.clock('.').is_none());
-        for part in ["«2019-01-03» (row 1) as «%Y-%m-%d»", "«06/01/2019» (row 3) as «%d/%m/%Y»"] {
+        for part in ["«2019-01-03» (row 1) as «%Y-%m-%d»", "«06/01/2019» (row 3) as «%d/%m/%Y»"]
+        {
             assert!(problem.contains(part), "{problem}");
         }
         let slip = ["2019-01-03", "2019-01-04", "2019-01-05", "2019-01-06", "2019-13-01"];

@@ -2,32 +2,146 @@
 
 /// Words that stand for a patient or a stay.
 const PATIENT_WORDS: [&str; 30] = [
-    "patient", "subject", "person", "participant", "stay", "icustay", "admission", "hadm", "case",
-    "encounter", "mrn", "pid", "ptnum", "ptid", "patnr", "usubjid", "subjid", "client", "member",
-    "proband", "fall", "fallnummer", "patientennummer", "record", "episode", "visitor", "stays",
-    "pt", "pat", "id",
+    "patient",
+    "subject",
+    "person",
+    "participant",
+    "stay",
+    "icustay",
+    "admission",
+    "hadm",
+    "case",
+    "encounter",
+    "mrn",
+    "pid",
+    "ptnum",
+    "ptid",
+    "patnr",
+    "usubjid",
+    "subjid",
+    "client",
+    "member",
+    "proband",
+    "fall",
+    "fallnummer",
+    "patientennummer",
+    "record",
+    "episode",
+    "visitor",
+    "stays",
+    "pt",
+    "pat",
+    "id",
 ];
 /// Words that stand for a time.
-const TIME_WORDS: [&str; 40] = [
-    "time", "times", "timepoint", "timestep", "day", "days", "date", "datetime", "hour", "hours",
-    "offset", "visit", "visits", "month", "months", "week", "weeks", "minute", "minutes", "min",
-    "mins", "step", "year", "years", "seq", "sequence", "second", "seconds", "timestamp",
-    "charttime", "epoch", "period", "tag", "datum", "zeit", "stunde", "cycle", "round", "wave",
+const TIME_WORDS: [&str; 49] = [
+    "time",
+    "times",
+    "timepoint",
+    "timestep",
+    "day",
+    "days",
+    "date",
+    "datetime",
+    "hour",
+    "hours",
+    "offset",
+    "visit",
+    "visits",
+    "month",
+    "months",
+    "week",
+    "weeks",
+    "minute",
+    "minutes",
+    "min",
+    "mins",
+    "step",
+    "year",
+    "years",
+    "seq",
+    "sequence",
+    "second",
+    "seconds",
+    "timestamp",
+    "charttime",
+    "epoch",
+    "period",
+    "tag",
+    "datum",
+    "zeit",
+    "stunde",
+    "cycle",
+    "round",
+    "wave",
     "hr",
+    "ady",
+    "dtc",
+    "vsdtc",
+    "lbdtc",
+    "vsdy",
+    "lbdy",
+    "visitnum",
+    "avisitn",
+    "visitdt",
 ];
 /// Of these, those that may well be something else.
 const WEAK_TIMES: [&str; 6] = ["min", "hr", "sequence", "round", "period", "visits"];
 /// Words of a name that make it an identifier's.
 const ID_WORDS: [&str; 24] = [
-    "id", "ids", "mrn", "pid", "uid", "uuid", "guid", "eid", "sid", "hadm", "ssn", "nhs", "key",
-    "accession", "barcode", "identifier", "encounter", "ptnum", "ptid", "usubjid", "subjid",
-    "patnr", "fallnummer", "medrec",
+    "id",
+    "ids",
+    "mrn",
+    "pid",
+    "uid",
+    "uuid",
+    "guid",
+    "eid",
+    "sid",
+    "hadm",
+    "ssn",
+    "nhs",
+    "key",
+    "accession",
+    "barcode",
+    "identifier",
+    "encounter",
+    "ptnum",
+    "ptid",
+    "usubjid",
+    "subjid",
+    "patnr",
+    "fallnummer",
+    "medrec",
 ];
 /// Words whose «…id» is an identifier's name: `stayid`, `uniquepid`.
 const BEFORE_ID: [&str; 26] = [
-    "patient", "subject", "person", "participant", "stay", "case", "encounter", "visit", "hadm",
-    "admission", "episode", "record", "sample", "specimen", "order", "event", "row", "unit",
-    "hospital", "member", "study", "unique", "uniquep", "client", "lab", "icu",
+    "patient",
+    "subject",
+    "person",
+    "participant",
+    "stay",
+    "case",
+    "encounter",
+    "visit",
+    "hadm",
+    "admission",
+    "episode",
+    "record",
+    "sample",
+    "specimen",
+    "order",
+    "event",
+    "row",
+    "unit",
+    "hospital",
+    "member",
+    "study",
+    "unique",
+    "uniquep",
+    "client",
+    "lab",
+    "icu",
 ];
 /// Words of a name whose column holds codes, be they digits.
 const CODE_WORDS: [&str; 13] = [
@@ -140,17 +254,24 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// A text as comments and messages show it: on one line, and not endless.
 pub(super) fn shown(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { '·' } else { c }).take(41).collect();
-    if plain.chars().count() > 40 {
-        plain.chars().take(40).chain(['…']).collect()
-    } else {
-        plain
-    }
+    let plain: String =
+        text.chars().map(|c| if c.is_control() { '·' } else { c }).take(41).collect();
+    if plain.chars().count() > 40 { plain.chars().take(40).chain(['…']).collect() } else { plain }
+}
+
+/// `1 row`, `2 rows`
+pub(super) fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Names as a list in «».
 pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("«{}»", shown(name))).collect();
+    let names: Vec<String> = names
+        .map(|name| match name {
+            "" => "a column without a name".into(),
+            name => format!("«{}»", shown(name)),
+        })
+        .collect();
     names.join(", ")
 }
 
@@ -161,8 +282,17 @@ mod tests {
     #[test]
     fn names_tell_what_a_column_is() {
         for name in [
-            "hadm_id", "CombinedID", "RecordID", "uniquepid", "patientunitstayid", "case.id", "MRN",
-            "stayid", "id", "encounter", "CombinedicuID",
+            "hadm_id",
+            "CombinedID",
+            "RecordID",
+            "uniquepid",
+            "patientunitstayid",
+            "case.id",
+            "MRN",
+            "stayid",
+            "id",
+            "encounter",
+            "CombinedicuID",
         ] {
             assert!(is_identifier(name), "{name}");
         }
