@@ -231,8 +231,7 @@ impl Table<'_> {
                 equal => format!(", {equal} of them at the very same time"),
             };
             format!(
-                "merges {} of {rows} with another of its step{of_equal} (`aggregate` decides how)",
-                counted(*merged, "row")
+                "merges {merged} of {rows} rows into steps that another row has{of_equal} (`aggregate` decides how)"
             )
         });
         let invents =

@@ -419,7 +419,7 @@ impl Search<'_> {
             let like = |n: &usize| patient_likeness(&self.columns[*n].name) >= 0.8;
             let found = all().filter(like).find_map(|n| gap(n, "patient", "--patient"));
             return found.unwrap_or_else(|| {
-                Error::file(path, "no column looks like the patient; name it with --patient")
+                Error::file(path, "no column looks like the patient, by its name or with a time that orders its rows; name it with --patient, and the time with --time")
             });
         }
         if time.is_none() {

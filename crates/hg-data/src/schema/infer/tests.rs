@@ -190,7 +190,7 @@ fn a_long_table_is_named_as_such() {
         )
     });
     let expected =
-        ["aggregate = \"mean\"", "merges 100 rows of 200", "100 of them at the very same time"];
+        ["aggregate = \"mean\"", "merges 100 of 200 rows", "100 of them at the very same time"];
     expect(&csv, &expected, &[]);
 }
 
