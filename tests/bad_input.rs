@@ -31,7 +31,7 @@ type Case = (&'static str, [&'static str; 2], [&'static str; 2], &'static str);
 const NONE: [&str; 2] = ["", ""];
 
 /// TABLE and SCHEMA stand for the files.
-const CASES: [Case; 46] = [
+const CASES: [Case; 57] = [
     (
         "a missing column",
         ["x", "y"],
@@ -102,19 +102,49 @@ const CASES: [Case; 46] = [
         "grouped digits",
         ["3.5", "\"1,250\""],
         NONE,
-        "TABLE, row 2, column «x»: «1,250» is not a number; if the comma groups digits, set thousands = \",\" for the column",
+        "TABLE, row 2, column «x»: «1,250» is not a number; if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema",
+    ),
+    (
+        "a decimal comma",
+        ["3.5", "\"12,5\""],
+        NONE,
+        "TABLE, row 2, column «x»: «12,5» is not a number; if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits",
+    ),
+    (
+        "a unit in a cell",
+        ["3.5", "3.5 mmol"],
+        NONE,
+        "TABLE, row 2, column «x»: «3.5 mmol» is not a number; if every cell ends so, set suffix = \" mmol\" for the column",
+    ),
+    (
+        "a number that no double holds",
+        ["3.5", "9007199254740993"],
+        NONE,
+        "TABLE, row 2, column «x»: «9007199254740993» is a whole number beyond 2⁵³, which no calculation keeps exactly; leave an identifier out of the schema, or make a code categorical",
+    ),
+    (
+        "a code that is no level",
+        ["3.5,f", "3.5,0f"],
+        ["levels = [\"f\", \"m\"]", "levels = [\"f\", \"m\"]"],
+        "TABLE, row 2, column «sex»: «0f» is not among the levels f, m; mend the cell or add the level to the schema",
+    ),
+    (
+        "a static column that varies",
+        ["1,1,3.5,f", "1,1,3.5,m"],
+        ["levels = [\"f\", \"m\"]", "levels = [\"f\", \"m\"]\nstatic = true"],
+        "TABLE, row 2, column «sex»: patient «1» has m here and f in row 1, but the column is static; mend the cell, or remove static = true",
+    ),
+    (
+        "nothing measured at all",
+        ["", "id,day,x,sex\n1,0,,\n1,1,,\n"],
+        NONE,
+        "TABLE: nothing was measured in any of the schema's columns; add a column that was",
     ),
     (
         "a bound",
         ["3.5", "> 89"],
         NONE,
-        "TABLE, row 2, column «x»: «> 89» is not a number; set censored = { text = \"> 89\", value = … } for the column",
-    ),
-    (
-        "a time twice",
-        ["1,1", "1,0"],
-        NONE,
-        "TABLE, row 2, column «day»: patient «1» has time 0 twice (row 1 too); remove or merge one of the rows",
+        "TABLE, row 2, column «x»: «> 89» is not a number; set censored = { text = \"> 89\", value = … } for the column, or add it to the list there",
     ),
     (
         "a missing id",
@@ -177,12 +207,6 @@ const CASES: [Case; 46] = [
         "TABLE, patient «1»: has 2 of the 3 steps that sequence.min_length asks for; lower it, or set sequence.short_patients = \"drop\"\nTABLE, patient «2»: has 2 of the 3 steps that sequence.min_length asks for; lower it, or set sequence.short_patients = \"drop\"",
     ),
     (
-        "nothing measured",
-        ["2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0", ",f\n1,1,,f\n2,0,,m\n2,1,"],
-        NONE,
-        "TABLE, column «x»: nothing was measured within the sequences' length; remove the column",
-    ),
-    (
         "a logarithm of −2",
         ["2.5", "-2"],
         [
@@ -207,7 +231,7 @@ const CASES: [Case; 46] = [
         "an unknown key",
         NONE,
         ["step = 1.0\n[[columns]]", "step = 1.0\nstpe = 2\n[[columns]]"],
-        "SCHEMA, line 7: unknown field `stpe`, expected one of `column`, `unit`, `step`, `format`",
+        "SCHEMA, line 7: unknown field `stpe`, expected one of `column`, `unit`, `step`, `format`, `start`",
     ),
     (
         "an unknown kind",
@@ -327,7 +351,55 @@ const CASES: [Case; 46] = [
         "a format of no date",
         NONE,
         ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"day\"\n[[columns]]"],
-        "SCHEMA, line 7: time.format «day» is no format of dates, as %Y-%m-%d is",
+        "SCHEMA, line 7: time.format «day» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is",
+    ),
+    (
+        "a format that cannot be written",
+        NONE,
+        ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"%Y-%:\"\n[[columns]]"],
+        "SCHEMA, line 7: time.format «%Y-%:» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is",
+    ),
+    (
+        "a step in no unit",
+        NONE,
+        ["step = 1.0", "step = \"1 fortnight\""],
+        "SCHEMA, line 6: time.step «1 fortnight» is no step; give a number, or one with a unit, as \"4 hours\" or \"1 month\"",
+    ),
+    (
+        "a step in words, and numbers of no unit",
+        NONE,
+        ["step = 1.0", "step = \"1 hour\""],
+        "TABLE, column «day»: time.step «1 hour» needs to know what the column's numbers count; set time.unit = \"days\" or the like, or give the step as a number",
+    ),
+    (
+        "months of elapsed time",
+        NONE,
+        ["step = 1.0\n[[columns]]", "step = \"1 month\"\nformat = \"[h]:mm\"\n[[columns]]"],
+        "SCHEMA, line 6: time.step «1 month» counts months, and the column holds time that has elapsed; give days or hours",
+    ),
+    (
+        "dates with a start of their own",
+        NONE,
+        [
+            "step = 1.0\n[[columns]]",
+            "step = 1.0\nformat = \"%Y-%m-%d\"\nstart = \"modelled\"\n[[columns]]",
+        ],
+        "SCHEMA, line 8: time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000. Remove it",
+    ),
+    (
+        "a semicolon for a decimal sign",
+        NONE,
+        ["name = \"small\"\n[patient]", "name = \"small\"\ndecimal = \";\"\n[patient]"],
+        "SCHEMA, line 2: decimal is «;», it must be \".\" or \",\"",
+    ),
+    (
+        "a bound twice",
+        NONE,
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\ncensored = [{ text = \"<1\", value = 0.5 }, { text = \"<1\", value = 0.4 }]\n[[columns]]",
+        ],
+        "SCHEMA, line 10: column «x»: a text is named twice; remove one",
     ),
 ];
 
@@ -357,6 +429,7 @@ fn refused(output: &std::process::Output, what: &str, says: &[&str]) {
 
 #[test]
 fn a_bad_table_or_schema_is_refused_with_its_place_and_leaves_nothing() {
+    let mut wrong = String::new();
     for (what, in_table, in_schema, says) in CASES {
         let folder = tempfile::tempdir().expect("a folder");
         let (data, toml) = (folder.path().join("table.csv"), folder.path().join("schema.toml"));
@@ -374,10 +447,17 @@ fn a_bad_table_or_schema_is_refused_with_its_place_and_leaves_nothing() {
         let message = String::from_utf8_lossy(&output.stderr)
             .replace(&data.display().to_string(), "TABLE")
             .replace(&toml.display().to_string(), "SCHEMA");
-        assert_eq!(message.trim_end(), format!("error: {says}"), "{what}");
-        assert_eq!(output.status.code(), Some(2), "{what}");
-        assert!(!out.exists(), "{what}: half a run is left");
+        if message.trim_end() != format!("error: {says}") {
+            wrong += &format!("{what}: says\n  {message}instead of\n  error: {says}\n");
+        }
+        if output.status.code() != Some(2) {
+            wrong += &format!("{what}: ends with {:?}\n", output.status.code());
+        }
+        if out.exists() {
+            wrong += &format!("{what}: half a run is left\n");
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]

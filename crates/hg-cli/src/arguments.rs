@@ -91,9 +91,9 @@ pub(crate) enum Command {
     Schema(SchemaCommand),
 }
 
-/// What a run that repeats or resumes another takes from that one.
-const FRESH: [&str; 11] = [
-    "data",
+/// What a run that repeats or resumes another takes from that one. (`--data` says where its
+/// table lies now.)
+const FRESH: [&str; 10] = [
     "schema",
     "iterations",
     "seed",
@@ -108,7 +108,8 @@ const FRESH: [&str; 11] = [
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The table, .csv, .parquet or .arrow: one row per patient and time.
+    /// The table, .csv, .parquet or .arrow: one row per patient and time. With --resume or
+    /// --like, where the run's table lies now, if it has moved.
     #[arg(long, required_unless_present_any = ["resume", "like", "print_config"])]
     pub(crate) data: Option<PathBuf>,
     /// The TOML that describes the table's columns.
@@ -202,6 +203,9 @@ pub(crate) struct EvaluateArguments {
     /// The run folder.
     #[arg(required_unless_present_all = ["real", "synthetic", "schema"])]
     pub(crate) run: Option<PathBuf>,
+    /// Where the run's real table lies now, if it has moved.
+    #[arg(long, requires = "run", conflicts_with_all = ["real", "synthetic", "schema"])]
+    pub(crate) data: Option<PathBuf>,
     /// A real table, .csv, .parquet or .arrow.
     #[arg(long, conflicts_with = "run", requires_all = ["synthetic", "schema"])]
     pub(crate) real: Option<PathBuf>,

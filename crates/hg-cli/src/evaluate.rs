@@ -5,7 +5,7 @@ use crate::curves::curves;
 use crate::error::{Error, Result};
 use crate::simulated::Simulated;
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{Encoder, Observed, Schema, Side, write_atomically};
+use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Side, write_atomically};
 use hg_eval::{Answer, Cohort, Comparison, Evaluation, Report, STAGES, Simulator, Subject};
 use hg_train::{Run, RunManifest, layout_of};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,7 +19,7 @@ const NUMBERS: &str = "comparison.json";
 
 pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     if let Some(folder) = &arguments.run {
-        let run = Run::open(folder)?;
+        let run = Run::open(folder)?.with_data(arguments.data.as_deref())?;
         let (evaluation, page) = evaluate(&run)?;
         show(&evaluation, json)?;
         if !json {
@@ -35,8 +35,10 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     let schema = Schema::load(schema)?;
     let (encoder, _) = Encoder::fit_file(&schema, real, Side::Whole)?;
     let simulated = Simulated::of(&encoder, real)?;
-    let cohort = |table: &Path| cohort(&encoder, &schema.read(table)?, table, Side::Whole);
-    let (real, synthetic) = (cohort(real)?, cohort(synthetic)?);
+    let (real_table, synthetic_table) = (schema.read(real)?, schema.read(synthetic)?);
+    let real = cohort(&encoder, &real_table, real, Side::Whole, Origin::Real)?;
+    let path = synthetic;
+    let synthetic = cohort(&encoder, &synthetic_table, path, Side::Whole, Origin::Synthetic)?;
     let subject = Subject {
         encoder: &encoder,
         layout: &layout_of(&encoder),
@@ -45,7 +47,8 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
         synthetic: &synthetic,
         simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
     };
-    let evaluation = measure(&subject)?;
+    let mut evaluation = measure(&subject)?;
+    evaluation.identifiers = Some(Identifiers::find(&schema, &real_table, &synthetic_table)?);
     show(&evaluation, json)?;
     if let Some(out) = &arguments.out {
         let failed = |e| hg_data::Error::File {
@@ -67,13 +70,14 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
     let table = encoder.schema.read(data)?;
-    let real = cohort(encoder, &table, data, train.training_side())?;
+    let real = cohort(encoder, &table, data, train.training_side(), Origin::Real)?;
     let held_out = match train.held_out_side() {
-        Some(side) => Some(cohort(encoder, &table, data, side)?),
+        Some(side) => Some(cohort(encoder, &table, data, side, Origin::Real)?),
         None => None,
     };
     let path = run.synthetic_parquet();
-    let synthetic = cohort(encoder, &encoder.schema.read(&path)?, &path, Side::Whole)?;
+    let synthetic_table = encoder.schema.read(&path)?;
+    let synthetic = cohort(encoder, &synthetic_table, &path, Side::Whole, Origin::Synthetic)?;
     let simulated = Simulated::of(encoder, data)?;
     let subject = Subject {
         encoder,
@@ -83,7 +87,9 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
         synthetic: &synthetic,
         simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
     };
-    let evaluation = measure(&subject)?;
+    let mut evaluation = measure(&subject)?;
+    // Of all real patients: one who was held out is no less real.
+    evaluation.identifiers = Some(Identifiers::find(&encoder.schema, &table, &synthetic_table)?);
     let report = Report::new(&subject, &evaluation, &curves(&run.metrics()?))?;
     write_report(&evaluation, &report, &run.report())?;
     Ok((evaluation, run.report().join(PAGE)))
@@ -107,12 +113,13 @@ fn measure(subject: &Subject<'_>) -> Result<Evaluation> {
 
 fn cohort(
     encoder: &Encoder,
-    table: &hg_data::DataFrame,
+    table: &DataFrame,
     path: &Path,
     side: Side,
+    origin: Origin,
 ) -> Result<Cohort> {
-    let observed = Observed::new(&encoder.schema, table, path, side)?;
-    Ok(Cohort { observed, encoded: encoder.encode(table, path, side)? })
+    let (observed, encoded) = encoder.observe(table, path, side, origin)?;
+    Ok(Cohort { observed, encoded })
 }
 
 fn write_report(evaluation: &Evaluation, report: &Report<'_>, folder: &Path) -> Result<()> {
@@ -173,12 +180,12 @@ fn print_table(comparison: &Comparison) {
         "distance",
     ]);
     for column in &comparison.columns {
-        let spread = |mean: f64, deviation: f64| {
-            if column.levels.is_empty() {
+        let spread = |mean: Option<f64>, deviation: Option<f64>| match (mean, deviation) {
+            (Some(mean), Some(deviation)) if column.levels.is_empty() => {
                 format!("{mean:.2} ± {deviation:.2}")
-            } else {
-                "".into()
             }
+            (None, _) => NOTHING.into(),
+            _ => String::new(),
         };
         let shares = |values: &[f64]| {
             let share = |level: usize| {
@@ -186,7 +193,8 @@ fn print_table(comparison: &Comparison) {
                 format!("{:.0}", 100. * there as f64 / values.len().max(1) as f64)
             };
             let all: Vec<String> = (0..column.levels.len()).map(share).collect();
-            if all.is_empty() { String::new() } else { format!("{} %", all.join(" / ")) }
+            let is_empty = all.is_empty() || values.is_empty();
+            if is_empty { String::new() } else { format!("{} %", all.join(" / ")) }
         };
         table.add_row([
             column.name.clone(),
@@ -194,7 +202,7 @@ fn print_table(comparison: &Comparison) {
             spread(column.synthetic_mean, column.synthetic_deviation) + &shares(&column.synthetic),
             format!("{:.0} %", 100. * column.real_missing),
             format!("{:.0} %", 100. * column.synthetic_missing),
-            format!("{:.3}", column.distance),
+            column.distance.map_or("open".into(), figure),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -202,16 +210,29 @@ fn print_table(comparison: &Comparison) {
     }
     println!("{table}");
     println!(
-        "distance: Kolmogorov–Smirnov for numbers (mean {:.3}), total variation for levels \
-         (mean {:.3}); 0 is equal, 1 disjoint.\nmean difference of correlations: {:.3}",
-        comparison.distances.mean_ks,
-        comparison.distances.mean_total_variation,
-        comparison.distances.correlation_difference
+        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
+         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
+        or_nothing(comparison.distances.mean_ks),
+        or_nothing(comparison.distances.mean_total_variation),
+        or_nothing(comparison.distances.correlation_difference)
     );
     if let Some(yardstick) = &comparison.held_out {
         println!(
-            "yardstick, the patients held out against those trained on: {:.3}, {:.3}, {:.3}",
-            yardstick.mean_ks, yardstick.mean_total_variation, yardstick.correlation_difference
+            "yardstick, the patients held out against those trained on: {}, {}, {}",
+            or_nothing(yardstick.mean_ks),
+            or_nothing(yardstick.mean_total_variation),
+            or_nothing(yardstick.correlation_difference)
         );
     }
+}
+
+/// What stands where there are no values.
+const NOTHING: &str = "–";
+
+fn figure(value: f64) -> String {
+    format!("{value:.3}")
+}
+
+fn or_nothing(value: Option<f64>) -> String {
+    value.map_or(NOTHING.into(), figure)
 }

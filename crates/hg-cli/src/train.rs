@@ -53,12 +53,13 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
 
 fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     if let Some(folder) = &arguments.resume {
-        let run = Run::open(folder)?;
+        let run = Run::open(folder)?.with_data(arguments.data.as_deref())?;
         let encoded = run.real()?;
         return Ok((run, encoded));
     }
     if let (Some(like), Some(out)) = (&arguments.like, &arguments.out) {
-        return Ok(Run::open(like)?.again(out, program())?);
+        let like = Run::open(like)?.with_data(arguments.data.as_deref())?;
+        return Ok(like.again(out, program())?);
     }
     let (Some(data), Some(schema), Some(out)) =
         (&arguments.data, &arguments.schema, &arguments.out)

@@ -165,7 +165,9 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit`].
     pub fn encode(&self, table: &DataFrame, path: &Path, side: Side) -> Result<Encoded> {
-        let gridded = self.gridded(table, 0, path, side, Origin::Real)?;
+        let typed = check(table, &self.schema, path, 0, Origin::Real)?;
+        refuse_empty_side(side, &typed.patients, path)?;
+        let gridded = grid(side.of(typed)?, &self.schema, path)?;
         refuse_nobody(&gridded.lengths, &self.schema, path)?;
         self.encode_one(gridded)
     }
@@ -318,6 +320,15 @@ impl Encoder {
     }
 }
 
+/// Refuses a split that leaves nobody on the side that is wanted.
+pub(crate) fn refuse_empty_side(side: Side, patients: &[String], path: &Path) -> Result<()> {
+    let is_empty = !patients.iter().any(|id| side.takes(id));
+    match side.of_nobody(patients.len(), false).filter(|_| is_empty) {
+        Some(problem) => Err(Error::file(path, problem)),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a cohort in which every patient is too short.
 pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, path: &Path) -> Result<()> {
     if !lengths.is_empty() {
@@ -366,6 +377,8 @@ pub(crate) struct Fit<'a> {
     time: Option<TimeSource>,
     time_facts: Option<ColumnFacts>,
     order: Vec<String>,
+    /// Patients on this side of the split, and on the other.
+    sides: [usize; 2],
     /// Steps of each sequence so far.
     pub(crate) lengths: Vec<usize>,
     pub(crate) counts: RowCounts,
@@ -391,6 +404,7 @@ impl<'a> Fit<'a> {
             time: None,
             time_facts: None,
             order: Vec::new(),
+            sides: [0; 2],
             lengths: Vec::new(),
             counts: RowCounts::default(),
         }
@@ -404,6 +418,9 @@ impl<'a> Fit<'a> {
         }
         add_facts(&mut self.time_facts, &typed.time_facts);
         self.see_patients(&typed);
+        for id in &typed.patients {
+            self.sides[usize::from(!self.side.takes(id))] += 1;
+        }
         let names = table.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
         self.order = modelled.map(str::to_owned).collect();
@@ -451,6 +468,12 @@ impl<'a> Fit<'a> {
 
     /// Fits every column.
     pub(crate) fn finish(self) -> Result<Encoder> {
+        // A split that leaves a side empty is the cause, whatever else would be said of it.
+        if let Some(empty) = self.sides.iter().position(|&patients| patients == 0)
+            && let Some(problem) = self.side.of_nobody(self.sides.iter().sum(), empty == 1)
+        {
+            return Err(Error::file(self.path, problem));
+        }
         refuse_nobody(&self.lengths, self.schema, self.path)?;
         let mut schema = self.schema.clone();
         let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema

@@ -15,6 +15,7 @@ mod decode;
 mod encode;
 mod error;
 mod grid;
+mod identifiers;
 mod interchange;
 mod landmarks;
 mod level_cells;
@@ -41,6 +42,7 @@ pub use bins::FittedBins;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};
 pub use grid::RowCounts;
+pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Proposal, Rare,

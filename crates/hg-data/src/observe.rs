@@ -1,6 +1,6 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
-use crate::encode::refuse_nobody;
+use crate::encode::{refuse_empty_side, refuse_nobody};
 use crate::grid::{Gridded, grid};
 use crate::levels::settled;
 use crate::typed::{Typed, check};
@@ -99,7 +99,9 @@ impl Encoder {
         if origin == Origin::Synthetic {
             schema.sequence.short_patients = ShortPatients::Drop;
         }
-        let mut typed = side.of(check(table, &schema, path, 0, origin)?)?;
+        let typed = check(table, &schema, path, 0, origin)?;
+        refuse_empty_side(side, &typed.patients, path)?;
+        let mut typed = side.of(typed)?;
         let mut out_of_domain = std::mem::take(&mut typed.out_of_domain);
         if origin == Origin::Synthetic {
             out_of_domain.extend(self.beyond(&typed)?);

@@ -38,12 +38,35 @@ impl Split {
 }
 
 impl Side {
-    fn takes(self, patient: &str) -> bool {
+    /// Whether a patient is on this side.
+    pub(crate) fn takes(self, patient: &str) -> bool {
         match self {
             Self::Whole => true,
             Self::Training(split) => !split.holds_out(patient),
             Self::HeldOut(split) => split.holds_out(patient),
         }
+    }
+
+    /// What is wrong where a split of `patients` patients leaves nobody on this side, or on the
+    /// other.
+    pub(crate) fn of_nobody(self, patients: usize, is_other: bool) -> Option<String> {
+        let (split, is_training) = match self {
+            Self::Whole => return None,
+            Self::Training(split) => (split, true),
+            Self::HeldOut(split) => (split, false),
+        };
+        let Split { share, seed } = split;
+        Some(if is_training == is_other {
+            format!(
+                "held_out = {share} with seed {seed} holds none of {patients} patients out; raise \
+                 it, choose another --seed, or leave it out and train on all"
+            )
+        } else {
+            format!(
+                "held_out = {share} with seed {seed} holds all of {patients} patients out, and \
+                 nobody is left to train on; lower it, or choose another --seed"
+            )
+        })
     }
 
     /// Leaves this side's rows.

@@ -9,6 +9,7 @@
 //! variance = var(placements of positives) / positives + var(placements of negatives) / negatives
 //! ```
 
+use crate::statistics::finite;
 use serde::Serialize;
 
 /// The normal law's 97.5 % quantile.
@@ -25,24 +26,26 @@ pub struct Auc {
     pub high: f64,
 }
 
-/// How well scores tell positives from negatives; `None` unless both sides have two or more.
+/// How well scores tell positives from negatives; `None` unless both sides have two or more
+/// that are finite.
 ///
 /// ```
 /// let auc = hg_eval::auc(&[0.9, 0.8, 0.4], &[0.5, 0.3]).unwrap();
 /// assert!((auc.area - 5. / 6.).abs() < 1e-12);
 /// ```
 pub fn auc(positives: &[f64], negatives: &[f64]) -> Option<Auc> {
+    let (positives, negatives) = (finite(positives), finite(negatives));
     if positives.len() < 2 || negatives.len() < 2 {
         return None;
     }
-    let all: Vec<f64> = positives.iter().chain(negatives).copied().collect();
+    let all = [&positives[..], &negatives[..]].concat();
     let ranks = midranks(&all);
     let (of_positives, of_negatives) = ranks.split_at(positives.len());
     let placements = |ranks: &[f64], alone: &[f64], others: usize| -> Vec<f64> {
         ranks.iter().zip(alone).map(|(all, own)| (all - own) / others as f64).collect()
     };
-    let positive = placements(of_positives, &midranks(positives), negatives.len());
-    let negative = placements(of_negatives, &midranks(negatives), positives.len());
+    let positive = placements(of_positives, &midranks(&positives), negatives.len());
+    let negative = placements(of_negatives, &midranks(&negatives), positives.len());
     let area = positive.iter().sum::<f64>() / positive.len() as f64;
     let error = (spread(&positive) + spread(&negative)).sqrt();
     Some(Auc { area, low: (area - Z * error).max(0.), high: (area + Z * error).min(1.) })
@@ -55,15 +58,16 @@ fn spread(values: &[f64]) -> f64 {
     values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.) / n
 }
 
-/// The rank of each value, from 1; equal values share the mean of theirs.
-pub(crate) fn midranks(values: &[f64]) -> Vec<f64> {
+/// The rank of each of some finite values, from 1; equal values share the mean of theirs.
+fn midranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.; values.len()];
     let mut first = 0;
     while first < order.len() {
-        let equal =
-            order[first..].iter().take_while(|&&n| values[n] == values[order[first]]).count();
+        // The first is equal to itself, whatever it is, so that this ends.
+        let rest = order[first + 1..].iter();
+        let equal = 1 + rest.take_while(|&&n| values[n] == values[order[first]]).count();
         for &n in &order[first..first + equal] {
             ranks[n] = (2 * first + equal + 1) as f64 / 2.;
         }

@@ -6,7 +6,7 @@ use crate::{
     Auc, Comparison, Dynamics, Identification, Inference, Nearness, Policies, Predictive, Result,
     Simulator, discriminate, membership, nearness,
 };
-use hg_data::{Encoded, Encoder, Observed};
+use hg_data::{Encoded, Encoder, Identifiers, Observed, OutOfDomain};
 use hg_models::RowLayout;
 use serde::Serialize;
 
@@ -47,9 +47,27 @@ pub const STAGES: [&str; 7] = [
     "policies",
 ];
 
+/// How many patients there were to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PatientCounts {
+    /// That were trained on.
+    pub real: usize,
+    /// That were held out; `None` where nobody was.
+    pub held_out: Option<usize>,
+    /// Of the synthetic cohort.
+    pub synthetic: usize,
+}
+
 /// What the report says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
+    /// How many patients there were.
+    pub patients: PatientCounts,
+    /// Cells of the synthetic table that have no place in the fitted domain, by column.
+    pub out_of_domain: Vec<OutOfDomain>,
+    /// Identifiers of real patients in the synthetic table. [`Evaluation::new`] leaves it open,
+    /// as it does not see the tables themselves; whoever has them sets it.
+    pub identifiers: Option<Identifiers>,
     /// Columns and pairs.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -122,7 +140,15 @@ impl Evaluation {
         let predictive = predictive(&real.encoded, &synthetic.encoded, &targets);
         next();
         let policies = policies(encoder, &real.encoded, &synthetic.encoded, simulator)?;
+        let count = |cohort: &Cohort| cohort.observed.lengths.len();
         Ok(Self {
+            patients: PatientCounts {
+                real: count(real),
+                held_out: held_out.map(count),
+                synthetic: count(synthetic),
+            },
+            out_of_domain: synthetic.observed.out_of_domain.clone(),
+            identifiers: None,
             comparison,
             dynamics,
             held_out_dynamics,

@@ -14,7 +14,7 @@ mod utility;
 
 pub use answers::Answer;
 pub use auc::{Auc, auc};
-pub use evaluation::{Cohort, Evaluation, STAGES, Subject};
+pub use evaluation::{Cohort, Evaluation, PatientCounts, STAGES, Subject};
 pub use privacy::{
     IDENTIFICATION_LIMIT, Identification, Inference, Nearness, membership, nearness,
 };

@@ -1,4 +1,32 @@
 //! The statistics that comparisons rest on.
+//!
+//! One rule holds for every statistic of this crate: it is taken over finite values alone. NaN
+//! and ±∞ are left out, in pairs with their partners, and where too little is left on a side to
+//! say anything there is `None`; never NaN, and never a 0 that nobody measured.
+
+use std::borrow::Cow;
+
+/// Those that are finite.
+pub(crate) fn finite(values: &[f64]) -> Cow<'_, [f64]> {
+    if values.iter().all(|value| value.is_finite()) {
+        return Cow::Borrowed(values);
+    }
+    values.iter().copied().filter(|value| value.is_finite()).collect()
+}
+
+/// Pairs of which both are finite.
+pub(crate) fn finite_pairs<'v>(
+    first: impl IntoIterator<Item = &'v f64>,
+    second: impl IntoIterator<Item = &'v f64>,
+) -> Vec<(f64, f64)> {
+    let pairs = first.into_iter().zip(second).map(|(x, y)| (*x, *y));
+    pairs.filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+}
+
+/// Whether a row holds finite numbers alone: others are left out of what is made of rows.
+pub(crate) fn is_finite(row: &[f32]) -> bool {
+    row.iter().all(|value| value.is_finite())
+}
 
 /// The two-sample Kolmogorov–Smirnov statistic `sup |F₁ − F₂|` in [0, 1]
 /// (Smirnov, 1948); `None` when a sample is empty.
@@ -6,6 +34,7 @@
 /// ```
 /// assert_eq!(hg_eval::kolmogorov_smirnov(&[1., 2.], &[1., 2.]), Some(0.));
 /// assert_eq!(hg_eval::kolmogorov_smirnov(&[1., 2.], &[3.]), Some(1.));
+/// assert_eq!(hg_eval::kolmogorov_smirnov(&[f64::NAN], &[3.]), None);
 /// ```
 pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<f64> {
     let sorted = |values: &[f64]| {
@@ -16,8 +45,9 @@ pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<f64> {
     kolmogorov_smirnov_sorted(&sorted(first), &sorted(second))
 }
 
-/// The same of ascending samples.
+/// The same of samples in the order of [`f64::total_cmp`].
 pub(crate) fn kolmogorov_smirnov_sorted(first: &[f64], second: &[f64]) -> Option<f64> {
+    let (first, second) = (finite_of_sorted(first), finite_of_sorted(second));
     if first.is_empty() || second.is_empty() {
         return None;
     }
@@ -32,20 +62,45 @@ pub(crate) fn kolmogorov_smirnov_sorted(first: &[f64], second: &[f64]) -> Option
     Some(greatest)
 }
 
-/// Total variation `½ Σ |p − q|` in [0, 1] of two lists of shares.
-pub fn total_variation(first: &[f64], second: &[f64]) -> f64 {
-    0.5 * first.iter().zip(second).map(|(p, q)| (p - q).abs()).sum::<f64>()
+/// The finite values of ascending ones, at whose ends the others stand.
+fn finite_of_sorted(values: &[f64]) -> &[f64] {
+    let is_finite = |value: &f64| value.is_finite();
+    let first = values.iter().position(is_finite).unwrap_or(values.len());
+    let end = values.iter().rposition(is_finite).map_or(first, |last| last + 1);
+    &values[first..end]
+}
+
+/// Total variation `½ Σ |p − q|` in [0, 1] of two lists of shares; `None` where a side has no
+/// share above 0.
+///
+/// ```
+/// assert_eq!(hg_eval::total_variation(&[1., 0.], &[0., 1.]), Some(1.));
+/// assert_eq!(hg_eval::total_variation(&[1., 0.], &[0., 0.]), None);
+/// ```
+pub fn total_variation(first: &[f64], second: &[f64]) -> Option<f64> {
+    let pairs = shares_of_both(first, second)?;
+    Some(0.5 * pairs.iter().map(|(p, q)| (p - q).abs()).sum::<f64>())
 }
 
 /// Jensen and Shannon's divergence of two lists of shares, in nats: 0 is equal, ln 2 disjoint.
-pub fn jensen_shannon(first: &[f64], second: &[f64]) -> f64 {
+/// `None` where a side has no share above 0.
+pub fn jensen_shannon(first: &[f64], second: &[f64]) -> Option<f64> {
     let part = |p: f64, q: f64| if p > 0. { p * (2. * p / (p + q)).ln() } else { 0. };
-    0.5 * first.iter().zip(second).map(|(&p, &q)| part(p, q) + part(q, p)).sum::<f64>()
+    let pairs = shares_of_both(first, second)?;
+    Some(0.5 * pairs.iter().map(|&(p, q)| part(p, q) + part(q, p)).sum::<f64>())
+}
+
+/// The finite shares of two lists, where both have one above 0.
+fn shares_of_both(first: &[f64], second: &[f64]) -> Option<Vec<(f64, f64)>> {
+    let pairs = finite_pairs(first, second);
+    let is_there = pairs.iter().any(|(p, _)| *p > 0.) && pairs.iter().any(|(_, q)| *q > 0.);
+    is_there.then_some(pairs)
 }
 
 /// Wasserstein's distance of order 1 of two samples, `∫ |F₁ − F₂|`, in their unit; `None` when
 /// one is empty.
 pub fn wasserstein(first: &[f64], second: &[f64]) -> Option<f64> {
+    let (first, second) = (finite(first), finite(second));
     if first.is_empty() || second.is_empty() {
         return None;
     }
@@ -58,14 +113,14 @@ pub fn wasserstein(first: &[f64], second: &[f64]) -> Option<f64> {
         gap += pair[0].1;
         f64::abs(gap) * (pair[1].0 - pair[0].0)
     });
-    Some(areas.sum())
+    Some(areas.sum::<f64>()).filter(|area| area.is_finite())
 }
 
-/// Pearson's correlation over the rows where both are observed; 0 when either
-/// is constant there.
-pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> f64 {
-    let both: Vec<(f64, f64)> =
-        first.iter().zip(second).filter_map(|(x, y)| Some(((*x)?, (*y)?))).collect();
+/// Pearson's correlation over the rows where both are observed; `None` when either is constant
+/// there, or nothing is.
+pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
+    let both = first.iter().zip(second).filter_map(|(x, y)| Some(((*x)?, (*y)?)));
+    let both: Vec<(f64, f64)> = both.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     let n = both.len() as f64;
     let mean_x = both.iter().map(|(x, _)| x).sum::<f64>() / n;
     let mean_y = both.iter().map(|(_, y)| y).sum::<f64>() / n;
@@ -77,16 +132,33 @@ pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> f64 {
         xy += dx * dy;
     }
     let scale = (xx * yy).sqrt();
-    if scale > 0. { xy / scale } else { 0. }
+    (scale > 0.).then(|| xy / scale).filter(|correlation| correlation.is_finite())
 }
 
-/// The share of each level among positions of levels.
+/// The share of each level among positions of levels; zeros where there is none.
 pub(crate) fn shares(positions: &[f64], levels: usize) -> Vec<f64> {
+    let positions = finite(positions);
     let mut shares = vec![0.; levels];
-    for &position in positions {
-        shares[position as usize] += 1. / positions.len() as f64;
+    for &position in positions.iter() {
+        if let Some(share) = shares.get_mut(position as usize) {
+            *share += 1. / positions.len() as f64;
+        }
     }
     shares
+}
+
+/// The mean difference of what two cohorts have, place by place: what one of them lacks at a
+/// place counts as 0 there. `None` where the first has nothing at all, and 1, the greatest
+/// difference, where only the second has nothing.
+pub(crate) fn mean_difference(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
+    if first.iter().all(Option::is_none) {
+        return None;
+    }
+    if second.iter().all(Option::is_none) {
+        return Some(1.);
+    }
+    let pairs = first.iter().zip(second);
+    mean(pairs.map(|(a, b)| (a.unwrap_or(0.) - b.unwrap_or(0.)).abs()))
 }
 
 /// Every how many of `count` are taken, so that evenly spread ones and `most` at most are.
@@ -94,16 +166,18 @@ pub(crate) fn stride(count: usize, most: usize) -> usize {
     count.div_ceil(most).max(1)
 }
 
-/// The standard deviation, 0 for nothing.
-pub(crate) fn deviation(values: &[f64]) -> f64 {
-    let centre = mean(values.iter().copied());
-    mean(values.iter().map(|value| (value - centre).powi(2))).sqrt()
+/// The standard deviation.
+pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
+    let values = finite(values);
+    let centre = mean(values.iter().copied())?;
+    mean(values.iter().map(|value| (value - centre).powi(2))).map(f64::sqrt)
 }
 
-/// The mean, 0 for nothing.
-pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));
-    sum / count.max(1) as f64
+/// The mean.
+pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    let (sum, count) = finite.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));
+    Some(sum / count as f64).filter(|mean| mean.is_finite())
 }
 
 #[cfg(test)]
@@ -119,16 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn pearson_skips_missing_pairs_and_is_zero_for_constants() {
+    fn pearson_skips_missing_pairs_and_is_none_for_constants() {
         let x = [Some(1.), Some(2.), None, Some(3.)];
         let y = [Some(-2.), Some(-4.), Some(9.), Some(-6.)];
-        assert!((pearson(&x, &y) + 1.).abs() < 1e-15);
-        assert_eq!(pearson(&x, &[Some(5.); 4]), 0.);
-        assert_eq!(pearson(&[None], &[Some(5.)]), 0.);
+        assert!(pearson(&x, &y).is_some_and(|r| (r + 1.).abs() < 1e-15));
+        assert_eq!(pearson(&x, &[Some(5.); 4]), None);
+        assert_eq!(pearson(&[None], &[Some(5.)]), None);
     }
 
     #[test]
-    fn total_variation_of_disjoint_shares_is_one() {
-        assert_eq!(total_variation(&[1., 0.], &[0., 1.]), 1.);
+    fn what_one_cohort_lacks_counts_as_0_and_nothing_at_all_as_1() {
+        let some = [Some(0.5), None];
+        assert_eq!(mean_difference(&some, &[Some(0.25), Some(0.25)]), Some(0.25));
+        assert_eq!(mean_difference(&some, &[None; 2]), Some(1.));
+        assert_eq!(mean_difference(&[None; 2], &some), None);
     }
 }

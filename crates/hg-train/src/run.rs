@@ -99,7 +99,7 @@ pub struct Program {
 #[derive(Clone, Debug)]
 pub struct Run {
     folder: PathBuf,
-    /// What is in `run.toml`.
+    /// What is in `run.toml`; [`Run::with_data`] puts another path in for the table.
     pub manifest: RunManifest,
     /// What is in `encoder.json`.
     pub encoder: Encoder,
@@ -249,17 +249,38 @@ impl Run {
         Ok(Self { folder: folder.to_owned(), manifest, encoder })
     }
 
+    /// The run with its real table at `data`, where that is given: it may have moved since. The
+    /// manifest changes in memory alone; `run.toml` stays as it was written, since a record of what
+    /// was done is not edited by looking at it.
+    ///
+    /// # Errors
+    /// When the path cannot be made absolute, or no such table is there, or another one.
+    pub fn with_data(mut self, data: Option<&Path>) -> Result<Self> {
+        if let Some(data) = data {
+            self.manifest.data = absolute(data)?;
+            self.check_data()?;
+        }
+        Ok(self)
+    }
+
     /// Refuses a real table that is not the run's any more.
     ///
     /// # Errors
     /// When it is gone or its SHA-256 differs.
     pub fn check_data(&self) -> Result<()> {
         let RunManifest { data, data_sha256, .. } = &self.manifest;
-        if hg_data::fingerprint(data)? != *data_sha256 {
-            let problem = "is not the table of the run any more (its SHA-256 differs)";
-            return Err(Error::Run { path: data.clone(), problem: problem.into() });
+        let refuse = |problem: String| {
+            let hint = "hint: if the table has moved, say where it is now with --data TABLE";
+            Err(Error::Run { path: data.clone(), problem: format!("{problem}\n{hint}") })
+        };
+        match hg_data::fingerprint(data) {
+            Ok(found) if found == *data_sha256 => Ok(()),
+            Ok(_) => refuse("is not the table of the run any more (its SHA-256 differs)".into()),
+            Err(hg_data::Error::File { path, problem }) if path == *data => {
+                refuse(format!("the table of the run: {problem}"))
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     /// The real patients that the run was trained on, encoded again.

@@ -2,11 +2,11 @@
 //! distance in encoded space between any real and any synthetic record must exceed 0), and how
 //! much nearer to one than to others (the nearest-neighbour distance ratio).
 //!
-//! A record is one step of one patient. Distances alone prove no privacy; what they can
+//! A record is one step of one patient; one with a value that is not finite is left out. Distances alone prove no privacy; what they can
 //! show is copying. Real patients that were held out give the yardstick: records of people
 //! whom the training never saw are this near to those whom it saw.
 
-use crate::statistics::stride;
+use crate::statistics::{is_finite, mean, stride};
 use crate::{Auc, auc};
 use hg_data::Encoded;
 use rayon::prelude::*;
@@ -68,10 +68,12 @@ pub fn nearness(from: &Encoded, to: &Encoded) -> Option<Nearness> {
 
 /// How well an attacker who holds a patient's records tells whether they were trained on: by
 /// the mean distance of the records to the nearest synthetic ones (Chen et al., *GAN-Leaks*,
-/// CCS 2020, without access to the model). `None` where a side has fewer than two patients.
+/// CCS 2020, without access to the model). `None` where a side has fewer than two patients, or
+/// is encoded differently.
 pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> Option<Auc> {
     let made = rows(synthetic);
-    if made.is_empty() || members.features != synthetic.features {
+    let is_other = |cohort: &Encoded| cohort.features != synthetic.features;
+    if made.is_empty() || is_other(members) || is_other(others) {
         return None;
     }
     let records = Records::new(&made);
@@ -82,9 +84,10 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
             .par_iter()
             .enumerate()
             .step_by(every)
-            .map(|(sequence, &length)| {
-                let nearest = |step| records.nearest_two(cohort.row(sequence, step))[0];
-                -(0..length).map(nearest).sum::<f64>() / length as f64
+            .filter_map(|(sequence, &length)| {
+                let rows = (0..length).map(|step| cohort.row(sequence, step));
+                let rows = rows.filter(|row| is_finite(row));
+                mean(rows.map(|row| records.nearest_two(row)[0])).map(|apart| -apart)
             })
             .collect()
     };
@@ -93,7 +96,8 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
 
 /// Evenly spread records `[features]`.
 fn rows(encoded: &Encoded) -> Vec<&[f32]> {
-    encoded.rows().step_by(stride(encoded.lengths.iter().sum(), MOST)).collect()
+    let spread = encoded.rows().step_by(stride(encoded.lengths.iter().sum(), MOST));
+    spread.filter(|row| is_finite(row)).collect()
 }
 
 /// Records that are compared with one at once.

@@ -53,7 +53,7 @@ pub(crate) fn identification(
     others: Option<&Patients>,
     synthetic: &Patients,
 ) -> Option<Identification> {
-    let secrets = Secrets::new(schema, real)?;
+    let secrets = Secrets::new(schema, real, synthetic)?;
     let cuts: Vec<Vec<f64>> =
         secrets.known.iter().map(|&n| tenths(schema, n, &real.columns[n])).collect();
     let classes = |patients: &Patients| -> Vec<Class> {

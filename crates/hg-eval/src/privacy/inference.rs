@@ -33,7 +33,7 @@ pub(crate) fn inference(
     others: &Patients,
     synthetic: &Patients,
 ) -> Option<Inference> {
-    let secrets = Secrets::new(schema, real)?;
+    let secrets = Secrets::new(schema, real, synthetic)?;
     if synthetic.count == 0 {
         return None;
     }
@@ -44,7 +44,7 @@ pub(crate) fn inference(
         .map(|&n| {
             let seen: Vec<f64> = real.columns[n].iter().flatten().copied().collect();
             let is_number = schema.columns[n].kind == Kind::Numeric;
-            is_number.then(|| deviation(&seen).max(f64::MIN_POSITIVE))
+            is_number.then(|| deviation(&seen).unwrap_or(0.).max(f64::MIN_POSITIVE))
         })
         .collect();
     let distance = |side: &Patients, patient: usize, other: usize| -> f64 {
@@ -83,14 +83,15 @@ pub(crate) fn inference(
                 let is_right = guess.is_some_and(|guess| secret.is_right(guess, truth));
                 Some(f64::from(u8::from(is_right)))
             });
-            mean(asked)
+            // Of whom nothing is known, nothing is guessed right.
+            mean(asked).unwrap_or(0.)
         };
         patients.par_iter().map(right).collect()
     };
     let (of_real, of_others) = (rights(real), rights(others));
     Some(Inference {
-        trained_on: mean(of_real.iter().copied()),
-        others: mean(of_others.iter().copied()),
+        trained_on: mean(of_real.iter().copied())?,
+        others: mean(of_others.iter().copied())?,
         told_apart: auc(&of_real, &of_others)?,
     })
 }

@@ -18,11 +18,10 @@ impl Patients {
             let patients = observed.lengths.iter().map(|&length| {
                 let (own, others) = cells.split_at(length);
                 cells = others;
-                let seen: Vec<f64> = own.iter().flatten().copied().collect();
-                match (seen.is_empty(), column.kind) {
-                    (true, _) => None,
-                    (false, Kind::Numeric) => Some(mean(seen.into_iter())),
-                    (false, _) => commonest(&seen),
+                let seen = own.iter().flatten().copied().filter(|value| value.is_finite());
+                match column.kind {
+                    Kind::Numeric => mean(seen),
+                    _ => commonest(&seen.collect::<Vec<f64>>()),
                 }
             });
             patients.collect()

@@ -25,8 +25,10 @@ pub(crate) struct Secret {
 const DEVIATIONS: f64 = 1.48;
 
 impl Secrets {
-    /// `None` where all columns are known, or none.
-    pub(crate) fn new(schema: &Schema, real: &Patients) -> Option<Self> {
+    /// `None` where all columns are known, or none, or no guess of the others would tell
+    /// anything, as where they are constant, or the synthetic patients have no value to guess
+    /// from.
+    pub(crate) fn new(schema: &Schema, real: &Patients, synthetic: &Patients) -> Option<Self> {
         let known = schema.known_columns();
         let others = (0..schema.columns.len()).filter(|n| !known.contains(n));
         let secret = |column: usize| {
@@ -40,13 +42,24 @@ impl Secrets {
             Secret { column, shares: shares(&values, levels), near: 0. }
         };
         let columns: Vec<Secret> = others.map(secret).collect();
-        (!known.is_empty() && !columns.is_empty()).then_some(Self { known, columns })
+        let has_values = |column: usize| synthetic.columns[column].iter().any(Option::is_some);
+        let is_asked = known.iter().any(|&column| has_values(column))
+            && columns.iter().any(|secret| secret.is_secret() && has_values(secret.column));
+        is_asked.then_some(Self { known, columns })
     }
 }
 
 impl Secret {
     pub(crate) fn is_number(&self) -> bool {
         self.shares.is_empty()
+    }
+
+    /// Whether any right guess tells something.
+    fn is_secret(&self) -> bool {
+        if self.is_number() {
+            return self.near > 0.;
+        }
+        self.shares.iter().any(|&share| share > 0. && share < 0.5)
     }
 
     /// Whether a guess is right: the level, or nearer than 1.48 median absolute deviations.

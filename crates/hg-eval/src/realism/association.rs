@@ -1,16 +1,18 @@
 //! How columns go together: Kendall's τ, Cramér's V and the correlation ratio.
 
+use crate::statistics::finite_pairs;
+
 /// Kendall's τ_b of two columns without gaps, in O(n log n) (Knight, *J. Am. Stat. Assoc.* 61,
 /// 1966): pairs in order less pairs against it, over those that are not tied. `None` where a
 /// column is constant or shorter than two.
 pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
-    let n = x.len().min(y.len());
+    // Adding 0 makes −0 the 0 that it equals, for the order too.
+    let pairs_of_both = finite_pairs(x, y).into_iter().map(|(x, y)| (x + 0., y + 0.));
+    let (x, y): (Vec<f64>, Vec<f64>) = pairs_of_both.unzip();
+    let n = x.len();
     if n < 2 {
         return None;
     }
-    // Adding 0 makes −0 the 0 that it equals, for the order too.
-    let positive_zero = |values: &[f64]| values.iter().map(|value| value + 0.).collect();
-    let (x, y): (Vec<f64>, Vec<f64>) = (positive_zero(x), positive_zero(y));
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&a, &b| x[a].total_cmp(&x[b]).then(y[a].total_cmp(&y[b])));
     let pairs = |equal: usize| (equal * equal.saturating_sub(1) / 2) as f64;
@@ -79,19 +81,21 @@ pub fn cramer(x: &[usize], y: &[usize]) -> Option<f64> {
 /// The correlation ratio η of numbers with levels: the share of their spread, as a root, that
 /// lies between the levels' means. `None` where the numbers are constant.
 pub fn correlation_ratio(levels: &[usize], values: &[f64]) -> Option<f64> {
-    let count = levels.iter().max().map_or(0, |&most| most + 1);
+    let pairs = levels.iter().copied().zip(values.iter().copied());
+    let pairs: Vec<(usize, f64)> = pairs.filter(|(_, value)| value.is_finite()).collect();
+    let count = pairs.iter().map(|(level, _)| level + 1).max().unwrap_or(0);
     let mut sums = vec![(0f64, 0f64); count];
-    for (&level, value) in levels.iter().zip(values) {
+    for &(level, value) in &pairs {
         sums[level].0 += value;
         sums[level].1 += 1.;
     }
     let n: f64 = sums.iter().map(|(_, count)| count).sum();
     let centre = sums.iter().map(|(sum, _)| sum).sum::<f64>() / n;
-    let total: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
+    let total: f64 = pairs.iter().map(|(_, value)| (value - centre).powi(2)).sum();
     let between: f64 = sums
         .iter()
         .filter(|(_, count)| *count > 0.)
         .map(|(sum, count)| count * (sum / count - centre).powi(2))
         .sum();
-    (total > 0.).then(|| (between / total).sqrt().min(1.))
+    (total > 0. && total.is_finite()).then(|| (between / total).sqrt().min(1.))
 }

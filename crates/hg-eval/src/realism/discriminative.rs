@@ -5,6 +5,7 @@
 //! sequences of each side and judged on the other half. Both sides should be encoded from
 //! tables, so that it sees what a reader of the tables sees, and no unrounded network output.
 
+use crate::statistics::is_finite;
 use crate::{Auc, Result, auc};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
@@ -25,8 +26,8 @@ const STEPS: usize = 400;
 const LEARNING_RATE: f64 = 2e-3;
 
 /// How well a classifier tells synthetic sequences from real ones that it was not trained on:
-/// ½ is not at all. `None` when a side has fewer than four sequences. The same seed gives
-/// the same area.
+/// ½ is not at all. `None` when a side has fewer than four sequences whose values are all
+/// finite; others are left out. The same seed gives the same area.
 ///
 /// # Errors
 /// Only what candle reports.
@@ -36,18 +37,18 @@ pub fn discriminate(
     layout: &RowLayout,
     seed: u64,
 ) -> Result<Option<Auc>> {
-    if real.lengths.len().min(synthetic.lengths.len()) < 4 {
+    let (of_real, of_made) = (usable(real), usable(synthetic));
+    if of_real.len().min(of_made.len()) < 4 {
         return Ok(None);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut halves = |cohort: &Encoded| {
-        let mut all: Vec<usize> = (0..cohort.lengths.len()).collect();
+    let mut halves = |mut all: Vec<usize>| {
         all.shuffle(&mut rng);
         all.truncate(MOST);
         let test = all.split_off(all.len() / 2);
         (all, test)
     };
-    let ((real_train, real_test), (made_train, made_test)) = (halves(real), halves(synthetic));
+    let ((real_train, real_test), (made_train, made_test)) = (halves(of_real), halves(of_made));
     let config = CriticConfig { layout: layout.clone(), hidden: HIDDEN };
     let classifier = Critic::draw(config, &mut rng, DType::F32, &Device::Cpu)?;
     let variables: Vec<Var> =
@@ -75,6 +76,15 @@ pub fn discriminate(
         Ok(all)
     };
     Ok(auc(&judge(synthetic, &made_test)?, &judge(real, &real_test)?))
+}
+
+/// The sequences with a step, and finite values alone.
+fn usable(cohort: &Encoded) -> Vec<usize> {
+    let is_usable = |&n: &usize| {
+        let length = cohort.lengths[n];
+        length > 0 && (0..length).all(|step| is_finite(cohort.row(n, step)))
+    };
+    (0..cohort.lengths.len()).filter(is_usable).collect()
 }
 
 /// The classifier's scores of some sequences `[sequences]`.

@@ -9,7 +9,9 @@
 //! ```
 
 use crate::kendall;
-use crate::statistics::{kolmogorov_smirnov, mean, pearson, stride, total_variation};
+use crate::statistics::{
+    kolmogorov_smirnov, mean, mean_difference, pearson, stride, total_variation,
+};
 use hg_data::{Kind, Observed, Schema};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -17,19 +19,20 @@ use serde::Serialize;
 /// Patients whose trends and cycles are taken; of more, evenly spread ones are.
 const MOST: usize = 2000;
 
-/// How far two cohorts are apart in time; 0 is equal.
+/// How far two cohorts are apart in time; 0 is equal, and `None` is where the real cohort has
+/// nothing to compare with (patients of one step, columns that do not change).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Dynamics {
     /// Mean difference of the numeric columns' autocorrelations.
-    pub autocorrelation: f64,
+    pub autocorrelation: Option<f64>,
     /// Mean total variation of the discrete columns' next levels.
-    pub transitions: f64,
+    pub transitions: Option<f64>,
     /// Mean difference of τ between the columns' trends, over all pairs.
-    pub trends: f64,
+    pub trends: Option<f64>,
     /// Mean difference of τ between the columns' cycles, over all pairs.
-    pub cycles: f64,
+    pub cycles: Option<f64>,
     /// Kolmogorov and Smirnov's statistic of the lengths.
-    pub lengths: f64,
+    pub lengths: Option<f64>,
 }
 
 impl Dynamics {
@@ -37,27 +40,36 @@ impl Dynamics {
     pub fn new(schema: &Schema, real: &Observed, synthetic: &Observed) -> Self {
         let [real, synthetic] = [real, synthetic].map(Series::new);
         let changing = || schema.columns.iter().enumerate().filter(|(_, column)| !column.is_static);
-        let autocorrelation = changing()
-            .filter(|(_, column)| column.kind == Kind::Numeric)
-            .map(|(n, _)| (real.autocorrelation(n) - synthetic.autocorrelation(n)).abs());
-        let transitions =
-            changing().filter(|(_, column)| column.kind != Kind::Numeric).map(|(n, column)| {
+        let numbers = || changing().filter(|(_, column)| column.kind == Kind::Numeric);
+        let autocorrelations = |series: &Series| -> Vec<Option<f64>> {
+            numbers().map(|(n, _)| series.autocorrelation(n)).collect()
+        };
+        let transitions: Vec<Option<f64>> = changing()
+            .filter(|(_, column)| column.kind != Kind::Numeric)
+            .map(|(n, column)| {
                 let levels = column.level_names().len();
                 apart(&real.transitions(n, levels), &synthetic.transitions(n, levels))
-            });
+            })
+            .collect();
+        // A column whose levels never follow one another says nothing, which counts as 0 among
+        // others, and is nothing where there are no others.
+        let is_there = transitions.iter().any(Option::is_some);
+        let transitions = mean(transitions.iter().map(|apart| apart.unwrap_or(0.)));
         let columns: Vec<usize> = changing().map(|(n, _)| n).collect();
         let (real_trends, real_cycles) = real.together(&columns);
         let (made_trends, made_cycles) = synthetic.together(&columns);
-        let differ = |a: &[f64], b: &[f64]| mean(a.iter().zip(b).map(|(a, b)| (a - b).abs()));
         let lengths = |series: &Series| -> Vec<f64> {
             series.patients.iter().map(|patient| patient.len() as f64).collect()
         };
         Self {
-            autocorrelation: mean(autocorrelation),
-            transitions: mean(transitions),
-            trends: differ(&real_trends, &made_trends),
-            cycles: differ(&real_cycles, &made_cycles),
-            lengths: kolmogorov_smirnov(&lengths(&real), &lengths(&synthetic)).unwrap_or(1.),
+            autocorrelation: mean_difference(
+                &autocorrelations(&real),
+                &autocorrelations(&synthetic),
+            ),
+            transitions: transitions.filter(|_| is_there),
+            trends: mean_difference(&real_trends, &made_trends),
+            cycles: mean_difference(&real_cycles, &made_cycles),
+            lengths: kolmogorov_smirnov(&lengths(&real), &lengths(&synthetic)),
         }
     }
 }
@@ -85,7 +97,7 @@ impl<'a> Series<'a> {
         steps.map(|row| (cells[row - 1], cells[row])).unzip()
     }
 
-    fn autocorrelation(&self, column: usize) -> f64 {
+    fn autocorrelation(&self, column: usize) -> Option<f64> {
         let (before, after) = self.successive(column);
         pearson(&before, &after)
     }
@@ -95,15 +107,17 @@ impl<'a> Series<'a> {
         let mut counts = vec![vec![0.; levels]; levels];
         let (before, after) = self.successive(column);
         for (before, after) in before.into_iter().zip(after) {
-            if let (Some(before), Some(after)) = (before, after) {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            if before.is_finite() && after.is_finite() {
                 counts[before as usize][after as usize] += 1.;
             }
         }
         counts
     }
 
-    /// τ of the trends and of the cycles of every pair of columns, mean over patients.
-    fn together(&self, columns: &[usize]) -> (Vec<f64>, Vec<f64>) {
+    /// τ of the trends and of the cycles of every pair of columns, mean over patients; `None`
+    /// where no patient has both.
+    fn together(&self, columns: &[usize]) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
         let every = stride(self.patients.len(), MOST);
         let split: Vec<Vec<Option<Split>>> = self
             .patients
@@ -140,18 +154,20 @@ struct Split {
 impl Split {
     /// `None` for a series that is constant or shorter than three: it has no cycle.
     fn new(cells: &[Option<f64>]) -> Option<Self> {
-        let seen = || cells.iter().enumerate().filter_map(|(t, cell)| Some((t as f64, (*cell)?)));
+        let finite = |cell: &Option<f64>| cell.filter(|value| value.is_finite());
+        let seen =
+            || cells.iter().enumerate().filter_map(|(t, cell)| Some((t as f64, finite(cell)?)));
         if seen().count() < 3 {
             return None;
         }
-        let (mean_t, mean_x) = (mean(seen().map(|(t, _)| t)), mean(seen().map(|(_, x)| x)));
+        let (mean_t, mean_x) = (mean(seen().map(|(t, _)| t))?, mean(seen().map(|(_, x)| x))?);
         let covariance: f64 = seen().map(|(t, x)| (t - mean_t) * (x - mean_x)).sum();
         let variance: f64 = seen().map(|(t, _)| (t - mean_t).powi(2)).sum();
         let slope = covariance / variance;
         let line = |t: usize| mean_x + slope * (t as f64 - mean_t);
         let is_constant = seen().all(|(_, x)| x == mean_x);
-        let remainder = cells.iter().enumerate().map(|(t, cell)| Some((*cell)? - line(t)));
-        (!is_constant).then(|| Self { slope, remainder: remainder.collect() })
+        let remainder = cells.iter().enumerate().map(|(t, cell)| Some(finite(cell)? - line(t)));
+        (!is_constant && slope.is_finite()).then(|| Self { slope, remainder: remainder.collect() })
     }
 
     fn tau_with(&self, other: &Self) -> Option<f64> {
@@ -162,8 +178,8 @@ impl Split {
 }
 
 /// Mean total variation of the rows of two transition matrices, by how often a level is left
-/// in the first.
-fn apart(real: &[Vec<f64>], synthetic: &[Vec<f64>]) -> f64 {
+/// in the first; `None` where it has no level after another.
+fn apart(real: &[Vec<f64>], synthetic: &[Vec<f64>]) -> Option<f64> {
     let share = |row: &[f64]| -> Vec<f64> {
         let total: f64 = row.iter().sum();
         row.iter().map(|count| if total > 0. { count / total } else { 0. }).collect()
@@ -171,9 +187,9 @@ fn apart(real: &[Vec<f64>], synthetic: &[Vec<f64>]) -> f64 {
     let all: f64 = real.iter().flatten().sum();
     let rows = real.iter().zip(synthetic).map(|(real, synthetic)| {
         let weight = real.iter().sum::<f64>() / all.max(1.);
-        // A level that the other cohort never leaves differs as far as it can.
-        let never = synthetic.iter().all(|&count| count == 0.);
-        weight * if never { 1. } else { total_variation(&share(real), &share(synthetic)) }
+        // A level that the other cohort never leaves differs as far as it can. (Of one that the
+        // real cohort never leaves the weight is 0.)
+        weight * total_variation(&share(real), &share(synthetic)).unwrap_or(1.)
     });
-    rows.sum()
+    (all > 0.).then(|| rows.sum())
 }

@@ -9,9 +9,10 @@
 //!             (numeric features), and |p − p*|, p being how often a level stays (blocks)
 //! ```
 //!
-//! Every part is 0 for equal cohorts and at most about 1.
+//! Every part is 0 for equal cohorts and at most about 1. Rows with a value that is not finite
+//! are left out; a cohort of which nothing is left is at distance 1 in every part.
 
-use crate::statistics::{kolmogorov_smirnov_sorted, mean, stride, total_variation};
+use crate::statistics::{is_finite, kolmogorov_smirnov_sorted, mean, stride, total_variation};
 use hg_data::Encoded;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -51,6 +52,8 @@ pub struct Quick {
 
 #[derive(Clone, Debug)]
 struct Summary {
+    /// Rows that were looked at.
+    rows: usize,
     /// The values of each numeric feature, ascending.
     sorted: Vec<Vec<f64>>,
     /// The shares of each block's levels.
@@ -79,12 +82,16 @@ impl Quick {
     /// Compares a synthetic cohort that is encoded alike.
     pub fn score(&self, synthetic: &Encoded) -> QuickScore {
         let (real, made) = (&self.real, Summary::new(synthetic, self.numeric, &self.blocks));
+        if made.rows == 0 && real.rows > 0 {
+            return QuickScore { marginals: 1., correlations: 1., dynamics: 1., diversity: 0. };
+        }
         let numeric = real.sorted.iter().zip(&made.sorted);
         let numeric = numeric.map(|(a, b)| kolmogorov_smirnov_sorted(a, b).unwrap_or(1.));
-        let discrete = real.shares.iter().zip(&made.shares).map(|(a, b)| total_variation(a, b));
-        let apart = |a: &[f64], b: &[f64]| mean(a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+        let discrete = real.shares.iter().zip(&made.shares);
+        let discrete = discrete.map(|(a, b)| total_variation(a, b).unwrap_or(1.));
+        let apart = |a: &[f64], b: &[f64]| or_0(mean(a.iter().zip(b).map(|(a, b)| (a - b).abs())));
         QuickScore {
-            marginals: mean(numeric.chain(discrete)),
+            marginals: or_0(mean(numeric.chain(discrete))),
             correlations: apart(&real.correlations, &made.correlations),
             dynamics: apart(&real.dynamics, &made.dynamics),
             diversity: if real.entropy > 0. { made.entropy / real.entropy } else { 1. },
@@ -101,11 +108,16 @@ impl Summary {
         // Pairs of rows that follow each other.
         let mut pairs: Vec<usize> = Vec::new();
         for (sequence, &length) in lengths.iter().enumerate().step_by(every) {
-            for step in 0..length {
-                if step > 0 {
+            let mut follows = false;
+            for row in (0..length).map(|step| cohort.row(sequence, step)) {
+                let is_finite = is_finite(row);
+                if is_finite && follows {
                     pairs.push(rows.len());
                 }
-                rows.push(settled(cohort.row(sequence, step), numeric, blocks));
+                if is_finite {
+                    rows.push(settled(row, numeric, blocks));
+                }
+                follows = is_finite;
             }
         }
         let feature = |n: usize| rows.iter().map(move |row| row[n]);
@@ -117,8 +129,10 @@ impl Summary {
                 values
             })
             .collect();
-        let shares: Vec<Vec<f64>> =
-            blocks.iter().map(|block| block.clone().map(|n| mean(feature(n))).collect()).collect();
+        let shares: Vec<Vec<f64>> = blocks
+            .iter()
+            .map(|block| block.clone().map(|n| or_0(mean(feature(n)))).collect())
+            .collect();
         let successive = (0..numeric).into_par_iter().map(|n| {
             let before = pairs.iter().map(|&at| rows[at - 1][n]);
             let after = pairs.iter().map(|&at| rows[at][n]);
@@ -126,7 +140,7 @@ impl Summary {
         });
         let staying = blocks.par_iter().map(|block| {
             let stays = |&at: &usize| rows[at][block.clone()] == rows[at - 1][block.clone()];
-            mean(pairs.iter().map(|at| f64::from(u8::from(stays(at)))))
+            or_0(mean(pairs.iter().map(|at| f64::from(u8::from(stays(at))))))
         });
         let dynamics = successive.chain(staying).collect();
         let columns: Vec<Vec<f64>> =
@@ -142,8 +156,8 @@ impl Summary {
             }
             entropy(&counts)
         });
-        let entropy = mean(entropies.chain(shares.iter().map(|shares| entropy(shares))));
-        Self { sorted, shares, correlations, dynamics, entropy }
+        let entropy = or_0(mean(entropies.chain(shares.iter().map(|shares| entropy(shares)))));
+        Self { rows: rows.len(), sorted, shares, correlations, dynamics, entropy }
     }
 }
 
@@ -167,10 +181,15 @@ fn settled(row: &[f32], numeric: usize, blocks: &[Range<usize>]) -> Vec<f64> {
 
 /// A column less its mean, divided by its norm; zeros where it is constant.
 fn unit(values: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
-    let centre = mean(values.clone());
+    let centre = or_0(mean(values.clone()));
     let norm = values.clone().map(|value| (value - centre).powi(2)).sum::<f64>().sqrt();
     let scale = if norm > 1e-8 { 1. / norm } else { 0. };
     values.map(|value| (value - centre) * scale).collect()
+}
+
+/// A part of a score to which there is nothing.
+fn or_0(mean: Option<f64>) -> f64 {
+    mean.unwrap_or(0.)
 }
 
 /// Of two columns that [`unit`] made.

@@ -4,7 +4,7 @@
 //!
 //! All numbers equal scipy's (`tests/golden/eval_goldens.py`).
 
-use crate::statistics::{kolmogorov_smirnov, mean};
+use crate::statistics::{finite, kolmogorov_smirnov, mean};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -38,8 +38,9 @@ pub struct Tested {
 ///
 /// (Hodges, *Ark. Mat.* 3, 1958). `None` for empty samples, or of different sizes.
 pub fn kolmogorov_smirnov_test(first: &[f64], second: &[f64]) -> Option<Tested> {
+    let (first, second) = (finite(first), finite(second));
     let n = first.len();
-    let statistic = kolmogorov_smirnov(first, second).filter(|_| n == second.len())?;
+    let statistic = kolmogorov_smirnov(&first, &second).filter(|_| n == second.len())?;
     let h = (statistic * n as f64).round() as usize;
     if h == 0 {
         return Some(Tested { statistic, p_value: 1. });
@@ -57,14 +58,15 @@ pub fn kolmogorov_smirnov_test(first: &[f64], second: &[f64]) -> Option<Tested> 
 /// Student's two-sample test of equal means, the variances being equal, two-sided. `None` for
 /// fewer than two values on a side, or no spread at all.
 pub fn student_test(first: &[f64], second: &[f64]) -> Option<Tested> {
+    let (first, second) = (finite(first), finite(second));
     let (n, m) = (first.len() as f64, second.len() as f64);
-    let (a, b) = (variance(first)?, variance(second)?);
+    let (a, b) = (variance(&first)?, variance(&second)?);
     let freedom = n + m - 2.;
     let pooled = ((n - 1.) * a + (m - 1.) * b) / freedom;
-    if pooled <= 0. {
+    if pooled <= 0. || !pooled.is_finite() {
         return None;
     }
-    let apart = mean(first.iter().copied()) - mean(second.iter().copied());
+    let apart = mean(first.iter().copied())? - mean(second.iter().copied())?;
     let statistic = apart / (pooled * (1. / n + 1. / m)).sqrt();
     let law = StudentsT::new(0., 1., freedom).ok()?;
     Some(Tested { statistic, p_value: (2. * law.cdf(-statistic.abs())).min(1.) })
@@ -73,8 +75,9 @@ pub fn student_test(first: &[f64], second: &[f64]) -> Option<Tested> {
 /// Snedecor's test of equal variances, two-sided. `None` for fewer than two values on a side,
 /// or no spread on one.
 pub fn snedecor_test(first: &[f64], second: &[f64]) -> Option<Tested> {
-    let (a, b) = (variance(first)?, variance(second)?);
-    if a <= 0. || b <= 0. {
+    let (first, second) = (finite(first), finite(second));
+    let (a, b) = (variance(&first)?, variance(&second)?);
+    if a <= 0. || b <= 0. || !(a / b).is_finite() {
         return None;
     }
     let law = FisherSnedecor::new(first.len() as f64 - 1., second.len() as f64 - 1.).ok()?;
@@ -84,19 +87,21 @@ pub fn snedecor_test(first: &[f64], second: &[f64]) -> Option<Tested> {
     Some(Tested { statistic, p_value: (2. * below.min(above)).min(1.) })
 }
 
-/// The share of `values` within three standard deviations of the mean of `real`.
+/// The share of `values` within three standard deviations of the mean of `real`; `None` for no
+/// values, or fewer than two real ones.
 pub fn three_sigma(real: &[f64], values: &[f64]) -> Option<f64> {
-    let (centre, sigma) = (mean(real.iter().copied()), variance(real)?.sqrt());
+    let (real, values) = (finite(real), finite(values));
+    let (centre, sigma) = (mean(real.iter().copied())?, variance(&real)?.sqrt());
     let inside = |value: &f64| f64::from(u8::from((value - centre).abs() <= 3. * sigma));
-    (!values.is_empty()).then(|| mean(values.iter().map(inside)))
+    mean(values.iter().map(inside))
 }
 
-/// The unbiased variance.
+/// The unbiased variance of finite values.
 fn variance(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;
     }
-    let centre = mean(values.iter().copied());
+    let centre = mean(values.iter().copied())?;
     let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
     Some(squares / (values.len() - 1) as f64)
 }
@@ -116,6 +121,7 @@ pub struct Hierarchy {
 
 /// Tests a column in random draws; `None` where a side has fewer than two values.
 pub fn hierarchy(real: &[f64], synthetic: &[f64], seed: u64) -> Option<Hierarchy> {
+    let (real, synthetic) = (finite(real), finite(synthetic));
     if real.len().min(synthetic.len()) < 2 {
         return None;
     }
@@ -127,7 +133,7 @@ pub fn hierarchy(real: &[f64], synthetic: &[f64], seed: u64) -> Option<Hierarchy
             let mut sample = |values: &[f64]| -> Vec<f64> {
                 (0..DRAWN).map(|_| values[rng.random_range(0..values.len())]).collect()
             };
-            let (real, synthetic) = (sample(real), sample(synthetic));
+            let (real, synthetic) = (sample(&real), sample(&synthetic));
             let passes = |test: Option<Tested>| test.is_none_or(|test| test.p_value >= LEVEL);
             [
                 passes(kolmogorov_smirnov_test(&real, &synthetic)),

@@ -6,20 +6,25 @@ use crate::{Auc, Distances, Dynamics, Evaluation, Nearness, Worth};
 /// on.
 pub(super) fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
     let comparison = &evaluation.comparison;
-    let number = |x: f64| format!("{x:.3}");
+    let number = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{x:.3}"));
     let area = |auc: Option<Auc>| {
         auc.map_or(String::new(), |auc| format!("{:.2} ({:.2}–{:.2})", auc.area, auc.low, auc.high))
     };
     let held = comparison.held_out;
-    let pair = |name: &str, of: fn(&Distances) -> f64| {
+    let pair = |name: &str, of: fn(&Distances) -> Option<f64>| {
         let other = held.as_ref().map_or(String::new(), |held| number(of(held)));
         [name.to_owned(), number(of(&comparison.distances)), other]
     };
-    let in_time = |name: &str, of: fn(&Dynamics) -> f64| {
+    let in_time = |name: &str, of: fn(&Dynamics) -> Option<f64>| {
         let other = evaluation.held_out_dynamics.as_ref().map_or(String::new(), |d| number(of(d)));
         [name.to_owned(), number(of(&evaluation.dynamics)), other]
     };
-    let alone = |name: &str, value: f64| [name.to_owned(), number(value), String::new()];
+    let alone = |name: &str, value: f64| [name.to_owned(), number(Some(value)), String::new()];
+    // How far below −1 a share of a variance lies says nothing more.
+    let explained = |name: &str, value: f64| {
+        let value = if value < -1. { "below −1".into() } else { number(Some(value)) };
+        [name.to_owned(), value, String::new()]
+    };
     let near = |name: &str, of: fn(&Nearness) -> String| {
         let of = |near: &Option<Nearness>| near.as_ref().map_or(String::new(), of);
         [name.to_owned(), of(&evaluation.nearness), of(&evaluation.held_out_nearness)]
@@ -69,11 +74,12 @@ pub(super) fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
         all.push(["told apart by right guesses, area".into(), told_apart, String::new()]);
     }
     if let Some(predictive) = evaluation.predictive {
-        all.push(alone(
+        all.push(explained(
             "next step, R² after training on synthetic patients",
             predictive.trained_on_synthetic,
         ));
-        all.push(alone("next step, R² after training on real ones", predictive.trained_on_real));
+        let real = predictive.trained_on_real;
+        all.push(explained("next step, R² after training on real ones", real));
     }
     if let Some(policies) = &evaluation.policies {
         all.push(alone("actions, total variation", policies.action_frequencies));

@@ -17,6 +17,9 @@ use std::fmt::Write as _;
 /// Patients whose trajectories are drawn, of either side.
 const DRAWN: usize = 8;
 
+/// What stands for the values of a side that has none.
+const NOTHING: &str = "–";
+
 /// What no figure here can show.
 const CAVEATS: [&str; 4] = [
     "No figure on this page proves privacy. Nothing here is differentially private: whoever trained \
@@ -186,7 +189,8 @@ impl<'a> Report<'a> {
             let [real, synthetic] = both_sides(column);
             let passes = passes(column).map_or(String::new(), |[passes, ..]| passes);
             let name = column.name.replace('|', "\\|");
-            line(format!("| {name} | {real} | {synthetic} | {:.3} | {passes} |", column.distance));
+            let distance = distance(column);
+            line(format!("| {name} | {real} | {synthetic} | {distance} | {passes} |"));
         }
         line("\n| measure | synthetic | held out |\n| --- | ---: | ---: |".into());
         for [name, synthetic, held_out] in measures(self.evaluation) {
@@ -247,7 +251,7 @@ fn columns_table(columns: &[ColumnComparison]) -> Markup {
                     td { (column.name) @if !column.unit.is_empty() { span.soft { " " (column.unit) } } }
                     td { (real) } td { (synthetic) }
                     @for share in missing { td { (percent(share)) } }
-                    td { (format!("{:.3}", column.distance)) }
+                    td { (distance(column)) }
                     @match passes(column) {
                         Some(shares) => { @for share in shares { td { (share) } } }
                         None => { @for _ in 0..4 { td {} } }
@@ -258,18 +262,30 @@ fn columns_table(columns: &[ColumnComparison]) -> Markup {
     }
 }
 
-/// Mean and deviation of numbers; the commonest level of others.
+/// The distance of a column, where one side has values.
+fn distance(column: &ColumnComparison) -> String {
+    column.distance.map_or("open".into(), |distance| format!("{distance:.3}"))
+}
+
+/// Mean and deviation of numbers; the commonest level of others; a dash for a side without any.
 fn both_sides(column: &ColumnComparison) -> [String; 2] {
     if column.levels.is_empty() {
         return [
-            format!("{:.2} ± {:.2}", column.real_mean, column.real_deviation),
-            format!("{:.2} ± {:.2}", column.synthetic_mean, column.synthetic_deviation),
-        ];
+            (column.real_mean, column.real_deviation),
+            (column.synthetic_mean, column.synthetic_deviation),
+        ]
+        .map(|side| match side {
+            (Some(mean), Some(deviation)) => format!("{mean:.2} ± {deviation:.2}"),
+            _ => NOTHING.into(),
+        });
     }
     let shares = [&column.real, &column.synthetic].map(|side| shares(side, column.levels.len()));
     let commonest = (0..column.levels.len()).max_by(|&a, &b| shares[0][a].total_cmp(&shares[0][b]));
     let level = commonest.unwrap_or(0);
     shares.map(|shares| {
+        if shares.iter().all(|&share| share == 0.) {
+            return NOTHING.into();
+        }
         let share = shares.get(level).copied().unwrap_or(0.);
         format!("{}: {}", column.levels.get(level).map_or("", String::as_str), percent(share))
     })
@@ -321,7 +337,8 @@ fn trajectories(cohort: &Observed, column: usize) -> Vec<Vec<(f64, f64)>> {
     for (patient, &length) in cohort.lengths.iter().enumerate() {
         if patient % every == 0 {
             let cells = cohort.columns[column][start..start + length].iter().enumerate();
-            drawn.push(cells.filter_map(|(step, cell)| Some((step as f64, (*cell)?))).collect());
+            let seen = cells.filter_map(|(step, cell)| Some((step as f64, (*cell)?)));
+            drawn.push(seen.filter(|(_, value)| value.is_finite()).collect());
         }
         start += length;
     }

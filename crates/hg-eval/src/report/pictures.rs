@@ -83,7 +83,15 @@ fn plotted_range(real: &[f64]) -> (f64, f64) {
     let low = sorted.first().copied().unwrap_or(0.);
     let high = sorted.get((sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1)));
     let high = high.copied().unwrap_or(1.);
-    if high > low { (low, high) } else { (low - 0.5, low + 0.5) }
+    drawable(low, high)
+}
+
+/// Ends of an axis that lie apart, also after rounding, and whose distance is a number.
+fn drawable(low: f64, high: f64) -> (f64, f64) {
+    const END: f64 = 1e300;
+    let (low, high) = (low.clamp(-END, END), high.clamp(-END, END));
+    let least = 1e-9 * low.abs().max(high.abs());
+    if high - low > least { (low, high) } else { (low - least.max(0.5), low + least.max(0.5)) }
 }
 
 fn histogram(values: &[f64], low: f64, high: f64) -> Vec<f64> {
@@ -117,12 +125,13 @@ fn draw_line<B: DrawingBackend>(
 where
     B::ErrorType: 'static,
 {
-    let mut values: Vec<f64> = points.iter().map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
+    let points: Vec<(f64, f64)> = points.iter().copied().filter(|(_, y)| y.is_finite()).collect();
+    let mut values: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
     values.sort_by(f64::total_cmp);
     // The wild beginning would flatten the rest.
     let at = |share: f64| values.get((share * (values.len() - 1) as f64) as usize).copied();
     let (low, high) = if values.len() > 100 { (at(0.005), at(0.995)) } else { (at(0.), at(1.)) };
-    let (low, high) = (low.unwrap_or(0.), high.unwrap_or(1.));
+    let (low, high) = (low.unwrap_or(0.).clamp(-1e300, 1e300), high.unwrap_or(1.).min(1e300));
     let room = (0.05 * (high - low)).max(1e-6 * high.abs()).max(1e-9);
     let last = points.last().map_or(1., |(x, _)| *x).max(1.);
     let mut chart = over_time(panel, name, last, low - room..high + room, high - low)?;
@@ -217,7 +226,7 @@ pub(super) fn draw_trajectories(
     let low = all().fold(f64::INFINITY, |low, (_, y)| low.min(*y));
     let high = all().fold(f64::NEG_INFINITY, |high, (_, y)| high.max(*y));
     let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
-    let (low, high) = if low.is_finite() { (low, high) } else { (0., 1.) };
+    let (low, high) = if low.is_finite() { drawable(low, high) } else { (0., 1.) };
     svg(PANEL, |root| {
         let mut chart = over_time(root, title, last, low..high, high - low)?;
         for (patients, colour) in [(real, REAL), (synthetic, SYNTHETIC)] {

@@ -4,7 +4,7 @@
 //! A sequence is described by the mean of each feature and the mean size of its steps. The axes
 //! are those of the real cohort's greatest variance, and both cohorts are projected onto them.
 
-use crate::statistics::stride;
+use crate::statistics::{is_finite, stride};
 use hg_data::Encoded;
 use nalgebra::{DMatrix, SymmetricEigen};
 
@@ -21,9 +21,13 @@ pub(crate) struct Projection {
 }
 
 impl Projection {
-    /// `None` where the real cohort does not vary.
+    /// `None` where the real cohort does not vary, or the cohorts are encoded differently.
+    /// Sequences with a value that is not finite are left out.
     pub(crate) fn new(real: &Encoded, synthetic: &Encoded) -> Option<Self> {
         let (a, b) = (descriptions(real), descriptions(synthetic));
+        if a.nrows() == 0 || a.ncols() != b.ncols() {
+            return None;
+        }
         let centre = a.row_mean();
         let centred = |mut x: DMatrix<f64>| {
             x.row_iter_mut().for_each(|mut row| row -= &centre);
@@ -35,7 +39,7 @@ impl Projection {
         order.sort_by(|&m, &n| eigenvalues[n].total_cmp(&eigenvalues[m]));
         let total: f64 = eigenvalues.iter().sum();
         let [first, second, ..] = order[..] else { return None };
-        if total <= 0. {
+        if total <= 0. || !total.is_finite() {
             return None;
         }
         let axes = [first, second].map(|n| {
@@ -57,7 +61,9 @@ impl Projection {
 fn descriptions(encoded: &Encoded) -> DMatrix<f64> {
     let Encoded { lengths, features, .. } = encoded;
     let every = stride(lengths.len(), DRAWN);
-    let chosen: Vec<usize> = (0..lengths.len()).step_by(every).collect();
+    let is_usable =
+        |&n: &usize| lengths[n] > 0 && (0..lengths[n]).all(|step| is_finite(encoded.row(n, step)));
+    let chosen: Vec<usize> = (0..lengths.len()).step_by(every).filter(is_usable).collect();
     DMatrix::from_fn(chosen.len(), 2 * features, |n, j| {
         let (sequence, feature) = (chosen[n], j % features);
         let at = |t: usize| f64::from(encoded.row(sequence, t)[feature]);

@@ -1,6 +1,7 @@
 //! k-means: points by their nearest centre, centres in the middle of their points (Lloyd,
 //! *IEEE Trans. Inf. Theory* 28, 1982; first centres as in Arthur & Vassilvitskii, SODA 2007).
 
+use crate::statistics::is_finite;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -16,8 +17,11 @@ pub(crate) struct Clusters {
 
 impl Clusters {
     /// At most `count` clusters of `points`; the same seed gives the same. There are fewer where
-    /// fewer points differ.
+    /// fewer points differ. Points that are not finite are left out; of no point there is no
+    /// cluster.
     pub(crate) fn new(points: &[Vec<f32>], count: usize, seed: u64) -> Self {
+        let points: Vec<&Vec<f32>> = points.iter().filter(|point| is_finite(point)).collect();
+        let Some(first) = points.first() else { return Self::default() };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut clusters = Self::default();
         let mut apart: Vec<f64> = vec![1.; points.len()];
@@ -29,7 +33,7 @@ impl Clusters {
                 place < 0.
             });
             let Some(next) = next else { break };
-            let centre = &points[next];
+            let centre = points[next];
             let squares = points.par_iter().map(|point| square_distance(point, centre));
             let is_first = clusters.centres.is_empty();
             apart = squares
@@ -40,10 +44,10 @@ impl Clusters {
         }
         for _ in 0..ROUNDS {
             let nearest: Vec<usize> = points.par_iter().map(|point| clusters.of(point)).collect();
-            let mut sums = vec![(vec![0f64; points[0].len()], 0f64); clusters.centres.len()];
+            let mut sums = vec![(vec![0f64; first.len()], 0f64); clusters.centres.len()];
             for (point, cluster) in points.iter().zip(nearest) {
                 let (sum, members) = &mut sums[cluster];
-                sum.iter_mut().zip(point).for_each(|(sum, x)| *sum += f64::from(*x));
+                sum.iter_mut().zip(*point).for_each(|(sum, x)| *sum += f64::from(*x));
                 *members += 1.;
             }
             let before = clusters.centres.clone();
@@ -91,5 +95,8 @@ mod tests {
         assert!(first[0] != first[1] && first[1] != first[2] && first[0] != first[2]);
         assert!(points.iter().enumerate().all(|(n, point)| clusters.of(point) == first[n % 3]));
         assert_eq!(Clusters::new(&vec![vec![1.]; 9], 4, 0).count(), 1);
+        // What is not finite has no place in the plane.
+        assert_eq!(Clusters::new(&[vec![f32::NAN], vec![f32::INFINITY]], 4, 0).count(), 0);
+        assert_eq!(Clusters::new(&[], 4, 0).count(), 0);
     }
 }

@@ -14,7 +14,7 @@
 
 use super::clusters::Clusters;
 use crate::Result;
-use crate::statistics::{mean, stride, total_variation};
+use crate::statistics::{is_finite, mean, stride, total_variation};
 use hg_data::{Decision, Encoded, Encoder};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -101,7 +101,8 @@ impl Worth {
     }
 }
 
-/// `None` where the schema names no decision, or no patient has two steps.
+/// `None` where the schema names no decision, or a side has no patient of two steps. Steps with
+/// a value that is not finite are left out.
 pub(crate) fn policies(
     encoder: &Encoder,
     real: &Encoded,
@@ -109,15 +110,15 @@ pub(crate) fn policies(
     simulator: Option<&dyn Simulator>,
 ) -> Result<Option<Policies>> {
     let Some(decision) = &encoder.schema.decision else { return Ok(None) };
-    let rows = real.lengths.iter().filter(|&&length| length > 1).sum::<usize>();
-    let Some(view) = View::new(encoder, decision, real).filter(|_| rows > 0) else {
-        return Ok(None);
-    };
-    let by_patient = view.steps(real);
+    let Some(view) = View::new(encoder, decision, real) else { return Ok(None) };
+    let (by_patient, of_made) = (view.steps(real), view.steps(synthetic));
     let steps = || by_patient.iter().flatten();
+    if steps().next().is_none() || of_made.iter().all(Vec::is_empty) {
+        return Ok(None);
+    }
     let world = World::new(steps());
     let of_real = world.learn(decision.discount);
-    let synthetic_world = World::new(view.steps(synthetic).iter().flatten());
+    let synthetic_world = World::new(of_made.iter().flatten());
     let of_synthetic = synthetic_world.learn(decision.discount);
     let of_half = |first: usize| {
         World::new(by_patient.iter().skip(first).step_by(2).flatten()).learn(decision.discount)
@@ -125,12 +126,17 @@ pub(crate) fn policies(
     let (first, second) = (of_half(0), of_half(1));
     let agree = |a: &Policy, b: &Policy| {
         let same = |step: &Step| f64::from(u8::from(a.action(step.state) == b.action(step.state)));
-        mean(steps().map(same))
+        mean(steps().map(same)).unwrap_or(0.)
     };
-    let starts: Vec<usize> = (0..real.lengths.len()).map(|n| view.state(real.row(n, 0))).collect();
+    let patients = 0..real.lengths.len();
+    let starts: Vec<usize> = patients
+        .filter(|&n| real.lengths[n] > 0 && is_finite(real.row(n, 0)))
+        .map(|n| view.state(real.row(n, 0)))
+        .collect();
     let worth = |policy: &Policy| {
         let values = world.values(policy, decision.discount);
-        mean(starts.iter().map(|state| values.get(state).copied().unwrap_or(0.)))
+        let worths = starts.iter().map(|state| values.get(state).copied().unwrap_or(0.));
+        mean(worths).unwrap_or(0.)
     };
     let by_the_table = Worth {
         usual: worth(&Policy::usual()),
@@ -235,11 +241,11 @@ impl View {
         let every = stride(real.lengths.iter().sum(), ROWS);
         let mut view = Self { clusters: Clusters::default(), shown, actions, reward };
         let points: Vec<Vec<f32>> = real.rows().step_by(every).map(|row| view.point(row)).collect();
-        if points.is_empty() || view.shown.is_empty() {
+        if view.shown.is_empty() {
             return None;
         }
         view.clusters = Clusters::new(&points, STATES.min(points.len().div_ceil(POINTS)), 0);
-        Some(view)
+        (view.clusters.count() > 0).then_some(view)
     }
 
     fn point(&self, row: &[f32]) -> Vec<f32> {
@@ -276,7 +282,9 @@ impl View {
                 reward: self.reward(row(t + 1)),
                 next: states[t + 1],
             };
-            (0..states.len().saturating_sub(1)).map(step).collect::<Vec<Step>>()
+            let is_usable = |&t: &usize| is_finite(row(t)) && is_finite(row(t + 1));
+            let steps = (0..states.len().saturating_sub(1)).filter(is_usable);
+            steps.map(step).collect::<Vec<Step>>()
         };
         cohort.lengths.par_iter().enumerate().map(of).collect()
     }
@@ -300,8 +308,8 @@ impl View {
                 rewards.sum::<f64>()
             };
             let all: Vec<f64> = (0..cohort.lengths.len()).map(of).collect();
-            let centre = mean(all.iter().copied());
-            let squares = mean(all.iter().map(|x| (x - centre).powi(2)));
+            let centre = mean(all.iter().copied()).unwrap_or(0.);
+            let squares = mean(all.iter().map(|x| (x - centre).powi(2))).unwrap_or(0.);
             (centre, (squares / all.len().max(1) as f64).sqrt())
         };
         let under = |policy: &Policy| -> Result<(f64, f64)> {
@@ -460,7 +468,8 @@ fn apart(a: &BTreeMap<Action, f64>, b: &BTreeMap<Action, f64>) -> f64 {
     let shares = |of: &BTreeMap<Action, f64>| -> Vec<f64> {
         actions.iter().map(|action| of.get(*action).copied().unwrap_or(0.)).collect()
     };
-    total_variation(&shares(a), &shares(b))
+    // Where one table has no action at all they are as far apart as can be.
+    total_variation(&shares(a), &shares(b)).unwrap_or(1.)
 }
 
 #[cfg(test)]

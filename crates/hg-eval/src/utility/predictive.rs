@@ -12,7 +12,7 @@
 //! It is linear because then nothing but the data decides: its training has no seed, no steps
 //! and no rate.
 
-use crate::statistics::stride;
+use crate::statistics::{is_finite, stride};
 use hg_data::Encoded;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
@@ -32,11 +32,13 @@ pub struct Predictive {
     pub trained_on_synthetic: f64,
     /// After training on other real ones.
     pub trained_on_real: f64,
+    /// The steps of real patients that it was tested on.
+    pub steps: usize,
 }
 
 /// Tests on one half of the real patients, after training on synthetic ones and on the other
 /// half. `targets` are the features that are predicted. `None` where a side has no patient of
-/// two steps, or the targets do not change.
+/// two steps, or the targets do not change. Steps with a value that is not finite are left out.
 pub fn predictive(real: &Encoded, synthetic: &Encoded, targets: &[usize]) -> Option<Predictive> {
     let half = |first: usize| spread((first..real.lengths.len()).step_by(2).collect());
     let (learnt_from, tested) = (half(0), half(1));
@@ -48,6 +50,7 @@ pub fn predictive(real: &Encoded, synthetic: &Encoded, targets: &[usize]) -> Opt
     Some(Predictive {
         trained_on_synthetic: score(synthetic, &every)?,
         trained_on_real: score(real, &learnt_from)?,
+        steps: tested.steps as usize,
     })
 }
 
@@ -92,8 +95,9 @@ impl Moments {
                 let row = move |step: usize| encoded.row(patient, step);
                 (1..lengths[patient]).map(move |t| [row(t.saturating_sub(2)), row(t - 1), row(t)])
             })
+            .filter(|rows| rows.iter().all(|row| is_finite(row)))
             .collect();
-        if rows.is_empty() {
+        if rows.is_empty() || targets.is_empty() {
             return None;
         }
         let x = DMatrix::from_fn(rows.len(), 1 + 2 * features, |n, j| match j {
@@ -121,7 +125,8 @@ impl Moments {
         let squares: f64 = self.yy.iter().sum();
         let around: f64 = squares - self.xy.row(0).norm_squared() / self.steps;
         let left = squares - 2. * weights.dot(&self.xy) + weights.dot(&(&self.xx * weights));
-        (around > 1e-9 * squares.max(1.)).then(|| 1. - left / around)
+        let explained = (around > 1e-9 * squares.max(1.)).then(|| 1. - left / around);
+        explained.filter(|share| share.is_finite())
     }
 }
 
