@@ -41,9 +41,9 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
 
 pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let InferArguments { table, out, patient, time } = arguments;
-    let toml = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
+    let proposal = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
     // A proposal that its own table does not fit helps nobody.
-    let schema = Schema::parse(&toml, out)?;
+    let schema = Schema::parse(&proposal.toml, out)?;
     let (encoder, encoded) = Encoder::fit_file(&schema, table, Side::Whole)?;
     if out.exists() {
         return Err(hg_data::Error::File {
@@ -53,11 +53,13 @@ pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
         .into());
     }
     write_atomically(out, |file| {
-        file.write_all(toml.as_bytes()).map_err(|e| hg_data::Error::File {
+        file.write_all(proposal.toml.as_bytes()).map_err(|e| hg_data::Error::File {
             path: out.clone(),
             problem: format!("cannot write the schema: {e}"),
         })
     })?;
+    proposal.remarks.iter().for_each(|remark| tracing::info!("{remark}"));
+    proposal.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     tracing::info!(
         "{} columns, {} patients of up to {} steps; read it through before you train",
         encoder.schema.columns.len(),

@@ -50,8 +50,8 @@ pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
-    Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Rare, Schema,
-    Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
+    Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Proposal, Rare,
+    Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Side, Split};

@@ -186,9 +186,8 @@ impl Case {
     /// A CSV has no lists and no bytes.
     fn can_be_written(&self) -> bool {
         let is_csv = matches!(self.form, Form::Csv(..));
-        let is_nested = |sort: &Sort| {
-            matches!(sort, Sort::Other(DataType::Binary | DataType::List(_)))
-        };
+        let is_nested =
+            |sort: &Sort| matches!(sort, Sort::Other(DataType::Binary | DataType::List(_)));
         !is_csv || !self.sorts.iter().any(|(sort, _)| is_nested(sort))
     }
 }
@@ -205,7 +204,7 @@ fn comes_back(case: &Case) -> Result<()> {
     write_table(&mut table, &path, &style)?;
 
     let proposal = infer(&path, Some("patient_id"), Some("day"))?;
-    let toml = toml_of(&proposal);
+    let toml = proposal.toml;
     let schema = Schema::parse(&toml, Path::new("proposed.toml"))
         .with_context(|| format!("the proposal:\n{toml}"))?;
     let fitted = Encoder::fit_file(&schema, &path, Side::Whole);
@@ -226,10 +225,6 @@ fn comes_back(case: &Case) -> Result<()> {
             .with_context(|| format!("{} in {:?}\n{toml}", column.name(), encoder.style))?;
     }
     Ok(())
-}
-
-fn toml_of(proposal: &str) -> String {
-    proposal.to_owned()
 }
 
 /// Whether two columns have the same type, gaps and cells, numbers up to what an f32 holds.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 pub use decision::Decision;
-pub use infer::infer;
+pub use infer::{Proposal, infer};
 
 /// A table's description. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

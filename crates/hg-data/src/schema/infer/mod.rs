@@ -1,0 +1,276 @@
+//! Proposes a schema for a table.
+
+mod cells;
+mod describe;
+mod groups;
+mod long;
+mod numbers;
+mod read;
+mod roles;
+mod shape;
+mod step;
+mod time;
+mod words;
+
+use crate::clock::TimeKind;
+use crate::{Error, Result};
+use cells::Cells;
+use describe::{Context, Entry, describe};
+use groups::{Groups, without_copies};
+use read::Read;
+use roles::Roles;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+use step::Step;
+use words::{counted, quoted, shown, unit_of};
+
+/// From this share of rows at equal times on, numbers are averaged.
+const OFTEN_EQUAL: f64 = 0.05;
+
+/// A proposed schema.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// The schema in TOML, with comments that say why.
+    pub toml: String,
+    /// What a reader should know: how patient and time were chosen, and what is left out.
+    pub remarks: Vec<String>,
+    /// What a reader should look at: cells that are probably slips, numbers that seem to
+    /// stand for «missing», a grid that merges or invents many rows.
+    pub warnings: Vec<String>,
+}
+
+/// A proposal for `table`; `patient` and `time` name columns where the guess is wrong.
+///
+/// # Errors
+/// When the table cannot be read, no column can be the patient or the time, times are written
+/// in several ways, or the table has one row a measurement.
+pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
+    let read = read::read(path)?;
+    let columns = Cells::all(&read.table, read.untyped)?;
+    let separated = read.untyped && read.separator != b',';
+    let decimal = numbers::decimal_sign(&columns, separated);
+    let keep = without_copies(&columns);
+    let roles = roles::choose(path, &columns, &keep, decimal, patient, time)?;
+    let groups = Groups::new(&columns[roles.patient], &keep);
+    let long = long::long_table(&columns, roles.patient, roles.time, &groups, decimal);
+    // Who names both columns knows better.
+    let insists = patient.is_some() && time.is_some();
+    if let Some(problem) = long.as_ref().filter(|_| !insists) {
+        return Err(Error::file(path, problem.as_str()));
+    }
+    let times = groups.times(&roles.clock);
+    let step = step::propose(&roles.clock, &times, &columns[roles.time].name);
+    let table = Table {
+        path,
+        read: &read,
+        columns: &columns,
+        decimal,
+        roles: &roles,
+        groups: &groups,
+        step: &step,
+        copies: keep.iter().filter(|keeps| !**keeps).count(),
+        equal: rows_at_equal_times(&times),
+        starts_elsewhere: times.iter().any(|times| times.first().is_some_and(|time| *time != 0.)),
+    };
+    let mut proposal = table.proposal();
+    proposal.warnings.extend(long);
+    Ok(proposal)
+}
+
+/// Rows whose patient has another row at the same time.
+fn rows_at_equal_times(times: &[Vec<f64>]) -> usize {
+    let equal = |times: &Vec<f64>| times.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    times.iter().map(equal).sum()
+}
+
+/// All that the proposal is written from.
+struct Table<'a> {
+    path: &'a Path,
+    read: &'a Read,
+    columns: &'a [Cells],
+    decimal: char,
+    roles: &'a Roles,
+    groups: &'a Groups,
+    step: &'a Step,
+    /// Rows that are exact copies of one before.
+    copies: usize,
+    /// Rows at the time of another.
+    equal: usize,
+    /// Whether some patient's first time is not 0.
+    starts_elsewhere: bool,
+}
+
+impl Table<'_> {
+    fn proposal(&self) -> Proposal {
+        let rows: usize = self.groups.rows.iter().map(Vec::len).sum();
+        let averaged = self.equal as f64 >= OFTEN_EQUAL * rows as f64 && self.equal > 0;
+        let context = Context { groups: self.groups, decimal: self.decimal, averaged };
+        let (mut bodies, mut warnings) = (String::new(), Vec::new());
+        let mut identifiers: Vec<&str> = Vec::new();
+        let mut left_out: Vec<&str> = Vec::new();
+        for (n, cells) in self.columns.iter().enumerate() {
+            if n == self.roles.patient || n == self.roles.time {
+                continue;
+            }
+            let entry = match roles::identifies(cells, self.groups, self.decimal) {
+                Some(why) if !cells.name.is_empty() => {
+                    identifiers.push(&cells.name);
+                    Entry::left_out(&cells.name, &format!("an identifier: {why}"))
+                }
+                _ => {
+                    let entry = describe(cells, &context);
+                    if entry.is_left_out {
+                        left_out.push(&cells.name);
+                    }
+                    entry
+                }
+            };
+            bodies += &entry.toml;
+            let name = shown(&cells.name);
+            warnings.extend(entry.doubts.iter().map(|doubt| format!("«{name}»: {doubt}")));
+        }
+        let mut toml = self.head();
+        self.write_time(&mut toml, rows);
+        toml += &bodies;
+        let mut remarks = self.remarks(rows, &mut warnings);
+        remarks.extend(roles::left_out(identifiers.into_iter()));
+        if !left_out.is_empty() {
+            remarks.push(format!(
+                "left out, as the comments say why: {}",
+                words::listed(left_out.into_iter())
+            ));
+        }
+        Proposal { toml, remarks, warnings }
+    }
+
+    /// Everything before the time.
+    fn head(&self) -> String {
+        let path = self.path;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        // Writing to a String cannot fail.
+        let mut toml = format!(
+            "# Proposed by `hg schema infer` for {} ({} rows, {} patients).\n\
+             # Read it through: what is marked «guess» is one.\n\
+             name = {}\n",
+            shown(&file),
+            self.read.table.height(),
+            self.groups.rows.len(),
+            quoted(&stem)
+        );
+        if let Some(encoding) = self.read.encoding {
+            let name = quoted(&encoding.name().to_lowercase());
+            let _ = writeln!(toml, "encoding = {name} # guess: the file is not UTF-8");
+        }
+        if self.read.separator != b',' {
+            let separator = quoted(&char::from(self.read.separator).to_string());
+            let _ = writeln!(toml, "separator = {separator}");
+        }
+        if self.decimal != '.' {
+            let _ = writeln!(toml, "decimal = {}", quoted(&self.decimal.to_string()));
+        }
+        let missing: BTreeSet<&str> =
+            self.columns.iter().flat_map(|cells| cells.missing.iter().copied()).collect();
+        if !missing.is_empty() {
+            let missing: Vec<String> = missing.into_iter().map(quoted).collect();
+            let _ = writeln!(toml, "missing = [{}]", missing.join(", "));
+        }
+        let column = quoted(&self.columns[self.roles.patient].name);
+        let _ = write!(toml, "\n[patient]\ncolumn = {column}\n");
+        for why in &self.roles.why {
+            let _ = writeln!(toml, "# {why}");
+        }
+        toml
+    }
+
+    fn write_time(&self, toml: &mut String, rows: usize) {
+        let (clock, step) = (&self.roles.clock, self.step);
+        let name = &self.columns[self.roles.time].name;
+        let _ = write!(toml, "\n[time]\ncolumn = {}\n", quoted(name));
+        if clock.kind == TimeKind::Numbers
+            && let Some(unit) = unit_of(name)
+        {
+            let _ = writeln!(toml, "unit = {}", quoted(unit));
+        }
+        if let Some(format) = &clock.format {
+            let first = if format.starts_with("%d") { "day" } else { "month" };
+            let doubt = format!(" # guess: the {first} comes first");
+            let doubt = if clock.doubt { doubt.as_str() } else { "" };
+            let _ = writeln!(toml, "format = {}{doubt}", quoted(format));
+        }
+        let _ = writeln!(toml, "step = {} # {}", step.toml, step.why);
+        if let Some(effect) = self.effect(rows) {
+            let _ = writeln!(toml, "# {effect}");
+        }
+        if let Some(copies) = self.of_copies() {
+            let _ = writeln!(toml, "# {copies}");
+        }
+        if clock.kind == TimeKind::Dates {
+            let _ = writeln!(toml, "# Synthetic dates start at 1 January 2000.");
+        } else if self.starts_elsewhere {
+            let why = "as patients' first times are not all 0";
+            let _ = writeln!(toml, "start = \"modelled\" # {why}");
+        }
+        if step.longest > step::LONGEST as f64 {
+            let _ = writeln!(
+                toml,
+                "\n[sequence]\nmax_length = {} # the longest patient has {} steps",
+                step::LONGEST,
+                step.longest
+            );
+        }
+    }
+
+    /// What the grid does to the rows.
+    fn effect(&self, rows: usize) -> Option<String> {
+        let Step { merged, invented, .. } = self.step;
+        let merges = (*merged > 0).then(|| {
+            let of_equal = match self.equal {
+                0 => String::new(),
+                equal => format!(", {equal} of them at the very same time"),
+            };
+            format!(
+                "merges {merged} of {rows} rows into steps that another row has{of_equal} (`aggregate` decides how)"
+            )
+        });
+        let invents =
+            (*invented > 0).then(|| format!("has {} without a row", counted(*invented, "step")));
+        let both: Vec<String> = merges.into_iter().chain(invents).collect();
+        (!both.is_empty()).then(|| format!("This grid {}", both.join(", and ")))
+    }
+
+    fn of_copies(&self) -> Option<String> {
+        (self.copies > 0).then(|| {
+            format!("Rows that are exact copies of another, and are dropped: {}", self.copies)
+        })
+    }
+
+    /// What to say; what is grave goes to `warnings`.
+    fn remarks(&self, rows: usize, warnings: &mut Vec<String>) -> Vec<String> {
+        let name = |n: usize| shown(&self.columns[n].name);
+        let mut remarks = vec![format!(
+            "patient «{}», time «{}», step {} ({})",
+            name(self.roles.patient),
+            name(self.roles.time),
+            self.step.toml.trim_matches('"'),
+            self.step.why
+        )];
+        remarks.extend(self.roles.why.iter().map(|why| format!("patient: {why}")));
+        if let Some(effect) = self.effect(rows) {
+            let grave = (self.step.merged + self.step.invented) * 2 > rows;
+            if grave { warnings.push(effect) } else { remarks.push(effect) }
+        }
+        remarks.extend(self.of_copies());
+        if self.roles.clock.doubt {
+            warnings.push(format!(
+                "«{}»: day and month may stand the other way round; the format is a guess",
+                name(self.roles.time)
+            ));
+        }
+        remarks
+    }
+}
+
+#[cfg(test)]
+mod tests;
