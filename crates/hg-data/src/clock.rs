@@ -72,7 +72,7 @@ impl Elapsed {
         Some(f64::from(days) * DAY + sign * of_day)
     }
 
-    fn write(self, seconds: f64) -> String {
+    pub(crate) fn write(self, seconds: f64) -> String {
         let milliseconds = (seconds * 1e3).round() as i64;
         let (days, rest) = match self {
             Self::Days => {

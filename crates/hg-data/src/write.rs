@@ -1,6 +1,8 @@
 //! Tables out: CSV, Parquet and Arrow IPC.
 
+use crate::clock::Elapsed;
 use crate::files::{Format, Packing, is_tsv, write_atomically};
+use crate::source::Resolution;
 use crate::{CellStyle, Error, Result, TableStyle};
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use polars::prelude::*;
@@ -178,6 +180,13 @@ fn texts(
             let has_empty = cells.iter().any(is_empty);
             let filled = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(str::to_owned);
             (shows_missing || has_empty).then(|| cells.iter().map(filled).collect())
+        }
+        DataType::Duration(unit) => {
+            // As pandas does; polars would refuse.
+            let per_second = Resolution::of(*unit).per_second();
+            let counted = column.to_physical_repr().cast(&DataType::Int64)?;
+            let text = |count: i64| Elapsed::Days.write(count as f64 / per_second);
+            Some(counted.i64()?.iter().map(|count| count.map(text)).collect())
         }
         _ if shows_missing => Some(as_polars_writes(column)?),
         _ => None,

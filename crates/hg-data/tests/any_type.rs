@@ -98,6 +98,11 @@ impl Sort {
         })
     }
 
+    /// Whether there is anything to model.
+    fn has_values(&self) -> bool {
+        self.is_modelled() && !matches!(self, Self::Nothing)
+    }
+
     fn is_modelled(&self) -> bool {
         !matches!(self, Self::Other(_))
     }
@@ -177,7 +182,8 @@ impl Case {
         ];
         for (n, ((sort, gaps), cells)) in self.sorts.iter().zip(&self.cells).enumerate() {
             let draws: Vec<Option<f64>> =
-                cells.iter().map(|(x, gap)| (!(gap & gaps)).then_some(*x)).collect();
+                // The first cell is there, so that no column is empty by chance.
+                cells.iter().enumerate().map(|(row, (x, gap))| (row == 0 || !(gap & gaps)).then_some(*x)).collect();
             columns.push(sort.series(&format!("col{n}"), &draws)?.into_column());
         }
         Ok(DataFrame::new(rows.len(), columns)?)
@@ -230,7 +236,8 @@ fn comes_back(case: &Case) -> Result<()> {
 /// Whether two columns have the same type, gaps and cells, numbers up to what an f32 holds.
 fn same(was: &Column, is: &Column) -> Result<()> {
     ensure!(was.dtype() == is.dtype(), "{:?} became {:?}", was.dtype(), is.dtype());
-    ensure!(was.is_null().equals(&is.is_null()), "gaps differ: {was:?} {is:?}");
+    let gaps = |column: &Column| column.is_null().into_series();
+    ensure!(gaps(was).equals(&gaps(is)), "gaps differ: {was:?} {is:?}");
     if !was.dtype().is_float() {
         let texts = |column: &Column| -> Result<Vec<Option<String>>> {
             let texts = column.cast(&DataType::String)?;
@@ -252,6 +259,7 @@ proptest! {
     #[test]
     fn a_table_of_any_types_in_any_form_comes_back_from_what_infer_proposes(case in cases()) {
         prop_assume!(case.can_be_written());
+        prop_assume!(case.sorts.iter().any(|(sort, _)| sort.has_values()));
         if let Err(error) = comes_back(&case) {
             prop_assert!(false, "{error:?}");
         }

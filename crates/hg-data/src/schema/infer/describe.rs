@@ -58,7 +58,7 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
         _ => {}
     }
     let mut entry = format!("\n[[columns]]\nname = {}\n", quoted(&cells.name));
-    let mut doubts = Vec::new();
+    let (mut doubts, mut proposed_missing) = (Vec::new(), 0);
     let is_static = cells.values.len() == 1
         || (cells.present() > 0 && context.groups.holds_constant(&cells.rows));
     if cells.present() == 0 {
@@ -76,6 +76,7 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
             }
             Kind::Numbers(number) => {
                 number.write(&mut entry);
+                proposed_missing = number.proposed_missing(cells);
                 if let Some(slips) = number.doubts() {
                     let _ = writeln!(entry, "# guess: {slips}");
                 }
@@ -89,7 +90,7 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
     if is_static {
         entry += "static = true\n";
     }
-    let share = cells.missing_share();
+    let share = cells.missing_share() + proposed_missing as f64 / cells.rows.len().max(1) as f64;
     if share > 0. {
         let percent = 100. * share;
         let percent = if percent < 1. { "less than 1".into() } else { format!("{percent:.0}") };

@@ -74,6 +74,15 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
         starts_elsewhere: times.iter().any(|times| times.first().is_some_and(|time| *time != 0.)),
     };
     let mut proposal = table.proposal();
+    if !proposal.toml.contains("\n[[columns]]\n") {
+        let problem = format!(
+            "no column is left to model beside patient «{}» and time «{}»; name others with --patient and --time, or turn a column that was left out into numbers or texts: {}",
+            shown(&columns[roles.patient].name),
+            shown(&columns[roles.time].name),
+            proposal.remarks.join("; ")
+        );
+        return Err(Error::file(path, problem));
+    }
     proposal.warnings.extend(long);
     Ok(proposal)
 }
@@ -147,8 +156,12 @@ impl Table<'_> {
     /// Everything before the time.
     fn head(&self) -> String {
         let path = self.path;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let file = path.file_name().unwrap_or_default().to_string_lossy();
+        // Without any of its endings, as .csv.gz.
+        let stem = match file.split_once('.') {
+            Some((stem, _)) if !stem.is_empty() => stem,
+            _ => &file,
+        };
         // Writing to a String cannot fail.
         let mut toml = format!(
             "# Proposed by `hg schema infer` for {} ({} rows, {} patients).\n\
@@ -157,7 +170,7 @@ impl Table<'_> {
             shown(&file),
             self.read.table.height(),
             self.groups.rows.len(),
-            quoted(&stem)
+            quoted(stem)
         );
         if let Some(encoding) = self.read.encoding {
             let name = quoted(&encoding.name().to_lowercase());

@@ -322,6 +322,14 @@ impl<'c> Number<'c> {
         decimals.iter().find_map(|notation| notation.read(text))
     }
 
+    /// Cells whose text is proposed as missing.
+    pub(super) fn proposed_missing(&self, cells: &Cells) -> usize {
+        let is_proposed =
+            |text: &str| self.infinite.contains(&text) || self.guessed.contains(&text);
+        let values = cells.values.iter().filter(|value| is_proposed(&value.text));
+        values.map(|value| value.count).sum()
+    }
+
     fn write_missing(&self, entry: &mut String) {
         let missing: Vec<String> =
             self.infinite.iter().chain(&self.guessed).map(|text| quoted(text)).collect();
@@ -453,6 +461,10 @@ enum Shown {
 }
 
 fn shown_decimal(values: &[Value]) -> Option<Shown> {
+    // A code as `038.9` has its point whatever the table's decimal sign is.
+    if values.iter().any(|value| is_code(&value.text)) {
+        return None;
+    }
     let comma = Notation { decimal: ',', thousands: Some('.'), suffix: "" };
     let point = Notation { decimal: '.', thousands: Some(','), suffix: "" };
     let (mut as_comma, mut as_point, mut groups, mut numbers) = (0, 0, 0, 0);
