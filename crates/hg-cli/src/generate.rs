@@ -7,8 +7,9 @@ use hg_train::{Run, generate};
 
 pub(crate) fn run(arguments: &GenerateArguments, json: bool) -> Result<()> {
     let GenerateArguments { run, patients, out, seed } = arguments;
-    let mut table = generate(&Run::open(run)?, *patients, *seed)?;
-    write_table(&mut table, out)?;
+    let run = Run::open(run)?;
+    let mut table = generate(&run, *patients, *seed)?;
+    write_table(&mut table, out, &run.encoder.style)?;
     if json {
         let rows = table.height();
         println!("{}", serde_json::json!({"out": out, "patients": patients, "rows": rows}));

@@ -50,7 +50,7 @@ pub(crate) fn decode(
         return Err(hg_data::Error::File { path: encoded.to_owned(), problem }.into());
     }
     let mut table = encoder.decode(&values, &lengths, steps, seed)?;
-    write_table(&mut table, out)?;
+    write_table(&mut table, out, &encoder.style)?;
     if json {
         let summary =
             serde_json::json!({"out": out, "patients": lengths.len(), "rows": table.height()});

@@ -29,8 +29,8 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     );
     train(&run, &encoded)?;
     let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
-    write_table(&mut cohort, &run.synthetic_csv())?;
-    write_table(&mut cohort, &run.synthetic_parquet())?;
+    write_table(&mut cohort, &run.synthetic_csv(), &run.encoder.style)?;
+    write_table(&mut cohort, &run.synthetic_parquet(), &run.encoder.style)?;
     let (evaluation, page) = evaluate::evaluate(&run)?;
     let comparison = &evaluation.comparison;
     if json {

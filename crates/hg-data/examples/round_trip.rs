@@ -3,7 +3,7 @@
 //! `cargo run --release -p hg-data --example round_trip`
 
 use anyhow::Context;
-use hg_data::{Encoder, Schema, write_table};
+use hg_data::{Encoder, Schema, TableStyle, write_table};
 use std::path::Path;
 
 const SCHEMA: &str = r#"
@@ -59,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     // What was fitted is all that decoding needs: it can be saved as JSON.
     let mut table = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 0)?;
     let back = folder.join("back.csv");
-    write_table(&mut table, &back)?;
+    write_table(&mut table, &back, &TableStyle::default())?;
     print!("{}", std::fs::read_to_string(&back).context("the table was just written")?);
     Ok(())
 }

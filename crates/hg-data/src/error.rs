@@ -77,7 +77,7 @@ pub enum Error {
 }
 
 /// Problems that are shown; the rest is counted.
-const SHOWN: usize = 20;
+pub(crate) const SHOWN: usize = 20;
 
 fn lines(problems: &[Error]) -> String {
     problems.iter().map(Error::to_string).collect::<Vec<_>>().join("\n")
@@ -92,6 +92,11 @@ impl Error {
     pub(crate) fn all(mut problems: Vec<Self>) -> Result<()> {
         let more = problems.len().saturating_sub(SHOWN);
         problems.truncate(SHOWN);
+        Self::of(problems, more)
+    }
+
+    /// These problems, and so many more, in one; nothing where there are none.
+    pub(crate) fn of(mut problems: Vec<Self>, more: usize) -> Result<()> {
         match problems.len() {
             0 => Ok(()),
             1 => Err(problems.remove(0)),

@@ -7,7 +7,7 @@
 //!          that follow, as a JSON array
 //! ```
 
-use crate::table::{fill_then_rename, write_atomically};
+use crate::files::{fill_then_rename, write_atomically};
 use crate::{Encoded, Encoder, Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 use std::collections::HashMap;

@@ -1,8 +1,8 @@
 //! Levels that the schema leaves to the table.
 
+use crate::files::is_untyped;
 use crate::notation::{finite, is_code};
 use crate::source::SourceType;
-use crate::table::is_csv;
 use crate::typed::{START, plural, present};
 use crate::{Aggregate, Carry, Column, Error, Kind, Rare, Result, Schema, Start};
 use polars::prelude::{DataFrame, DataType};
@@ -35,7 +35,7 @@ impl LevelCounts {
 
     /// Counts a table's cells; columns that it lacks are reported elsewhere.
     pub(crate) fn add(&mut self, table: &DataFrame, schema: &Schema, path: &Path) -> Result<()> {
-        let untyped = is_csv(path).unwrap_or(false);
+        let untyped = is_untyped(path);
         for (n, (column, counts)) in schema.columns.iter().zip(&mut self.0).enumerate() {
             let (Some(counts), Ok(cells)) = (counts, table.column(&column.name)) else { continue };
             let source = SourceType::of(cells.dtype(), untyped).ok_or_else(|| {

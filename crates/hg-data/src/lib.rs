@@ -11,9 +11,11 @@
 
 mod bins;
 mod clock;
+mod csv;
 mod decode;
 mod encode;
 mod error;
+mod files;
 mod grid;
 mod identifiers;
 mod interchange;
@@ -33,14 +35,17 @@ mod split;
 mod statics;
 mod style;
 mod table;
+mod text;
 mod time_cells;
 mod transform;
 mod typed;
 mod values;
+mod write;
 
 pub use bins::FittedBins;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};
+pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically};
 pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
@@ -52,10 +57,8 @@ pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Side, Split};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
-pub use table::{
-    fill_then_rename, fingerprint, fingerprint_of, write_atomically, write_simulated, write_table,
-};
 pub use transform::FittedTransform;
 pub use values::Values;
+pub use write::{write_simulated, write_table};
 
 pub use polars::prelude::DataFrame;

@@ -1,8 +1,9 @@
 //! Tables too large for memory, in parts of whole patients.
 
 use crate::encode::Fit;
+use crate::files::{files, is_csv, reach};
 use crate::levels::LevelCounts;
-use crate::table::{files, scan, total_bytes};
+use crate::table::scan;
 use crate::typed::require_columns;
 use crate::{Encoded, Encoder, Error, Origin, Result, RowCounts, Schema, Side, Values};
 use polars::prelude::*;
@@ -11,7 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// Files of more bytes are read part by part.
+/// Tables of more bytes, once decompressed, are read part by part.
 const LARGE: u64 = 64 << 20;
 /// Rows of a part, besides the rest of its last patient.
 const ROWS: usize = 1 << 17;
@@ -25,7 +26,7 @@ impl Encoder {
     /// # Errors
     /// As [`Schema::read`] and [`Encoder::fit`].
     pub fn fit_file(schema: &Schema, path: &Path, side: Side) -> Result<(Self, Encoded)> {
-        if is_small(schema, path)? {
+        if !reach(path, LARGE)? {
             return Self::fit_side(schema, &schema.read(path)?, path, side);
         }
         Self::fit_in_parts(schema, path, side, ROWS)
@@ -36,7 +37,7 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit_file`].
     pub fn encode_file(&self, path: &Path, side: Side) -> Result<Encoded> {
-        if is_small(&self.schema, path)? {
+        if !reach(path, LARGE)? {
             return self.encode(&self.schema.read(path)?, path, side);
         }
         let (mut lengths, mut counts) = (Vec::new(), RowCounts::default());
@@ -99,11 +100,6 @@ impl Encoder {
     }
 }
 
-/// A text in another encoding than UTF-8 cannot be read in parts.
-fn is_small(schema: &Schema, path: &Path) -> Result<bool> {
-    Ok(schema.encoding.is_some() || total_bytes(path)? < LARGE)
-}
-
 /// Rows of whole patients.
 struct Part {
     /// Rows that stand before it.
@@ -117,7 +113,7 @@ struct Parts<'a> {
     path: &'a Path,
     rows: usize,
     files: VecDeque<PathBuf>,
-    batches: Option<std::sync::mpsc::IntoIter<PolarsResult<DataFrame>>>,
+    batches: Option<std::sync::mpsc::IntoIter<Result<DataFrame>>>,
     /// Rows that wait for the rest of their patient.
     carried: Option<DataFrame>,
     first_row: usize,
@@ -136,18 +132,45 @@ impl<'a> Parts<'a> {
     fn batch(&mut self) -> Result<Option<DataFrame>> {
         loop {
             if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
-                let failed = |e| Error::file(self.path, format!("cannot read the table: {e}"));
-                return Ok(Some(batch.map_err(failed)?));
+                return batch.map(Some);
             }
             let Some(file) = self.files.pop_front() else { return Ok(None) };
-            let mut lazy = scan(self.schema, &file)?;
-            let names = lazy.collect_schema()?;
-            require_columns(names.iter_names(), self.schema, &file)?;
-            let matters = |name: &&PlSmallStr| self.schema.names().any(|n| n == name.as_str());
-            let columns = names.iter_names().filter(matters).map(|name| col(name.as_str()));
-            let lazy = lazy.select(columns.collect::<Vec<_>>());
-            self.batches = Some(batches(lazy)?.into_iter());
+            let batches = if is_csv(&file)? { self.csv(&file) } else { self.binary(&file) };
+            self.batches = Some(batches?.into_iter());
         }
+    }
+
+    fn matters(&self, name: &str) -> bool {
+        self.schema.names().any(|n| n == name)
+    }
+
+    /// The batches of a CSV.
+    fn csv(&self, file: &Path) -> Result<Receiver<Result<DataFrame>>> {
+        let mut csv = self.schema.open_csv(file)?;
+        let names: Vec<PlSmallStr> = csv.header.iter().map(|name| name.as_str().into()).collect();
+        require_columns(names.iter(), self.schema, file)?;
+        csv.want(|name| self.matters(name));
+        let (rows, (send, receive)) = (self.rows, sync_channel(2));
+        std::thread::spawn(move || {
+            while let Some(batch) = csv.batch(rows).transpose() {
+                let failed = batch.is_err();
+                // Where nobody listens any more there is nothing to read for.
+                if send.send(batch).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Ok(receive)
+    }
+
+    /// The batches of another file.
+    fn binary(&self, file: &Path) -> Result<Receiver<Result<DataFrame>>> {
+        let mut lazy = scan(file)?;
+        let names = lazy.collect_schema()?;
+        require_columns(names.iter_names(), self.schema, file)?;
+        let matters = |name: &&PlSmallStr| self.matters(name);
+        let columns = names.iter_names().filter(matters).map(|name| col(name.as_str()));
+        batches(lazy.select(columns.collect::<Vec<_>>()), file.to_owned())
     }
 
     /// The next part, `None` after the last.
@@ -204,7 +227,7 @@ impl Iterator for Parts<'_> {
 
 /// The rows of a plan as polars' streaming engine hands them out, in order. A thread runs
 /// it, two batches ahead at most, and ends when nobody listens any more.
-fn batches(lazy: LazyFrame) -> Result<Receiver<PolarsResult<DataFrame>>> {
+fn batches(lazy: LazyFrame, file: PathBuf) -> Result<Receiver<Result<DataFrame>>> {
     let (send, receive) = sync_channel(2);
     let to = send.clone();
     let hand_out = PlanCallback::new(move |batch| Ok(to.send(Ok(batch)).is_err()));
@@ -212,7 +235,7 @@ fn batches(lazy: LazyFrame) -> Result<Receiver<PolarsResult<DataFrame>>> {
     std::thread::spawn(move || {
         if let Err(error) = lazy.collect_with_engine(Engine::Streaming) {
             // Nobody listens where this fails.
-            let _ = send.send(Err(error));
+            let _ = send.send(Err(Error::file(&file, format!("cannot read the table: {error}"))));
         }
     });
     Ok(receive)
@@ -263,6 +286,32 @@ mod tests {
                 }
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn parts_of_a_text_in_any_dialect_are_encoded_as_the_plain_one() -> Result<()> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let plain = repository.join("data/pbc/pbcseq.csv");
+        let schema = Schema::load(&repository.join("data-schemas/pbc.toml"))?;
+        let (whole, encoded) =
+            Encoder::fit_side(&schema, &schema.read(&plain)?, &plain, Side::Whole)?;
+        let text = std::fs::read_to_string(&plain).expect("reads");
+        let text = format!("sep=;\n# from a ward\n{}", text.replace(',', ";")).replace('\n', "\r");
+        let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
+        let bytes: Vec<u8> = units.flat_map(u16::to_be_bytes).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.csv.zst");
+        std::fs::write(&path, zstd::encode_all(&bytes[..], 1).expect("packs")).expect("writes");
+        for rows in [100, 1_000_000] {
+            let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, Side::Whole, rows)?;
+            assert!(encoder == whole && in_parts == encoded, "{rows} rows");
+        }
+        // A damaged archive ends with a message, wherever it is read.
+        let bytes = std::fs::read(&path).expect("reads");
+        std::fs::write(&path, &bytes[..bytes.len() - 9]).expect("writes");
+        let error = Encoder::fit_in_parts(&schema, &path, Side::Whole, 100).expect_err("refused");
+        assert!(error.to_string().contains("is cut off or no zstd archive"), "{error}");
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 //! (values, or the position of the level), missing cells as nulls.
 
 use crate::clock::Grid;
+use crate::files::is_untyped;
 use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
 use crate::statics::check_statics;
-use crate::table::is_csv;
 use crate::{Error, Kind, Origin, OutOfDomain, Result, Schema};
 use polars::prelude::*;
 use rayon::prelude::*;
@@ -50,7 +50,7 @@ pub(crate) fn check(
     origin: Origin,
 ) -> Result<Typed> {
     require_columns(table.get_column_names().into_iter(), schema, path)?;
-    let untyped = is_csv(path).unwrap_or(false);
+    let untyped = is_untyped(path);
     let checker = || Checker {
         table,
         schema,

@@ -1,7 +1,9 @@
 //! How the table's file is written.
 
 use crate::Result;
-use crate::table::{csv_separator, files, is_csv, read_csv_text, read_table};
+use crate::csv::{Separator, sniff};
+use crate::files::{files, is_csv};
+use crate::table::read_table;
 use polars::prelude::DataFrame;
 use std::path::Path;
 
@@ -10,27 +12,19 @@ pub(super) struct Read {
     pub(super) table: DataFrame,
     /// Whether it is a CSV, whose texts may be anything.
     pub(super) untyped: bool,
-    /// Where it is not UTF-8.
-    pub(super) encoding: Option<&'static encoding_rs::Encoding>,
+    /// Where it is not UTF-8, with what tells so.
+    pub(super) encoding: Option<(&'static encoding_rs::Encoding, &'static str)>,
     pub(super) separator: u8,
 }
 
 pub(super) fn read(path: &Path) -> Result<Read> {
     let first = &files(path)?[0];
-    let untyped = is_csv(first)?;
-    let (encoding, separator) = if untyped { csv_dialect(first)? } else { (None, b',') };
-    let table = read_table(path, encoding, separator)?;
+    let sniffed = if is_csv(first)? { Some(sniff(first)?) } else { None };
+    let untyped = sniffed.is_some();
+    let (encoding, separator) = sniffed.map_or((None, b','), |s| (s.encoding, s.separator));
+    let table = read_table(path, encoding, Separator::Given(separator))?;
+    let has_mark = sniffed.is_some_and(|sniffed| sniffed.had_mark);
+    let why = if has_mark { "by the file's mark" } else { "guess: the file is not UTF-8" };
+    let encoding = encoding.map(|encoding| (encoding, why));
     Ok(Read { table, untyped, encoding, separator })
-}
-
-/// The encoding, where it is not UTF-8, and the separator of a CSV.
-fn csv_dialect(path: &Path) -> Result<(Option<&'static encoding_rs::Encoding>, u8)> {
-    match read_csv_text(path, None) {
-        Ok(text) => Ok((None, csv_separator(&text))),
-        Err(_) => {
-            // Any bytes are windows-1252; an empty file or a NUL is refused again.
-            let encoding = encoding_rs::WINDOWS_1252;
-            Ok((Some(encoding), csv_separator(&read_csv_text(path, Some(encoding))?)))
-        }
-    }
 }
