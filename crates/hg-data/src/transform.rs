@@ -6,6 +6,10 @@
 //! y = (x^λ − 1)/λ  (λ ≠ 0),  log x  (λ = 0);   λ maximises (λ−1) Σ log x − n/2 · log var(y)
 //! ```
 //!
+//! It is computed of x divided by the geometric mean of the values, which changes y by a factor
+//! and a constant alone, and both go with min–max. Without that, a λ of −5 puts all values of
+//! some thousands into the last bits of a double.
+//!
 //! Quantile → normal, over m landmarks q (the values at m equally spaced quantiles):
 //!
 //! ```text
@@ -31,6 +35,8 @@ pub struct FittedTransform {
     shift: f64,
     /// λ of Box–Cox; 0 elsewhere.
     lambda: f64,
+    /// The mean of the shifted values' logarithms, for Box–Cox; 0 elsewhere.
+    mean_log: f64,
     /// Of the quantile transform; none elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     landmarks: Option<Landmarks>,
@@ -55,14 +61,16 @@ impl FittedTransform {
         if let Some(&x) = values.iter().find(|&&x| !defined(x)) {
             return Err(x);
         }
-        let lambda = match transform {
+        let (lambda, mean_log) = match transform {
             Transform::BoxCox => {
-                box_cox_lambda(&values.iter().map(|x| x + shift).collect::<Vec<_>>())
+                let shifted: Vec<f64> = values.iter().map(|x| x + shift).collect();
+                let logs = shifted.iter().map(|x| x.ln()).sum::<f64>();
+                (box_cox_lambda(&shifted), logs / values.len().max(1) as f64)
             }
-            _ => 0.,
+            _ => (0., 0.),
         };
         let landmarks = (transform == Transform::Quantile).then(|| Landmarks::of(values));
-        let mut fitted = Self { transform, shift, lambda, landmarks, low: 0., high: 1. };
+        let mut fitted = Self { transform, shift, lambda, mean_log, landmarks, low: 0., high: 1. };
         // Every transform is monotone.
         let [low, high] = [values[0], values[values.len() - 1]].map(|x| fitted.forward(x));
         if !(high - low).is_finite() {
@@ -110,7 +118,7 @@ impl FittedTransform {
         match self.transform {
             Transform::Identity => y,
             Transform::Log1p => y.exp_m1(),
-            Transform::BoxCox => box_cox_inverse(y, self.lambda) - self.shift,
+            Transform::BoxCox => box_cox_inverse(y, self.lambda, self.mean_log) - self.shift,
             Transform::Quantile => self.landmarks.as_ref().map_or(y, |landmarks| {
                 let m = landmarks.count() as f64;
                 landmarks.value((Normal::standard().cdf(y) * m - 0.5) / (m - 1.))
@@ -122,7 +130,7 @@ impl FittedTransform {
         match self.transform {
             Transform::Identity => x,
             Transform::Log1p => x.ln_1p(),
-            Transform::BoxCox => box_cox(x + self.shift, self.lambda),
+            Transform::BoxCox => box_cox(x + self.shift, self.lambda, self.mean_log),
             Transform::Quantile => self.landmarks.as_ref().map_or(x, |landmarks| {
                 let m = landmarks.count() as f64;
                 Normal::standard().inverse_cdf((landmarks.position(x) * (m - 1.) + 0.5) / m)
@@ -131,12 +139,14 @@ impl FittedTransform {
     }
 }
 
-fn box_cox(x: f64, lambda: f64) -> f64 {
-    if lambda == 0. { x.ln() } else { (lambda * x.ln()).exp_m1() / lambda }
+fn box_cox(x: f64, lambda: f64, mean_log: f64) -> f64 {
+    let log = x.ln() - mean_log;
+    if lambda == 0. { log } else { (lambda * log).exp_m1() / lambda }
 }
 
-fn box_cox_inverse(y: f64, lambda: f64) -> f64 {
-    if lambda == 0. { y.exp() } else { ((lambda * y).max(-1.).ln_1p() / lambda).exp() }
+fn box_cox_inverse(y: f64, lambda: f64, mean_log: f64) -> f64 {
+    let log = if lambda == 0. { y } else { (lambda * y).max(-1.).ln_1p() / lambda };
+    (log + mean_log).exp()
 }
 
 struct NegativeLogLikelihood {
@@ -169,7 +179,11 @@ fn box_cox_lambda(values: &[f64]) -> f64 {
         return 1.;
     }
     let step = values.len().div_ceil(MOST_FOR_LAMBDA);
-    let logs: Vec<f64> = values.iter().step_by(step).map(|x| x.ln()).collect();
+    let mut logs: Vec<f64> = values.iter().step_by(step).map(|x| x.ln()).collect();
+    // Of values divided by their geometric mean, whose logarithms sum to 0: the same maximum,
+    // and no cancellation.
+    let mean = logs.iter().sum::<f64>() / logs.len().max(1) as f64;
+    logs.iter_mut().for_each(|log| *log -= mean);
     let sum_of_logs = logs.iter().sum();
     let problem = NegativeLogLikelihood { logs, sum_of_logs };
     let solver = BrentOpt::new(-5., 5.).set_tolerance(1e-9, 1e-10);
@@ -188,6 +202,15 @@ mod tests {
         let values: Vec<f64> = (-6..=6).map(|k| 2f64.powi(k)).collect();
         let fitted = FittedTransform::fit(Transform::BoxCox, 0., 0., &values).expect("fits");
         assert!(fitted.lambda().expect("box-cox").abs() < 1e-6, "{fitted:?}");
+    }
+
+    #[test]
+    fn large_values_close_together_keep_their_digits() {
+        let values = [3393.3, 3553.94, 4078.53];
+        let fitted = FittedTransform::fit(Transform::BoxCox, 0.001, 0., &values).expect("fits");
+        for x in values {
+            assert!((fitted.decode(fitted.encode(x)) - x).abs() < 1e-6, "{x} {fitted:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use hg_data::{Encoder, Schema, Side, infer};
 use std::path::{Path, PathBuf};
 
 /// (file, patient, time, step), where a schema is proposed.
-const PROPOSED: [(&str, &str, &str, &str); 39] = [
+const PROPOSED: [(&str, &str, &str, &str); 46] = [
     ("01-offsets/millis-z.csv", "person_id", "measurement_datetime", "1 hour"),
     ("01-offsets/tz-us-utc.parquet", "person_id", "measurement_datetime", "1 hour"),
     ("01-offsets/utc-text.csv", "person_id", "measurement_datetime", "1 hour"),
@@ -13,6 +13,8 @@ const PROPOSED: [(&str, &str, &str, &str); 39] = [
     ("03-decimal-comma/thousands-and-comma.csv", "patient_id", "tag", "1"),
     ("03b-dialect/latin1.csv", "patient", "hour", "1"),
     ("03b-dialect/semicolon.csv", "patient", "hour", "1"),
+    ("04-utf16/unicode-text.csv", "Patient", "Hour", "1"),
+    ("04-utf16/utf16-bom-be.csv", "Patient", "Hour", "1"),
     ("05-negative-offsets/labs.csv", "patientunitstayid", "labresultoffset", "60"),
     ("06-same-time/bloodgas.csv", "stay", "offset", "30"),
     ("06-same-time/exact-copies.csv", "id", "hour", "1"),
@@ -31,6 +33,7 @@ const PROPOSED: [(&str, &str, &str, &str); 39] = [
     ("10-arrow-types/uint64.parquet", "patient", "hour", "1"),
     ("12-hhmm/hours.csv", "RecordID", "Time", "3"),
     ("12-hhmm/set.csv", "RecordID", "Time", "3 hours"),
+    ("13-gz/vitals.csv.gz", "patient", "hour", "1"),
     ("14-visits/trial.csv", "participant", "study_day", "60"),
     ("16-slips/vitals.csv", "patient", "hour", "1"),
     ("18-durations/dyn.csv", "stay_id", "time", "1 hour"),
@@ -41,6 +44,10 @@ const PROPOSED: [(&str, &str, &str, &str); 39] = [
     ("21-big-integers/float-ids.csv", "patient", "hour", "1"),
     ("25-months/month-name.csv", "patient", "month", "1 month"),
     ("25-months/period.csv", "patient", "month", "1 month"),
+    ("29-lines/blank-rows.csv", "patient", "hour", "1"),
+    ("29-lines/comment.csv", "patient", "hour", "1"),
+    ("29-lines/cr-only.csv", "patient", "hour", "1"),
+    ("29-lines/sep-line.csv", "patient", "hour", "1"),
     ("29-lines/empty-text.csv", "patient", "hour", "1"),
     ("29-lines/unit.csv", "patient", "hour", "1"),
     ("33-out-of-domain/pbc-with-negative-bilirubin.csv", "id", "day", "365"),

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// Texts that people write for a missing value. Those that could be a level too count
 /// only among numbers or dates.
-const MISSING: [(&str, bool); 26] = [
+const MISSING: [(&str, bool); 28] = [
     ("NA", true),
     ("N/A", true),
     ("n/a", true),
@@ -24,6 +24,8 @@ const MISSING: [(&str, bool); 26] = [
     ("#DIV/0!", true),
     ("n.a.", true),
     ("N.A.", true),
+    ("k.A.", true),
+    ("k. A.", true),
     ("None", false),
     ("none", false),
     ("missing", false),

@@ -172,9 +172,9 @@ impl Table<'_> {
             self.groups.rows.len(),
             quoted(stem)
         );
-        if let Some(encoding) = self.read.encoding {
+        if let Some((encoding, why)) = self.read.encoding {
             let name = quoted(&encoding.name().to_lowercase());
-            let _ = writeln!(toml, "encoding = {name} # guess: the file is not UTF-8");
+            let _ = writeln!(toml, "encoding = {name} # {why}");
         }
         if self.read.separator != b',' {
             let separator = quoted(&char::from(self.read.separator).to_string());

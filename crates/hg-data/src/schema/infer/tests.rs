@@ -307,7 +307,7 @@ fn typed_columns_keep_their_types() {
     let mut table = DataFrame::new(rows.len(), columns).expect("a table");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("typed.parquet");
-    crate::write_table(&mut table, &path).expect("writes");
+    crate::write_table(&mut table, &path, &crate::TableStyle::default()).expect("writes");
     let toml = infer(&path, None, None).expect("a proposal").toml;
     Schema::parse(&toml, &path).expect("a schema");
     for part in [
