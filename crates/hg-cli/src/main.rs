@@ -20,6 +20,12 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    // SAFETY: no thread has been started that could read the environment meanwhile.
+    unsafe {
+        // polars knows zones by name; with this it keeps those that are an offset, as +05:30.
+        std::env::set_var("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1");
+    }
+    keep_silent_about_reading();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("HG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -60,4 +66,14 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A panic while polars reads a file becomes a message of its own.
+fn keep_silent_about_reading() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(hg_data::READING) {
+            usual(panic);
+        }
+    }));
 }

@@ -45,10 +45,14 @@ impl Elapsed {
                 let clock = clock.strip_prefix('s').unwrap_or(clock);
                 (days.trim().parse::<i32>().ok()?, clock.trim_start_matches(',').trim())
             }
-            (Self::Days, None) => return None,
+            // Some write the days only where there are any.
+            (Self::Days, None) => (0, text.trim()),
             (_, Some(_)) => return None,
             (_, None) => (0, text.trim()),
         };
+        if clock.is_empty() && self == Self::Days {
+            return Some(f64::from(days) * DAY);
+        }
         let (sign, clock) = match clock.strip_prefix('-') {
             Some(clock) => (-1., clock),
             None => (1., clock.strip_prefix('+').unwrap_or(clock)),
@@ -137,7 +141,14 @@ impl TimeFormat {
             Self::Date(items) => items,
         };
         let mut parsed = Parsed::new();
-        chrono::format::parse(&mut parsed, text, items.iter()).ok()?;
+        match text.strip_suffix(['Z', 'z']) {
+            // A name of UTC, where others write their distance from it.
+            Some(local) if items.iter().any(is_offset) => {
+                let text = format!("{local}+00:00");
+                chrono::format::parse(&mut parsed, &text, items.iter()).ok()?;
+            }
+            _ => chrono::format::parse(&mut parsed, text, items.iter()).ok()?,
+        }
         if let Some(seconds) = parsed.timestamp() {
             let fraction = f64::from(parsed.nanosecond().unwrap_or(0)) / 1e9;
             return Some(Instant { seconds: seconds as f64 + fraction, offset: None });
@@ -166,6 +177,19 @@ impl TimeFormat {
     pub(crate) fn is_date(&self) -> bool {
         matches!(self, Self::Date(_))
     }
+}
+
+fn is_offset(item: &Item<'_>) -> bool {
+    use chrono::format::Fixed;
+    let of_zone = [
+        Fixed::TimezoneOffset,
+        Fixed::TimezoneOffsetColon,
+        Fixed::TimezoneOffsetDoubleColon,
+        Fixed::TimezoneOffsetTripleColon,
+        Fixed::TimezoneOffsetColonZ,
+        Fixed::TimezoneOffsetZ,
+    ];
+    matches!(item, Item::Fixed(fixed) if of_zone.contains(fixed))
 }
 
 /// The date of what was parsed: the first of the month, or of the year, where no day is given.
@@ -365,6 +389,10 @@ mod tests {
             ("30:61", "[h]:mm", None),
             ("1 days 06:09:00", "[d] days hh:mm:ss", Some(108_540.)),
             ("-1 days +23:00:00", "[d] days hh:mm:ss", Some(-3_600.)),
+            ("-1 day, 23:00:00", "[d] days hh:mm:ss", Some(-3_600.)),
+            ("0:30:00", "[d] days hh:mm:ss", Some(1_800.)),
+            ("2 days", "[d] days hh:mm:ss", Some(2. * DAY)),
+            ("2000-01-01 00:00:00Z", "%Y-%m-%d %H:%M:%S%:z", Some(10_957. * DAY)),
         ];
         for (text, format, expected) in cases {
             assert_eq!(seconds(text, format), expected, "{text} {format}");

@@ -291,9 +291,23 @@ impl ValueGrid {
                 // Adding 0 turns −0 into 0.
                 (value * scale).round() / scale + 0.
             }
-            None => value,
+            None => significant(value),
         }
     }
+}
+
+/// A value with the digits that an encoded number, an f32, holds of it.
+fn significant(x: f64) -> f64 {
+    const DIGITS: i32 = 7;
+    if x == 0. || !x.is_finite() {
+        return x;
+    }
+    let decimals = DIGITS - 1 - x.abs().log10().floor() as i32;
+    if !(0..=15).contains(&decimals) {
+        return x;
+    }
+    let scale = 10f64.powi(decimals);
+    (x * scale).round() / scale
 }
 
 impl Column {
@@ -354,6 +368,21 @@ mod tests {
             (9., 2.505),
         ] {
             assert_eq!(nearest_or_bound(x, &grid, &censored), expected, "{x}");
+        }
+    }
+
+    #[test]
+    fn what_an_f32_left_behind_is_no_digit() {
+        for (x, expected) in [
+            (42.50000020861626, 42.5),
+            (51.000000298023224, 51.),
+            (1.6200001781075384, 1.62),
+            (58.76522929500342, 58.76523),
+            (-0.00012345678, -0.0001234568),
+            (3072000216.4, 3072000216.4),
+            (0., 0.),
+        ] {
+            assert_eq!(significant(x), expected, "{x}");
         }
     }
 

@@ -57,6 +57,7 @@ pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Side, Split};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
+pub use table::READING;
 pub use transform::FittedTransform;
 pub use values::Values;
 pub use write::{write_simulated, write_table};

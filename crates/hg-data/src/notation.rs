@@ -29,6 +29,10 @@ impl<'a> Notation<'a> {
 
     /// The number that a text is; it may be infinite, or none (`NaN`).
     pub(crate) fn read(self, text: &str) -> Option<f64> {
+        // The minus of typesetters.
+        if let Some(digits) = text.strip_prefix('−') {
+            return self.read(digits).filter(|_| !digits.starts_with(['-', '+', '−'])).map(|x| -x);
+        }
         let text = match self.suffix.trim() {
             "" => text,
             suffix => text.strip_suffix(suffix).unwrap_or(text).trim_end(),
@@ -101,6 +105,8 @@ mod tests {
             (point(Some(' ')), "12 500.5", Some(12_500.5)),
             (point(None), "4,934", None),
             (point(None), "1e3", Some(1000.)),
+            (point(None), "−2.6", Some(-2.6)),
+            (point(None), "−−2.6", None),
             (comma(None), "4,934", Some(4.934)),
             (comma(None), "-0,5", Some(-0.5)),
             (comma(None), "4.934", None),

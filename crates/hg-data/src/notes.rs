@@ -93,7 +93,10 @@ impl ColumnFacts {
     /// How cells are written, with the schema's separator of thousands and suffix.
     pub(crate) fn style(&self, thousands: Option<char>, suffix: Option<&str>) -> CellStyle {
         // The commonest sign; of equals the first.
-        let missing = self.missing.iter().rev().max_by_key(|(_, count)| **count);
+        // What is infinite says more than that nothing is known, so it does not stand for others.
+        let is_infinite = |sign: &str| sign.parse().is_ok_and(f64::is_infinite);
+        let signs = self.missing.iter().filter(|(sign, _)| !is_infinite(sign));
+        let missing = signs.rev().max_by_key(|(_, count)| **count);
         CellStyle {
             missing: missing.map(|(sign, _)| sign.clone()).unwrap_or_default(),
             decimals: match self.decimals {

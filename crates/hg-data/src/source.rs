@@ -257,7 +257,12 @@ impl TimeSource {
                     Some(zone) => TimeZone::opt_try_new(Some(zone.as_str()))?,
                     None => None,
                 };
-                count(*resolution).cast(&DataType::Datetime(resolution.unit(), zone))?
+                // Not by a cast, which asks whether the zone is known.
+                count(*resolution)
+                    .i64()?
+                    .clone()
+                    .into_datetime(resolution.unit(), zone)
+                    .into_series()
             }
             Self::Duration { resolution } => {
                 count(*resolution).cast(&DataType::Duration(resolution.unit()))?

@@ -76,13 +76,84 @@ pub(crate) fn read_table(
     all.ok_or_else(|| Error::file(path, "holds no table"))
 }
 
+/// Reads a Parquet or Arrow IPC file; columns that polars cannot read are left out with a
+/// warning, as long as some can be.
 fn read_binary(path: &Path) -> Result<DataFrame> {
-    let no = |what: &str, e: PolarsError| Error::file(path, format!("is no {what} file: {e}"));
-    match Format::of(path)?.0 {
-        Format::Csv | Format::Parquet => {
-            ParquetReader::new(open(path)?).finish().map_err(|e| no("Parquet", e))
+    let whole = read_columns(path, None)?;
+    let Err(problem) = whole else { return Ok(whole.unwrap_or_default()) };
+    let names = match names_of(path)? {
+        Ok(names) => names,
+        Err(_) => return Err(Error::file(path, problem)),
+    };
+    let mut columns = Vec::new();
+    for name in names {
+        match read_columns(path, Some(&name))? {
+            Ok(table) => columns.extend(table.columns().iter().cloned()),
+            Err(e) => tracing::warn!("{}, column «{name}»: is left out: {e}", path.display()),
         }
-        Format::Ipc => IpcReader::new(open(path)?).finish().map_err(|e| no("Arrow IPC", e)),
+    }
+    let rows = columns.first().map_or(0, Column::len);
+    if rows == 0 || columns.iter().any(|column| column.len() != rows) {
+        return Err(Error::file(path, problem));
+    }
+    Ok(DataFrame::new(rows, columns)?)
+}
+
+/// All columns of a file, or one; else what is wrong.
+fn read_columns(path: &Path, name: Option<&str>) -> Result<std::result::Result<DataFrame, String>> {
+    let (format, file) = (Format::of(path)?.0, open(path)?);
+    let names = name.map(|name| vec![name.to_owned()]);
+    Ok(match format {
+        Format::Csv | Format::Parquet => {
+            apart("Parquet", || ParquetReader::new(file).with_columns(names).finish())
+        }
+        Format::Ipc => apart("Arrow IPC", || IpcReader::new(file).with_columns(names).finish()),
+    })
+}
+
+/// The names of a file's columns; else what is wrong.
+fn names_of(path: &Path) -> Result<std::result::Result<Vec<String>, String>> {
+    let (format, file) = (Format::of(path)?.0, open(path)?);
+    let names = |schema: &ArrowSchema| schema.iter_names().map(|name| name.to_string()).collect();
+    Ok(match format {
+        Format::Csv | Format::Parquet => {
+            apart("Parquet", || ParquetReader::new(file).schema().map(|schema| names(&schema)))
+        }
+        Format::Ipc => {
+            apart("Arrow IPC", || IpcReader::new(file).schema().map(|schema| names(&schema)))
+        }
+    })
+}
+
+/// The name of threads in which polars may panic on a file; a program's panic hook may keep
+/// silent about them, for what they say becomes a message.
+pub const READING: &str = "hg-read";
+
+/// Lets polars read in a thread of its own: on files that are damaged, or hold types that it does
+/// not know, it panics.
+fn apart<T: Send>(
+    what: &str,
+    read: impl FnOnce() -> PolarsResult<T> + Send,
+) -> std::result::Result<T, String> {
+    let done = std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new().name(READING.into()).spawn_scoped(scope, read);
+        reading.map(std::thread::ScopedJoinHandle::join)
+    });
+    let no = |why: String| {
+        let why = why.lines().next().unwrap_or_default().to_owned();
+        format!(
+            "is no {what} file, or holds what cannot be read ({why}); write it again, with plain types of columns"
+        )
+    };
+    match done {
+        Ok(Ok(Ok(read))) => Ok(read),
+        Ok(Ok(Err(e))) => Err(no(e.to_string())),
+        Ok(Err(panic)) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(no(text.unwrap_or_default()))
+        }
+        Err(e) => Err(no(e.to_string())),
     }
 }
 

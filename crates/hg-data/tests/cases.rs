@@ -67,7 +67,7 @@ const CASES: [(&str, Right, &[&str]); 44] = [
     (
         "14-visits/trial.csv",
         Gridded { merged: 114, invented: 190 },
-        &["column = \"participant\"", "invent"],
+        &["column = \"participant\"", "190 steps without a row"],
     ),
     ("16-slips/vitals.csv", Same(&[]), &["10000000", "369"]),
     ("18-durations/dyn.csv", Same(&[]), &["[d] days hh:mm:ss"]),

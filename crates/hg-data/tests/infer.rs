@@ -33,7 +33,7 @@ const PROPOSED: [(&str, &str, &str, &str); 46] = [
     ("10-arrow-types/uint64.parquet", "patient", "hour", "1"),
     ("12-hhmm/hours.csv", "RecordID", "Time", "3"),
     ("12-hhmm/set.csv", "RecordID", "Time", "3 hours"),
-    ("13-gz/vitals.csv.gz", "patient", "hour", "1"),
+    ("13-gz/vitals.csv.gz", "subject_id", "hour", "1"),
     ("14-visits/trial.csv", "participant", "study_day", "60"),
     ("16-slips/vitals.csv", "patient", "hour", "1"),
     ("18-durations/dyn.csv", "stay_id", "time", "1 hour"),

@@ -4,7 +4,7 @@ use super::time::find_format;
 use crate::Result;
 use crate::clock::TimeKind;
 use crate::notation::Notation;
-use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
+use polars::prelude::{Column, DataFrame, DataType, IntoColumn, TimeUnit};
 use std::collections::HashMap;
 
 /// Texts that people write for a missing value. Those that could be a level too count
@@ -255,15 +255,22 @@ impl Cells {
 
 /// Dates as days since 1970, other times in microseconds.
 fn counts_of_time(column: &Column) -> Result<Column> {
-    let micros = TimeUnit::Microseconds;
     Ok(match column.dtype() {
         DataType::Date => column.cast(&DataType::Int32)?,
-        DataType::Duration(_) => {
-            column.cast(&DataType::Duration(micros))?.cast(&DataType::Int64)?
-        }
-        DataType::Datetime(_, zone) => {
-            let unit = DataType::Datetime(micros, zone.clone());
-            column.cast(&unit)?.cast(&DataType::Int64)?
+        // Their zone may be one that polars does not know.
+        DataType::Duration(unit) | DataType::Datetime(unit, _) => {
+            let counted = column.to_physical_repr().cast(&DataType::Int64)?;
+            let cells = counted.i64()?;
+            let in_microseconds: polars::prelude::Int64Chunked = match unit {
+                TimeUnit::Nanoseconds => {
+                    cells.iter().map(|n| n.map(|n| n.div_euclid(1000))).collect()
+                }
+                TimeUnit::Microseconds => cells.clone(),
+                TimeUnit::Milliseconds => {
+                    cells.iter().map(|n| n.map(|n| n.saturating_mul(1000))).collect()
+                }
+            };
+            in_microseconds.with_name(column.name().clone()).into_column()
         }
         _ => column.clone(),
     })

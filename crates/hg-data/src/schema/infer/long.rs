@@ -61,6 +61,21 @@ const MOST_CODES: usize = 5_000;
 /// Columns of numbers that a long table has beside its codes, at most.
 const MOST_VALUES: usize = 3;
 
+/// Whether a column's name is one of those that say which measurement a row is.
+pub(super) fn names_a_code(name: &str) -> bool {
+    has_word(name, &CODES)
+}
+
+/// Whether it is one of those that hold what was measured.
+pub(super) fn names_a_value(name: &str) -> bool {
+    has_word(name, &VALUES)
+}
+
+/// Whether it is one of those that hold the units of what was measured.
+pub(super) fn names_a_unit(name: &str) -> bool {
+    has_word(name, &["unit", "units", "uom", "valueuom", "einheit"])
+}
+
 /// How much is told apart by patient and time, and what else varies.
 struct Layout<'a> {
     columns: &'a [Cells],

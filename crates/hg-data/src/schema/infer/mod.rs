@@ -79,7 +79,7 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
             "no column is left to model beside patient «{}» and time «{}»; name others with --patient and --time, or turn a column that was left out into numbers or texts: {}",
             shown(&columns[roles.patient].name),
             shown(&columns[roles.time].name),
-            proposal.remarks.join("; ")
+            reasons(&proposal.toml)
         );
         return Err(Error::file(path, problem));
     }
@@ -108,6 +108,13 @@ struct Table<'a> {
     equal: usize,
     /// Whether some patient's first time is not 0.
     starts_elsewhere: bool,
+}
+
+/// Why columns are left out, from the comments of a proposal.
+fn reasons(toml: &str) -> String {
+    let reasons: Vec<&str> =
+        toml.lines().filter_map(|line| line.strip_prefix("# Left out: ")).collect();
+    reasons.join("; ")
 }
 
 impl Table<'_> {

@@ -171,8 +171,7 @@ impl<'c> Number<'c> {
         if !odd.is_empty() {
             let few = odd.len() <= MOST_ODD
                 && odd_cells as f64 <= MOST_ODD_SHARE * cells.present() as f64
-                && read >= FEW
-                && !odd.iter().any(|text| text.starts_with(|c: char| c.is_ascii_digit()));
+                && read >= FEW;
             if !few {
                 return Err(None);
             }

@@ -12,20 +12,19 @@ pub(super) struct Read {
     pub(super) table: DataFrame,
     /// Whether it is a CSV, whose texts may be anything.
     pub(super) untyped: bool,
-    /// Where it is neither UTF-8 nor told by a byte-order mark.
-    pub(super) encoding: Option<&'static encoding_rs::Encoding>,
+    /// Where it is not UTF-8, with what tells so.
+    pub(super) encoding: Option<(&'static encoding_rs::Encoding, &'static str)>,
     pub(super) separator: u8,
 }
 
 pub(super) fn read(path: &Path) -> Result<Read> {
     let first = &files(path)?[0];
-    if !is_csv(first)? {
-        let table = read_table(path, None, Separator::Usual)?;
-        return Ok(Read { table, untyped: false, encoding: None, separator: b',' });
-    }
-    let sniffed = sniff(first)?;
-    let separator = Separator::Given(sniffed.separator);
-    let table = read_table(path, sniffed.encoding, separator)?;
-    let encoding = sniffed.encoding.filter(|_| !sniffed.had_mark);
-    Ok(Read { table, untyped: true, encoding, separator: sniffed.separator })
+    let sniffed = if is_csv(first)? { Some(sniff(first)?) } else { None };
+    let untyped = sniffed.is_some();
+    let (encoding, separator) = sniffed.map_or((None, b','), |s| (s.encoding, s.separator));
+    let table = read_table(path, encoding, Separator::Given(separator))?;
+    let has_mark = sniffed.is_some_and(|sniffed| sniffed.had_mark);
+    let why = if has_mark { "by the file's mark" } else { "guess: the file is not UTF-8" };
+    let encoding = encoding.map(|encoding| (encoding, why));
+    Ok(Read { table, untyped, encoding, separator })
 }

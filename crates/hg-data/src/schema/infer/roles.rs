@@ -3,6 +3,7 @@
 
 use super::cells::{Cells, Nature};
 use super::groups::Groups;
+use super::long;
 use super::numbers::Number;
 use super::step;
 use super::time::Clock;
@@ -175,6 +176,11 @@ impl Search<'_> {
 
     fn may_be_patient(&self, n: usize) -> bool {
         let cells = &self.columns[n];
+        // What says which measurement a row is, or in which unit, is no patient.
+        let of_long = long::names_a_code(&cells.name) || long::names_a_unit(&cells.name);
+        if of_long && self.columns.iter().any(|c| long::names_a_value(&c.name)) {
+            return false;
+        }
         let is_number = matches!(cells.nature, Nature::Real | Nature::Integer)
             || self.clocks[n].as_ref().is_some_and(|clock| clock.kind == TimeKind::Numbers);
         let is_date = self.clocks[n].as_ref().is_some_and(|clock| clock.kind != TimeKind::Numbers);
@@ -471,7 +477,10 @@ pub(super) fn identifies(cells: &Cells, groups: &Groups, decimal: char) -> Optio
         return Some("the number of the row".into());
     }
     let named = is_identifier(&cells.name);
-    if named && (count > FEW_GROUPS || (count * 2 >= patients && (count > 1 || patients == 1))) {
+    let of_patients =
+        patient_likeness(&cells.name) >= 0.8 && count > 2 && groups.holds_constant(&cells.rows);
+    let many = count > FEW_GROUPS || (count * 2 >= patients && (count > 1 || patients == 1));
+    if named && (many || of_patients) {
         return Some(format!("by its name and {count} different values for {patients} patients"));
     }
     let tells_all = patients >= ENOUGH_PATIENTS && count * 10 >= patients * 9;
