@@ -2,7 +2,7 @@
 
 use crate::arguments::InferArguments;
 use crate::error::Result;
-use hg_data::{Encoder, Schema, Side, write_atomically};
+use hg_data::{Encoder, RowCounts, Schema, Side, write_atomically};
 use std::io::Write;
 use std::path::Path;
 
@@ -18,6 +18,9 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
             serde_json::json!({
                 "patients": encoded.lengths.len(),
                 "dropped_patients": encoded.counts.dropped_patients,
+                "copies": encoded.counts.copies,
+                "merged_rows": encoded.counts.merged_rows,
+                "invented_steps": encoded.counts.invented_steps,
                 "longest": encoded.steps,
                 "features": encoded.features,
             })
@@ -35,8 +38,22 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
             encoded.counts.dropped_patients,
             encoded.features
         );
+        for said in of_rows(&encoded.counts) {
+            println!("{}: {said}", table.display());
+        }
     }
     Ok(())
+}
+
+/// What a reader should know of a table's rows.
+pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
+    let RowCounts { copies, merged_rows, invented_steps, .. } = *counts;
+    let said = [
+        (copies, "exact copies of rows are left out"),
+        (merged_rows, "rows share a grid step with another, and are merged as `aggregate` says"),
+        (invented_steps, "grid steps have no row, and are filled as `carry` says"),
+    ];
+    said.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
 }
 
 pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {

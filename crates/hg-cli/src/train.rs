@@ -4,6 +4,7 @@ use crate::arguments::TrainArguments;
 use crate::built::program;
 use crate::error::{Error, Result};
 use crate::evaluate;
+use crate::schema::of_rows;
 use crate::settings::Settings;
 use hg_data::{Encoded, write_table};
 use hg_eval::Quick;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         left_out = encoded.counts.dropped_patients,
         "read the cohort"
     );
+    of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
     train(&run, &encoded)?;
     let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
     write_table(&mut cohort, &run.synthetic_csv(), &run.encoder.style)?;

@@ -2,6 +2,7 @@
 //! (values, or the position of the level), missing cells as nulls.
 
 use crate::clock::Grid;
+use crate::csv::other_separator;
 use crate::files::is_untyped;
 use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
@@ -132,10 +133,15 @@ pub(crate) fn require_columns<'n>(
 ) -> Result<()> {
     let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
     let problem = |name: &str| {
-        let problem = format!(
-            "the table has no such column; it has: {}. Mend the schema or the header",
-            names.join(", ")
-        );
+        let problem = match names.as_slice() {
+            [only] if let Some(mend) = other_separator(only, b'\0') => {
+                format!("the table has no such column; {mend}")
+            }
+            _ => format!(
+                "the table has no such column; it has: {}. Mend the schema or the header",
+                names.join(", ")
+            ),
+        };
         Error::column(path, name, problem)
     };
     let missing = schema.names().filter(|name| !names.contains(name));

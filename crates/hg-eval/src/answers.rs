@@ -5,7 +5,9 @@
 
 use crate::evaluation::PatientCounts;
 use crate::statistics::mean;
-use crate::{Auc, Distances, Dynamics, Evaluation, IDENTIFICATION_LIMIT, Nearness, Predictive};
+use crate::{
+    Auc, Comparison, Distances, Dynamics, Evaluation, IDENTIFICATION_LIMIT, Nearness, Predictive,
+};
 use hg_data::OutOfDomain;
 use serde::Serialize;
 
@@ -144,6 +146,12 @@ fn realism(evaluation: &Evaluation) -> Vec<Answer> {
             "no column has a value",
         ),
         within(
+            "gaps",
+            "Are cells missing as often as in the real cohort?",
+            &[("greatest difference of shares", gaps(comparison), None)],
+            "neither cohort has a gap",
+        ),
+        within(
             "pairs",
             "Do columns go together as in the real cohort?",
             &[
@@ -177,6 +185,13 @@ fn realism(evaluation: &Evaluation) -> Vec<Answer> {
             told_apart(evaluation),
         ),
     ]
+}
+
+/// The greatest difference of the shares of cells that are missing; `None` without any gap.
+fn gaps(comparison: &Comparison) -> Option<f64> {
+    let shares = comparison.columns.iter().map(|c| (c.real_missing, c.synthetic_missing));
+    let some = shares.filter(|(real, synthetic)| real.max(*synthetic) > 0.);
+    some.map(|(real, synthetic)| (real - synthetic).abs()).max_by(f64::total_cmp)
 }
 
 /// Whether each figure is small, or as small as that of patients who were held out: what those
