@@ -162,9 +162,9 @@ fn looks_packed(start: &[u8]) -> Option<&'static str> {
 
 /// UTF-16 without a byte-order mark, as it looks where the text begins with ASCII.
 fn unmarked_utf16(start: &[u8]) -> Option<&'static Encoding> {
-    match start {
-        &[a, 0, b, 0] if a != 0 && b != 0 => Some(UTF_16LE),
-        &[0, a, 0, b] if a != 0 && b != 0 => Some(UTF_16BE),
+    match *start {
+        [a, 0, b, 0] if a != 0 && b != 0 => Some(UTF_16LE),
+        [0, a, 0, b] if a != 0 && b != 0 => Some(UTF_16BE),
         _ => None,
     }
 }

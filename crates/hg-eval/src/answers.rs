@@ -391,10 +391,12 @@ fn utility(evaluation: &Evaluation) -> Vec<Answer> {
             "{how} {:.3}, against {:.3} and {:.3} as usual: {gain}",
             worth.synthetic, worth.real, worth.usual
         );
-        let verdict = evaluation.patients.at_least(FEWEST).and_then(|()| match kept {
-            Some(kept) => Ok((kept >= GAIN_KEPT, said)),
-            None => Err(said),
-        });
+        let kept = kept.map(|kept| kept >= GAIN_KEPT);
+        let verdict = match (evaluation.patients.at_least(FEWEST), kept) {
+            (Err(too_few), _) => Err(too_few),
+            (Ok(()), Some(passed)) => Ok((passed, said)),
+            (Ok(()), None) => Err(said),
+        };
         let question =
             "Is a policy that is learnt from it worth as much as one from real patients?";
         Answer::new(USEFUL, "policies", question, verdict)

@@ -210,8 +210,8 @@ fn associations(schema: &Schema, cohort: &Observed) -> Vec<Option<f64>> {
 /// The whole matrix of what was found of the [`pairs`], with 0 where nothing was.
 fn matrix(columns: usize, found: &[Option<f64>], own: impl Fn(usize) -> f64) -> Vec<Vec<f64>> {
     let mut all = vec![vec![0.; columns]; columns];
-    for n in 0..columns {
-        all[n][n] = own(n);
+    for (n, row) in all.iter_mut().enumerate() {
+        row[n] = own(n);
     }
     for ((i, j), value) in pairs(columns).zip(found) {
         let value = value.unwrap_or(0.);

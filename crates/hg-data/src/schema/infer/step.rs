@@ -246,7 +246,7 @@ fn nearest(target: f64, kind: TimeKind, in_months: bool, whole: bool, unit: Opti
         .first()
         .zip(natural.last())
         .is_some_and(|(low, high)| (low / 2. ..=high * 2.).contains(&target));
-    let power = target.abs().max(1e-12).min(1e15).log10().floor() as i32;
+    let power = target.abs().clamp(1e-12, 1e15).log10().floor() as i32;
     let round = (power - 1..=power + 1).flat_map(|k| {
         // Written and read, so that 0.1 is 0.1.
         [1, 2, 5].map(|m| format!("{m}e{k}").parse::<f64>().unwrap_or(1.))

@@ -207,7 +207,8 @@ fn copies_are_counted_and_change_nothing() {
 
 #[test]
 fn times_get_their_format_and_a_round_step() {
-    let cases: [(&dyn Fn(usize) -> String, &[&str]); 8] = [
+    type Cells<'a> = &'a dyn Fn(usize) -> String;
+    let cases: [(Cells<'_>, &[&str]); 8] = [
         (&|row| format!("2018-{:02}", 1 + row), &["format = \"%Y-%m\"", "step = \"1 month\""]),
         (
             &|row| format!("{} 2018", ["Jan", "Feb", "Mar", "Apr", "May"][row]),
