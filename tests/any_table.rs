@@ -46,7 +46,9 @@ fn walk(table: &Path, folder: &Path) -> (String, String) {
     let name = |end: &str| folder.join(end).display().to_string();
     let (schema, run, cohort) = (name("schema.toml"), name("run"), name("cohort.csv"));
     succeed(&[&["generate", &run, "--patients", "5", "--out", &cohort], &["evaluate", &run]]);
-    let read = |path: &str| std::fs::read_to_string(path).expect("reads");
+    // A cohort has the encoding of its table.
+    let text = |path: &str| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into());
+    let read = |path: &str| -> String { text(path).expect("reads") };
     (read(&schema), read(&cohort))
 }
 
@@ -84,15 +86,15 @@ fn tables_of_any_make_need_no_edit() {
             what: "dates as times",
             file: "b.csv",
             table: rows("patient,date,x", |p, s| format!("{p},0{}.03.2021,{}", 1 + 2 * s, p * s)),
-            schema: &["format = \"%d.%m.%Y\"", "step = 2.0"],
+            schema: &["format = \"%d.%m.%Y\"", "step = \"2 days\""],
             header: "patient,date,x",
         },
         Case {
             what: "thousands separators, semicolons",
             file: "c.csv",
-            table: rows("id;t;platelets", |p, s| format!("{p};{s};{},500", 100 + 7 * p + s)),
+            table: rows("id;t;platelets", |p, s| format!("{p};{s};{},500,250", 100 + 7 * p + s)),
             schema: &["separator = \";\"", "thousands = \",\""],
-            header: "id,t,platelets",
+            header: "id;t;platelets",
         },
         Case {
             what: "censored ages",
@@ -138,9 +140,9 @@ fn tables_of_any_make_need_no_edit() {
         Case {
             what: "one row per patient",
             file: "i.csv",
-            table: rows("id,t,x", |p, s| format!("{},0,{}", 4 * p + s, p + s)),
+            table: rows("id,visit,x", |p, s| format!("{},0,{}", 4 * p + s, p + s)),
             schema: &["step = 1.0"],
-            header: "id,t,x",
+            header: "id,visit,x",
         },
     ];
     for Case { what, file, table, schema, header } in cases {
