@@ -2,7 +2,7 @@
 //! decoded table that equals itself, or to a message that a person can act on.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{DataFrame, Encoder, Proposal, RowCounts, Schema, Side, infer, write_table};
+use hg_data::{DataFrame, Encoder, Kind, Proposal, RowCounts, Schema, Side, infer, write_table};
 use polars::prelude::*;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -176,8 +176,10 @@ fn same(was: &Column, is: &Column, schema: &Schema) -> Result<()> {
         };
         let (was, is) = (present(was), present(is));
         let number = |cell: &Option<String>| cell.as_ref()?.parse::<f64>().ok();
+        // Codes are texts: 0417 is not 417.
+        let is_numeric = of_column.is_some_and(|column| column.kind == Kind::Numeric);
         let is_near = match (number(&was), number(&is)) {
-            (Some(was), Some(is)) => (was - is).abs() <= 1e-6 * was.abs().max(1.),
+            (Some(was), Some(is)) => is_numeric && (was - is).abs() <= 1e-6 * was.abs().max(1.),
             _ => false,
         };
         let is_text = texts_was.dtype() == &DataType::String && !is_near;
