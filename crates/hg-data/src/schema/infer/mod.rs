@@ -278,7 +278,8 @@ impl Table<'_> {
         )];
         remarks.extend(self.roles.why.iter().map(|why| format!("patient: {why}")));
         if let Some(effect) = self.effect(rows) {
-            let grave = (self.step.merged + self.step.invented) * 2 > rows;
+            let changed = self.step.merged.saturating_add(self.step.invented);
+            let grave = changed > rows / 2;
             if grave { warnings.push(effect) } else { remarks.push(effect) }
         }
         remarks.extend(self.of_copies());
