@@ -1,6 +1,6 @@
 //! Cells of levels.
 
-use crate::notation::finite;
+use crate::notation::{EXACT, finite};
 use crate::notes::ColumnFacts;
 use crate::source::SourceType;
 use crate::typed::{Checker, Strays, present};
@@ -124,8 +124,6 @@ impl Checker<'_> {
 /// by one.
 fn positions_of_codes(cells: &[f64], by_value: &impl Fn(f64) -> Option<usize>) -> Option<Vec<f64>> {
     const CODES: usize = 256;
-    // Beyond 2⁵³ a double is not the number that stood there.
-    const EXACT: f64 = 9_007_199_254_740_992.;
     let unknown = f64::NAN;
     let of = |value: f64| {
         let position = by_value(value).filter(|_| value.abs() < EXACT);

@@ -74,6 +74,15 @@ fn ungrouped(whole: &str, separator: char) -> Option<String> {
     sound.then(|| whole.replace(separator, ""))
 }
 
+/// From here on a double need not be the whole number that stood there: 2⁵³.
+pub(crate) const EXACT: f64 = 9_007_199_254_740_992.;
+
+/// Whether a text is a whole number that a double need not hold.
+pub(crate) fn is_beyond(text: &str, value: f64) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    value.abs() >= EXACT && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// A finite number, plainly written.
 pub(crate) fn finite(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|x| x.is_finite())

@@ -1,15 +1,12 @@
 //! Cells of numbers.
 
-use crate::notation::Notation;
+use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
 use crate::source::SourceType;
 use crate::typed::{Checker, Strays, present};
 use crate::{Column, FittedBins, Result};
 use polars::prelude::*;
 use std::collections::HashMap;
-
-/// Whole numbers up to here are doubles exactly.
-const EXACT: f64 = 9_007_199_254_740_992.;
 
 impl Checker<'_> {
     /// Finite numbers, missing ones as nulls. Without a schema column they are times.
@@ -128,12 +125,6 @@ impl Checker<'_> {
 fn is_sound(cells: &Float64Chunked, integers: bool) -> bool {
     let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT);
     cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
-}
-
-/// Whether a text is a whole number that a double need not hold.
-fn is_beyond(text: &str, value: f64) -> bool {
-    let digits = text.trim_start_matches(['-', '+']);
-    value.abs() >= EXACT && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `36.6°C` → (`36.6`, `°C`)

@@ -274,7 +274,7 @@ pub(crate) fn plural(dtype: &DataType) -> String {
     match dtype {
         DataType::List(_) | DataType::Array(..) => "lists".into(),
         DataType::Struct(_) => "structs (records of several fields)".into(),
-        DataType::Binary => "bytes".into(),
+        DataType::Binary | DataType::BinaryOffset => "bytes".into(),
         DataType::Date | DataType::Datetime(..) => "dates".into(),
         DataType::Duration(_) => "durations".into(),
         DataType::Time => "times of day".into(),

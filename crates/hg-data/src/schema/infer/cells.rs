@@ -3,7 +3,8 @@
 use super::time::find_format;
 use crate::Result;
 use crate::clock::TimeKind;
-use crate::notation::Notation;
+use crate::notation::{EXACT, Notation};
+use crate::typed::plural;
 use polars::prelude::{Column, DataFrame, DataType, IntoColumn, TimeUnit};
 use std::collections::HashMap;
 
@@ -40,9 +41,6 @@ const MISSING: [(&str, bool); 28] = [
     ("--", false),
 ];
 
-/// The greatest whole number up to which a double holds each one.
-pub(super) const EXACT: f64 = 9_007_199_254_740_992.;
-
 /// What a column's type says of its cells.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Nature {
@@ -71,12 +69,8 @@ impl Nature {
             DataType::Null => Self::Untyped,
             DataType::Date | DataType::Datetime(..) => Self::Time(TimeKind::Dates),
             DataType::Duration(_) => Self::Time(TimeKind::Elapsed),
-            DataType::Time => Self::Other("times of day".into()),
-            DataType::List(_) | DataType::Array(..) => Self::Other("lists".into()),
-            DataType::Struct(_) => Self::Other("structs (records of several fields)".into()),
-            DataType::Binary | DataType::BinaryOffset => Self::Other("bytes".into()),
             other if other.is_integer() => Self::Integer,
-            other => Self::Other(format!("cells of type {other:?}")),
+            other => Self::Other(plural(other)),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Columns read as numbers: their notation, bounds, and values that stand for «missing».
 
-use super::cells::{Cells, EXACT, Nature, Value};
+use super::cells::{Cells, Nature, Value};
 use super::shape::{Suggestion, suggest};
 use super::words::{listed, quoted, shown};
 use crate::Transform;
-use crate::notation::{Notation, is_code};
+use crate::notation::{Notation, is_beyond, is_code};
 use std::fmt::Write;
 
 /// Characters that group digits, the likeliest first; beside the decimal sign.
@@ -415,12 +415,6 @@ fn is_sentinel(at: usize, counts: &[(f64, usize)]) -> bool {
             && (alone && (*low > 0. || span > 10.) || (count > 1 && low - x > 2. * span));
     }
     at > 0 && count > 1 && x - high > high - low
-}
-
-/// Whether a text is a whole number that a double need not hold.
-pub(super) fn is_beyond(text: &str, value: f64) -> bool {
-    let digits = text.trim_start_matches(['-', '+']);
-    value.abs() >= EXACT && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A text without its sign for a bound, and whether that is an upper side (`> 89`).

@@ -1,10 +1,9 @@
 //! Columns read as times.
 
 use super::cells::{Cells, Nature, Value};
-use super::numbers::is_beyond;
 use super::words::{shown, time_likeness};
 use crate::clock::{Elapsed, TimeFormat, TimeKind};
-use crate::notation::Notation;
+use crate::notation::{Notation, is_beyond};
 
 /// Formats of dates that are tried, in this order. What has `%d` before `%m` stands before the
 /// same the other way round.
