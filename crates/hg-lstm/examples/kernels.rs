@@ -1,4 +1,5 @@
-//! Benches of the kernels on one thread, H = 128 in f32.
+//! Benches of the kernels on one thread, H = 128 in f32, on every path that the
+//! processor has.
 //!
 //! `cargo xtask bench`
 
@@ -10,8 +11,35 @@ use hg_lstm::kernel::{
 };
 
 const HIDDEN: usize = 128;
-/// (sequences, steps)
-const SHAPES: [(usize, usize); 3] = [(8, 20), (16, 20), (16, 60)];
+
+/// Vectors, and how many sequences of how many steps.
+#[derive(Clone, Copy)]
+struct Case {
+    path: SimdPath,
+    sequences: usize,
+    steps: usize,
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, sequences, steps } = self;
+        write!(f, "{path:?} {sequences} × {steps}")
+    }
+}
+
+/// Every path on every shape; the portable one on the first alone.
+fn cases() -> Vec<Case> {
+    let shapes = [(8, 1), (16, 1), (8, 20), (16, 60)];
+    let all = SimdPath::available().flat_map(|path| {
+        let count = if path == SimdPath::Portable { 1 } else { shapes.len() };
+        shapes.into_iter().take(count).map(move |(sequences, steps)| Case {
+            path,
+            sequences,
+            steps,
+        })
+    });
+    all.collect()
+}
 
 fn main() {
     divan::main();
@@ -39,10 +67,10 @@ fn filled(rows: usize, width: usize) -> Buffer<f32> {
 }
 
 impl Scene {
-    fn new((sequences, steps): (usize, usize)) -> Self {
+    fn new(Case { path, sequences, steps }: Case) -> Self {
         let rows = sequences * steps;
         let weights = filled(4 * HIDDEN, HIDDEN);
-        let mut u = RecurrentWeights::new(HIDDEN, SimdPath::widest());
+        let mut u = RecurrentWeights::new(HIDDEN, path);
         u.pack(weights.view());
         let lengths = vec![steps; sequences];
         let mut scene = Self {
@@ -66,53 +94,53 @@ impl Scene {
     }
 }
 
-fn bench(bencher: Bencher<'_, '_>, shape: (usize, usize), pass: impl Fn(&mut Scene) + Sync) {
-    let mut scene = Scene::new(shape);
+fn bench(bencher: Bencher<'_, '_>, case: Case, pass: impl Fn(&mut Scene) + Sync) {
+    let mut scene = Scene::new(case);
     let flops = scene.flops();
     bencher.counter(flops).bench_local(|| pass(black_box(&mut scene)));
 }
 
-#[divan::bench(args = SHAPES)]
-fn input_product(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    let mut panels = Panels::new(SimdPath::widest());
+#[divan::bench(args = cases())]
+fn input_product(bencher: Bencher<'_, '_>, case: Case) {
+    let mut panels = Panels::new(case.path);
     panels.pack_transposed(filled(4 * HIDDEN, HIDDEN).view());
-    bench(bencher, shape, |s| {
+    bench(bencher, case, |s| {
         multiply(s.x.view(), &panels, Start::Zero, s.states.columns_mut(0, 4 * HIDDEN));
     });
 }
 
-#[divan::bench(args = SHAPES)]
-fn weight_gradient(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    bench(bencher, shape, |s| {
-        let mut scratch = Panels::new(SimdPath::widest());
+#[divan::bench(args = cases())]
+fn weight_gradient(bencher: Bencher<'_, '_>, case: Case) {
+    bench(bencher, case, |s| {
+        let mut scratch = Panels::new(case.path);
         let into = s.weights.view_mut();
         add_transposed_product(s.second.view(), s.x.view(), into, &mut scratch);
     });
 }
 
-#[divan::bench(args = SHAPES)]
-fn f_forward(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    bench(bencher, shape, |s| forward(&s.u, &s.chains, s.states.view_mut()));
+#[divan::bench(args = cases())]
+fn f_forward(bencher: Bencher<'_, '_>, case: Case) {
+    bench(bencher, case, |s| forward(&s.u, &s.chains, s.states.view_mut()));
 }
 
-#[divan::bench(args = SHAPES)]
-fn b_adjoint(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    bench(bencher, shape, |s| {
+#[divan::bench(args = cases())]
+fn b_adjoint(bencher: Bencher<'_, '_>, case: Case) {
+    bench(bencher, case, |s| {
         let arriving = Arriving::Last(s.last.view());
         adjoint(&s.u, &s.chains, s.states.view(), arriving, s.gradients.view_mut());
     });
 }
 
-#[divan::bench(args = SHAPES)]
-fn tangent_of_f(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    bench(bencher, shape, |s| {
+#[divan::bench(args = cases())]
+fn tangent_of_f(bencher: Bencher<'_, '_>, case: Case) {
+    bench(bencher, case, |s| {
         tangent(&s.u, &s.chains, s.states.view(), s.tangents.view_mut());
     });
 }
 
-#[divan::bench(args = SHAPES)]
-fn adjoint_of_tangent(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    bench(bencher, shape, |s| {
+#[divan::bench(args = cases())]
+fn adjoint_of_tangent(bencher: Bencher<'_, '_>, case: Case) {
+    bench(bencher, case, |s| {
         let (states, gradients) = (s.states.view(), s.gradients.view());
         let tangents = s.tangents.view();
         second_adjoint(&s.u, &s.chains, states, gradients, tangents, s.second.view_mut());

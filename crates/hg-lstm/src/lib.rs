@@ -51,6 +51,18 @@ pub use recurrence::Recurrence;
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// [`kernel::VECTORS`] names no path of this processor.
+    #[error(
+        "{} is `{named}`, which this processor does not have\nhint: use one of {}, or unset it",
+        kernel::VECTORS,
+        available.iter().map(|path| format!("{path:?}").to_lowercase()).collect::<Vec<_>>().join(", ")
+    )]
+    Vectors {
+        /// What it holds.
+        named: String,
+        /// What it can hold here.
+        available: Vec<kernel::SimdPath>,
+    },
     /// A tensor has another shape than the layer was built for.
     #[error("{what}: expected shape {expected}, got {got:?}")]
     Shape {

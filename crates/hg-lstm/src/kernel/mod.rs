@@ -74,7 +74,7 @@ pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
 pub use pointwise::{add_column_sums, leaky_in_place, leaky_pull_back_in_place};
 pub use product::{Panels, Start, add_transposed_product, multiply};
 pub use pull_back::{Arriving, adjoint, adjoint_with_direct, second_adjoint};
-pub use simd::{Real, SimdPath};
+pub use simd::{Real, SimdPath, VECTORS};
 pub use tangent::tangent;
 
 use product::{Product, Rows};
@@ -106,6 +106,11 @@ impl<S: Real> RecurrentWeights<S> {
     pub fn new(hidden: usize, path: SimdPath) -> Self {
         assert!(hidden.is_multiple_of(PADDING));
         Self { hidden, path, forwards: Panels::new(path), backwards: Panels::new(path) }
+    }
+
+    /// Whether no weights have been taken yet.
+    pub fn is_empty(&self) -> bool {
+        self.forwards.is_empty()
     }
 
     /// Takes `U` `[4H, H]`.

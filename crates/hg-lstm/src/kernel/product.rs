@@ -5,20 +5,29 @@
 //! C[r, n] (+)= Σ_k A[r, k] · B[k, n]
 //! ```
 //!
-//! B is cut into panels of four vectors' width and blocks of `DEPTH_BLOCK` rows, so
-//! that one panel of one block stays in the L1 cache while all rows of A pass
-//! over it; a tile of `Vector::ROWS` rows of C stays in registers over a block.
-//! Every entry of C is one chain of multiply-adds in the order of k, whatever
-//! the tile: results do not depend on how rows are grouped.
+//! B is cut into panels of at most `Vector::ACROSS` vectors and blocks of `DEPTH_BLOCK`
+//! rows, so that one panel of one block stays in the L1 cache while all rows of A
+//! pass over it; a tile of at most `Vector::ROWS` rows of C stays in registers over
+//! a block. Every entry of C is one chain of multiply-adds in the order of k,
+//! whatever the tile: results do not depend on how rows and columns are grouped.
 
 use super::matrix::{Matrix, MatrixMut, PADDING};
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
 use aligned_vec::{AVec, ConstAlign};
 
-/// Rows of B in a block: with four AVX-512 vectors across, 32 KiB of f32.
+/// Rows of B in a block: with three AVX-512 vectors across, 24 KiB of f32.
 const DEPTH_BLOCK: usize = 128;
-/// Vectors across a panel.
-const ACROSS: usize = 4;
+
+/// Cuts `columns` into the fewest panels of nearly equal width: (first column,
+/// vectors) of each.
+fn panels<V: Vector>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    let vectors = columns / V::LANES;
+    let count = vectors.div_ceil(V::ACROSS);
+    (0..count).map(move |n| {
+        let (start, end) = (n * vectors / count, (n + 1) * vectors / count);
+        (start * V::LANES, end - start)
+    })
+}
 
 /// The right factor of products, packed for one [`SimdPath`].
 #[derive(Clone, Debug)]
@@ -41,21 +50,25 @@ impl<S: Real> Kernel<S> for Pack<'_, S> {
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
         let Self { from, transposed, into } = self;
-        let width = ACROSS * V::LANES;
         let mut at = 0;
         for block in (0..into.depth).step_by(DEPTH_BLOCK) {
-            for panel in (0..into.columns).step_by(width) {
-                let wide = width.min(into.columns - panel);
-                for k in block..(block + DEPTH_BLOCK).min(into.depth) {
-                    let row = &mut into.values[at..at + wide];
-                    if transposed {
-                        for (n, value) in row.iter_mut().enumerate() {
-                            *value = from.values[(panel + n) * from.stride + k];
+            for (panel, vectors) in panels::<V>(into.columns) {
+                let wide = vectors * V::LANES;
+                let depth = DEPTH_BLOCK.min(into.depth - block);
+                let rows = &mut into.values[at..at + depth * wide];
+                at += rows.len();
+                if transposed {
+                    for n in 0..wide {
+                        let column = &from.values[(panel + n) * from.stride + block..][..depth];
+                        for (k, &value) in column.iter().enumerate() {
+                            rows[k * wide + n] = value;
                         }
-                    } else {
-                        row.copy_from_slice(&from.values[k * from.stride + panel..][..wide]);
                     }
-                    at += wide;
+                } else {
+                    for (k, row) in rows.chunks_exact_mut(wide).enumerate() {
+                        let from = &from.values[(block + k) * from.stride + panel..][..wide];
+                        row.copy_from_slice(from);
+                    }
                 }
             }
         }
@@ -82,6 +95,11 @@ impl<S: Real> Panels<S> {
     /// When the columns are no multiple of [`PADDING`].
     pub fn pack_transposed(&mut self, from: Matrix<'_, S>) {
         self.fill(from, from.width, from.rows, true);
+    }
+
+    /// Whether no factor has been packed yet.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     fn fill(&mut self, from: Matrix<'_, S>, depth: usize, columns: usize, transposed: bool) {
@@ -141,12 +159,10 @@ impl<S: Real> Product<'_, S> {
     /// writable ones that no other thread touches; a bias has as many.
     #[inline(always)]
     pub(super) unsafe fn add<V: Vector<Scalar = S>>(&self, b: &Panels<S>, start: Start<'_, S>) {
-        let width = ACROSS * V::LANES;
         let mut at = 0;
         for block in (0..b.depth).step_by(DEPTH_BLOCK) {
             let depth = DEPTH_BLOCK.min(b.depth - block);
-            for panel in (0..b.columns).step_by(width) {
-                let wide = width.min(b.columns - panel);
+            for (panel, vectors) in panels::<V>(b.columns) {
                 let start = match start {
                     _ if block > 0 => Start::Keep,
                     Start::Bias(bias) => Start::Bias(&bias[panel..]),
@@ -162,9 +178,9 @@ impl<S: Real> Product<'_, S> {
                         product: self,
                         start,
                     };
-                    panel.add::<V>(wide / V::LANES);
+                    panel.add::<V>(vectors);
                 }
-                at += depth * wide;
+                at += depth * vectors * V::LANES;
             }
         }
     }
@@ -191,7 +207,7 @@ impl<S: Real> Panel<'_, S> {
                 1 => self.add_rows::<V, 1>(),
                 2 => self.add_rows::<V, 2>(),
                 3 => self.add_rows::<V, 3>(),
-                _ => self.add_rows::<V, ACROSS>(),
+                _ => self.add_rows::<V, 4>(),
             }
         }
     }
@@ -202,6 +218,9 @@ impl<S: Real> Panel<'_, S> {
     /// As [`Product::add`].
     #[inline(always)]
     unsafe fn add_rows<V: Vector<Scalar = S>, const N: usize>(&self) {
+        if N > V::ACROSS {
+            return; // Never reached; keeps such tiles from being compiled.
+        }
         let rows = self.product.rows;
         let tiles = rows.div_ceil(V::ROWS);
         let mut row = 0;
@@ -215,7 +234,9 @@ impl<S: Real> Panel<'_, S> {
                     3 => self.add_tile::<V, 3, N>(row),
                     4 => self.add_tile::<V, 4, N>(row),
                     5 => self.add_tile::<V, 5, N>(row),
-                    _ => self.add_tile::<V, 6, N>(row),
+                    6 => self.add_tile::<V, 6, N>(row),
+                    7 => self.add_tile::<V, 7, N>(row),
+                    _ => self.add_tile::<V, 8, N>(row),
                 }
             }
             row = next;

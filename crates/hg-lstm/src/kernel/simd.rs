@@ -1,5 +1,5 @@
 //! The one place where the kernels meet the processor: vectors of AVX-512,
-//! AVX2 with FMA, or plain arrays, chosen once at run time.
+//! AVX2 with FMA, NEON, or plain arrays, chosen once at run time.
 //!
 //! A kernel implements [`Kernel`] generically over [`Vector`]; [`dispatch`]
 //! runs it compiled for the widest vectors that the processor has.
@@ -10,11 +10,17 @@ use std::sync::OnceLock;
 #[path = "simd_x86.rs"]
 mod x86;
 
+#[cfg(target_arch = "aarch64")]
+#[path = "simd_neon.rs"]
+mod neon;
+
 /// Which instructions the kernels use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SimdPath {
-    /// Plain Rust on arrays, for any processor (NEON on AArch64).
+    /// Plain Rust on arrays, for any processor.
     Portable,
+    /// NEON, of AArch64.
+    Neon,
     /// AVX2 with FMA.
     Avx2,
     /// AVX-512 F.
@@ -23,27 +29,59 @@ pub enum SimdPath {
 
 impl SimdPath {
     /// The paths that this processor has, the narrowest first.
-    pub fn available() -> Vec<Self> {
-        #[allow(unused_mut)]
-        let mut paths = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                paths.push(Self::Avx2);
+    pub fn available() -> impl Iterator<Item = Self> {
+        static AVAILABLE: OnceLock<Vec<SimdPath>> = OnceLock::new();
+        let available = AVAILABLE.get_or_init(|| {
+            #[allow(unused_mut)]
+            let mut paths = vec![Self::Portable];
+            #[cfg(target_arch = "aarch64")]
+            paths.push(Self::Neon);
+            #[cfg(target_arch = "x86_64")]
+            {
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    paths.push(Self::Avx2);
+                }
+                if is_x86_feature_detected!("avx512f") {
+                    paths.push(Self::Avx512);
+                }
             }
-            if is_x86_feature_detected!("avx512f") {
-                paths.push(Self::Avx512);
-            }
-        }
-        paths
+            paths
+        });
+        available.iter().copied()
     }
 
-    /// The widest path that this processor has.
+    /// The path that kernels take unless a caller names another: the one in the
+    /// environment variable [`VECTORS`], else the widest that this processor has.
+    ///
+    /// # Errors
+    /// When the variable names no path of this processor.
+    pub fn chosen() -> Result<Self, crate::Error> {
+        static CHOSEN: OnceLock<Option<SimdPath>> = OnceLock::new();
+        let chosen = *CHOSEN.get_or_init(|| {
+            let Some(named) = std::env::var_os(VECTORS) else { return Some(Self::detected()) };
+            let named = named.to_string_lossy();
+            Self::available().find(|path| format!("{path:?}").eq_ignore_ascii_case(&named))
+        });
+        chosen.ok_or_else(|| crate::Error::Vectors {
+            named: std::env::var_os(VECTORS).unwrap_or_default().to_string_lossy().into_owned(),
+            available: Self::available().collect(),
+        })
+    }
+
+    /// [`SimdPath::chosen`], or the widest where that is an error.
     pub fn widest() -> Self {
-        static WIDEST: OnceLock<SimdPath> = OnceLock::new();
-        *WIDEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Portable))
+        Self::chosen().unwrap_or_else(|_| Self::detected())
+    }
+
+    /// The widest path that this processor has, whatever the environment says.
+    fn detected() -> Self {
+        Self::available().last().unwrap_or(Self::Portable)
     }
 }
+
+/// The environment variable that holds the kernels to one path, such as `avx2`: for
+/// the bytes of a run from another processor, and for measurements.
+pub const VECTORS: &str = "HG_VECTORS";
 
 /// A float type with vectors and the constants of its exponential.
 pub trait Real:
@@ -78,6 +116,9 @@ pub(crate) mod private {
     pub trait Vectors: Copy + 'static {
         /// On any processor.
         type Portable: Vector<Scalar = Self>;
+        /// With NEON.
+        #[cfg(target_arch = "aarch64")]
+        type Neon: Vector<Scalar = Self>;
         /// With AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         type Avx2: Vector<Scalar = Self>;
@@ -101,7 +142,7 @@ pub(crate) mod private {
 
 macro_rules! real {
     ($t:ty, $series:expr, $log2_e:expr, $ln2:expr, $rounder:expr, $vanishes:expr, $lanes:literal,
-     $avx2:ident, $avx512:ident) => {
+     $neon:ident, $avx2:ident, $avx512:ident) => {
         impl Real for $t {
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -114,6 +155,8 @@ macro_rules! real {
         }
         impl private::Vectors for $t {
             type Portable = Lanes<$t, $lanes>;
+            #[cfg(target_arch = "aarch64")]
+            type Neon = std::arch::aarch64::$neon;
             #[cfg(target_arch = "x86_64")]
             type Avx2 = std::arch::x86_64::$avx2;
             #[cfg(target_arch = "x86_64")]
@@ -136,6 +179,7 @@ real!(
     12_582_912. + 127.,
     87.33,
     8,
+    float32x4_t,
     __m256,
     __m512
 );
@@ -160,6 +204,7 @@ real!(
     6_755_399_441_055_744. + 1023.,
     708.39,
     4,
+    float64x2_t,
     __m256d,
     __m512d
 );
@@ -175,8 +220,11 @@ pub unsafe trait Vector: Copy {
     type Scalar: private::Vectors;
     /// Numbers in a vector.
     const LANES: usize;
-    /// Rows of the register tile in products: as many as the registers hold.
+    /// Rows of the register tile in products, at most 8, and its vectors across, at
+    /// most 4: as large as the registers hold beside a row of B and one broadcast.
     const ROWS: usize;
+    /// See [`Vector::ROWS`].
+    const ACROSS: usize;
 
     /// The same number in every lane.
     ///
@@ -201,9 +249,9 @@ pub unsafe trait Vector: Copy {
     fn mul(self, x: Self) -> Self;
     /// `self / x`
     fn div(self, x: Self) -> Self;
-    /// `self · x + y`, rounded once where the processor can.
+    /// `self · x + y`, rounded once where that is one instruction.
     fn mul_add(self, x: Self, y: Self) -> Self;
-    /// `y − self · x`, rounded once where the processor can.
+    /// `y − self · x`, rounded once where that is one instruction.
     fn neg_mul_add(self, x: Self, y: Self) -> Self;
     /// The lesser of self and `limit`; NaN stays NaN.
     fn at_most(self, limit: Self) -> Self;
@@ -234,17 +282,21 @@ pub(crate) trait Kernel<S: Real> {
 /// When the processor does not have the path, which [`SimdPath::available`]
 /// tells.
 pub(crate) fn dispatch<S: Real, K: Kernel<S>>(path: SimdPath, kernel: K) -> K::Output {
-    assert!(path <= SimdPath::widest(), "this processor has no {path:?}");
-    // SAFETY: `widest` detected the instructions; every wider path of x86 has
-    // the narrower ones.
+    assert!(
+        SimdPath::available().any(|available| available == path),
+        "this processor has no {path:?}"
+    );
+    // SAFETY: `available` found the instructions.
     unsafe {
         match path {
             SimdPath::Portable => kernel.run::<S::Portable>(),
+            #[cfg(target_arch = "aarch64")]
+            SimdPath::Neon => neon::run_neon(kernel),
             #[cfg(target_arch = "x86_64")]
             SimdPath::Avx2 => x86::run_avx2(kernel),
             #[cfg(target_arch = "x86_64")]
             SimdPath::Avx512 => x86::run_avx512(kernel),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg_attr(target_arch = "x86_64", allow(unreachable_patterns))]
             _ => unreachable!("available() names no such path here"),
         }
     }
@@ -262,6 +314,7 @@ macro_rules! portable {
             type Scalar = $t;
             const LANES: usize = $n;
             const ROWS: usize = 2;
+            const ACROSS: usize = 2;
             #[inline(always)]
             unsafe fn splat(x: $t) -> Self {
                 Self([x; $n])
@@ -294,10 +347,6 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn mul_add(self, x: Self, y: Self) -> Self {
-                // Fused where that is one instruction, else a call would be slow.
-                if cfg!(target_arch = "aarch64") {
-                    return Self(std::array::from_fn(|n| self.0[n].mul_add(x.0[n], y.0[n])));
-                }
                 self.mul(x).add(y)
             }
             #[inline(always)]

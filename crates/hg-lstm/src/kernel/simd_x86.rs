@@ -34,7 +34,7 @@ macro_rules! intrinsic {
 
 macro_rules! vector {
     (
-        $v:ty, $t:ty, lanes $lanes:literal, rows $rows:literal,
+        $v:ty, $t:ty, lanes $lanes:literal, tile $rows:literal x $across:literal,
         $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
         $fma:ident $fnma:ident $min:ident,
         |$a:ident, $b:ident, $yes:ident, $no:ident|
@@ -45,6 +45,7 @@ macro_rules! vector {
             type Scalar = $t;
             const LANES: usize = $lanes;
             const ROWS: usize = $rows;
+            const ACROSS: usize = $across;
             #[inline(always)]
             unsafe fn splat(x: $t) -> Self {
                 intrinsic!($splat(x))
@@ -111,7 +112,7 @@ macro_rules! vector {
 }
 
 vector!(
-    __m512, f32, lanes 16, rows 6,
+    __m512, f32, lanes 16, tile 8 x 3,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps
     _mm512_div_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_min_ps,
     |a, b, yes, no|
@@ -123,7 +124,7 @@ vector!(
     power _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(a)))
 );
 vector!(
-    __m512d, f64, lanes 8, rows 6,
+    __m512d, f64, lanes 8, tile 8 x 3,
     _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd
     _mm512_div_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_min_pd,
     |a, b, yes, no|
@@ -134,7 +135,7 @@ vector!(
     power _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(a)))
 );
 vector!(
-    __m256, f32, lanes 8, rows 3,
+    __m256, f32, lanes 8, tile 6 x 2,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps
     _mm256_div_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_min_ps,
     |a, b, yes, no|
@@ -145,7 +146,7 @@ vector!(
     power _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a)))
 );
 vector!(
-    __m256d, f64, lanes 4, rows 3,
+    __m256d, f64, lanes 4, tile 6 x 2,
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd
     _mm256_div_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_min_pd,
     |a, b, yes, no|
