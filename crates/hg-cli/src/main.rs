@@ -35,8 +35,18 @@ fn main() -> ExitCode {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .without_time()
         .init();
-    let json = arguments.json;
-    let done = match arguments.command {
+    match run(arguments.command, arguments.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command, json: bool) -> Result<(), error::Error> {
+    hg_train::vectors()?;
+    match command {
         Command::Train(arguments) => train::run(&arguments, json),
         Command::Generate(arguments) => generate::run(&arguments, json),
         Command::Evaluate(arguments) => evaluate::run(&arguments, json),
@@ -57,13 +67,6 @@ fn main() -> ExitCode {
         Command::Schema(SchemaCommand::Json) => {
             print!("{}", hg_data::json_schema());
             Ok(())
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
         }
     }
 }

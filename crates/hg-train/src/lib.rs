@@ -25,7 +25,7 @@ pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
 };
 pub use random::{Purpose, stream};
-pub use run::{Event, Outcome, Program, Run, RunManifest, generate, sizes_of};
+pub use run::{Event, Outcome, Program, Run, RunManifest, generate, sizes_of, vectors};
 pub use steps::by_name;
 pub use trainer::{StepMetrics, StepTimes, Trainer, layout_of};
 pub use validation::Judgement;

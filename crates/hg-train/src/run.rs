@@ -78,6 +78,15 @@ pub struct RunManifest {
     pub program: Program,
 }
 
+/// The vector instructions that this process computes with.
+///
+/// # Errors
+/// When [`hg_lstm::kernel::VECTORS`] names none that the processor has.
+pub fn vectors() -> Result<String> {
+    let path = SimdPath::chosen().map_err(|error| Error::Config(error.to_string()))?;
+    Ok(format!("{path:?}"))
+}
+
 /// What a program says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,7 +147,7 @@ impl Run {
             encoder_sha256: hg_data::fingerprint_of(json.as_bytes()),
             train,
             program,
-            vectors: format!("{:?}", SimdPath::widest()),
+            vectors: vectors()?,
         };
         let run = Self { folder: folder.to_owned(), manifest, encoder };
         for part in [run.checkpoints(), run.report()] {
@@ -349,6 +358,15 @@ impl Run {
     pub fn trainer(&self, encoded: &Encoded) -> Result<Trainer> {
         let mut trainer = Trainer::new(&self.manifest.train, &layout_of(&self.encoder), encoded)?;
         if let Some(newest) = checkpoint::newest(&self.checkpoints())? {
+            let (before, here) = (&self.manifest.vectors, vectors()?);
+            if *before != here {
+                tracing::warn!(
+                    "the run was trained with {before} vectors and goes on with {here}: the last bits differ; \
+                     {}={} keeps them where the processor has those",
+                    hg_lstm::kernel::VECTORS,
+                    before.to_lowercase()
+                );
+            }
             checkpoint::restore(&mut trainer, &newest)?;
         }
         Ok(trainer)
