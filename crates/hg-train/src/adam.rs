@@ -12,6 +12,7 @@ use crate::in_place::{Blend, Move};
 use crate::{Error, Result};
 use candle_core::{DType, Tensor, Var};
 use hg_models::{Gradients, Parameters};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
 const EPSILON: f64 = 1e-8;
@@ -83,15 +84,16 @@ impl Adam {
         };
         let first = Blend { keep: beta1, add: (1. - beta1) * shrink, square: false };
         let second = Blend { keep: beta2, add: (1. - beta2) * shrink * shrink, square: true };
-        for (name, var) in parameters.iter() {
+        let all: Vec<_> = parameters.iter().collect();
+        all.into_par_iter().try_for_each(|(name, var)| {
             let missing = || Error::Config(format!("the loss does not depend on «{name}»"));
             let gradient = gradients.get(name).ok_or_else(missing)?;
             let [m, v] = self.moments.get(name).ok_or_else(missing)?;
             first.apply(m, gradient)?;
             second.apply(v, gradient)?;
             change.apply(var, m, v)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Steps taken.
@@ -129,9 +131,11 @@ impl Adam {
 
 /// ‖g‖ over all variables: a scalar in f64, on their device.
 pub(crate) fn norm(gradients: &Gradients) -> Result<Tensor> {
+    let square = |gradient: &Tensor| gradient.sqr()?.sum_all()?.to_dtype(DType::F64);
+    let all: Vec<&Tensor> = gradients.values().collect();
+    let all: Vec<Tensor> = all.into_par_iter().map(square).collect::<candle_core::Result<_>>()?;
     let mut squares: Option<Tensor> = None;
-    for gradient in gradients.values() {
-        let square = gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?;
+    for square in all {
         squares = Some(match squares {
             Some(squares) => (squares + square)?,
             None => square,

@@ -15,6 +15,7 @@ use hg_models::{
 };
 use rand_distr::{Distribution, StandardUniform};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// What computes the gradients of a step.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl<S: Real> Fused<S> {
         &mut self,
         networks: (&Generator, &Critic),
         draws: Draws<'_>,
-    ) -> Result<(Tensor, Gradients)> {
+    ) -> Result<(Tensor, Cow<'_, Gradients>)> {
         let (generator, critic) = networks;
         let batch = self.batch.as_ref().ok_or_else(no_batch)?;
         let alpha = draws.alpha(batch.sequences());
@@ -110,14 +111,14 @@ impl<S: Real> Fused<S> {
             draws.config.penalty_weight,
         )?;
         let CriticMeasures { loss, wasserstein, penalty } = measures;
-        Ok((Tensor::new(&[loss, wasserstein, penalty], &Device::Cpu)?, gradients))
+        Ok((Tensor::new(&[loss, wasserstein, penalty], &Device::Cpu)?, Cow::Borrowed(gradients)))
     }
 
     fn generator(
         &mut self,
         networks: (&Generator, &Critic),
         draws: Draws<'_>,
-    ) -> Result<(Tensor, Gradients)> {
+    ) -> Result<(Tensor, Cow<'_, Gradients>)> {
         let (generator, critic) = networks;
         let batch = self.batch.as_ref().ok_or_else(no_batch)?;
         let limits = draws.limits(critic.config().layout.width());
@@ -129,7 +130,7 @@ impl<S: Real> Fused<S> {
             Alignment { weight: draws.config.correlation_weight, limits: limits.as_deref() },
         )?;
         let GeneratorMeasures { loss, alignment } = measures;
-        Ok((Tensor::new(&[loss, alignment], &Device::Cpu)?, gradients))
+        Ok((Tensor::new(&[loss, alignment], &Device::Cpu)?, Cow::Borrowed(gradients)))
     }
 }
 
@@ -158,7 +159,7 @@ impl Steps {
         networks: (&Generator, &Critic),
         batch: &Batch,
         draws: Draws<'_>,
-    ) -> Result<(Tensor, Gradients)> {
+    ) -> Result<(Tensor, Cow<'_, Gradients>)> {
         let dtype = match self {
             Self::Single(fused) => return fused.critic(networks, draws),
             Self::Double(fused) => return fused.critic(networks, draws),
@@ -172,7 +173,7 @@ impl Steps {
         let weight = draws.config.penalty_weight;
         let loss = critic_loss(critic, rows, &fake, &alpha, lengths, weight)?;
         let measures = together(&[&loss.total, &loss.wasserstein, &loss.penalty])?;
-        Ok((measures, by_name(critic.parameters(), &loss.total.backward()?)))
+        Ok((measures, Cow::Owned(by_name(critic.parameters(), &loss.total.backward()?))))
     }
 
     /// The generator's loss and alignment `[2]`, and its gradients.
@@ -181,7 +182,7 @@ impl Steps {
         networks: (&Generator, &Critic),
         batch: &Batch,
         draws: Draws<'_>,
-    ) -> Result<(Tensor, Gradients)> {
+    ) -> Result<(Tensor, Cow<'_, Gradients>)> {
         let dtype = match self {
             Self::Single(fused) => return fused.generator(networks, draws),
             Self::Double(fused) => return fused.generator(networks, draws),
@@ -195,7 +196,7 @@ impl Steps {
         let aligned = Alignment { weight, limits: limits.as_deref() };
         let (total, alignment) = generator_loss(critic, rows, &fake, lengths, aligned)?;
         let measures = together(&[&total, &alignment])?;
-        Ok((measures, by_name(generator.parameters(), &total.backward()?)))
+        Ok((measures, Cow::Owned(by_name(generator.parameters(), &total.backward()?))))
     }
 }
 

@@ -12,6 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
 use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -373,10 +374,11 @@ impl Trainer {
         let done = self.iteration as f64;
         let decay = self.config.weight_averaging.min((1. + done) / (10. + done));
         let blend = Blend { keep: decay, add: 1. - decay, square: false };
-        let pairs = self.averaged.parameters().iter().zip(self.generator.parameters().iter());
-        for ((_, mean), (_, weight)) in pairs {
+        let means = self.averaged.parameters().iter();
+        let pairs: Vec<_> = means.zip(self.generator.parameters().iter()).collect();
+        pairs.into_par_iter().try_for_each(|((_, mean), (_, weight))| {
             blend.apply(mean, weight)?;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -105,9 +105,10 @@ impl Case {
         let noise = |n: usize, values: &mut [f64]| values.copy_from_slice(&self.noise[n]);
         let (_, on_critic) =
             engine.critic_gradient(generator, critic, &batch, &noise, &self.alpha, 10.)?;
+        let on_critic = on_critic.clone();
         let (_, on_generator) =
             engine.generator_gradient(generator, critic, &batch, &noise, self.aligned())?;
-        Ok([on_critic, on_generator])
+        Ok([on_critic, on_generator.clone()])
     }
 }
 

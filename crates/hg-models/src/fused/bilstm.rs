@@ -1,9 +1,9 @@
 //! Both directions of an LSTM with all gradients.
 
-use super::linear::{Linear, LinearGradient, Width, numbers, pad_rows, unpad_rows};
+use super::export::Export;
+use super::linear::{Linear, LinearGradient, Width, numbers, pad_rows};
 use super::unit::{Directions, copy_of_rows_before};
 use crate::{Parameters, Result};
-use candle_core::{Device, Tensor};
 use hg_lstm::kernel::{
     self, Arriving, Buffer, Chains, GRADIENT_PARTS, Matrix, Panels, Real, RecurrentWeights,
     STATE_PARTS, SimdPath, Start, add_transposed_product, padded,
@@ -26,6 +26,7 @@ struct Direction<S: Real> {
 pub(super) struct BiLstm<S: Real> {
     directions: [Direction<S>; 2],
     hidden: usize,
+    path: SimdPath,
 }
 
 /// What a pass through a [`BiLstm`] works on, for each direction.
@@ -53,18 +54,23 @@ impl<S: Real> BiLstm<S> {
             recurrent: RecurrentWeights::new(padded(hidden), path),
             padded: Buffer::new(4 * padded(hidden), padded(hidden)),
         };
-        Self { directions: [direction(), direction()], hidden }
+        Self { directions: [direction(), direction()], hidden, path }
     }
 
     pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {
         let hidden = self.hidden;
         let load = |(name, direction): (&str, &mut Direction<S>)| -> Result<()> {
-            let part = |part: &str| numbers::<S>(parameters.get(&format!("{name}.{part}"))?);
+            let part = |part: &str| -> Result<_> {
+                Ok(numbers(parameters.get(&format!("{name}.{part}"))?.as_tensor()))
+            };
             let (i2h, h2h) = (part("i2h.weight")?, part("h2h.weight")?);
-            direction.input.load(&i2h, &[&part("i2h.bias")?, &part("h2h.bias")?]);
+            let biases = [part("i2h.bias")?, part("h2h.bias")?];
+            direction.input.load(i2h.get()?, &[biases[0].get()?, biases[1].get()?]);
             let gates = Width { parts: 4, each: hidden };
-            pad_rows(&h2h, gates, Width::one(hidden), &mut direction.padded);
-            direction.recurrent.pack(direction.padded.view());
+            let changed = pad_rows(h2h.get()?, gates, Width::one(hidden), &mut direction.padded);
+            if changed || direction.recurrent.is_empty() {
+                direction.recurrent.pack(direction.padded.view());
+            }
             Ok(())
         };
         let [forwards, backwards] = &mut self.directions;
@@ -77,94 +83,149 @@ impl<S: Real> BiLstm<S> {
     pub(super) fn forward(
         &self,
         x: Matrix<'_, S>,
-        Directions(chains): &Directions,
+        directions: &Directions,
         work: &mut Workspace<S>,
     ) {
-        let gates = 4 * padded(self.hidden);
-        for ((direction, chains), states) in
-            self.directions.iter().zip(chains).zip(&mut work.states)
-        {
-            states.set_rows(x.rows);
-            direction.input.forward(x, states.columns_mut(0, gates));
-            kernel::forward(&direction.recurrent, chains, states.view_mut());
+        for n in 0..2 {
+            self.forward_direction(n, x, directions, work);
         }
     }
 
-    /// The adjoint of [`BiLstm::forward`]; gradients stay in `work`, with what
-    /// the second order needs if `keep`.
-    pub(super) fn adjoint(
+    /// Runs one direction after the other over `x` `[rows, input]`, forwards and back, for
+    /// what arrives at the hidden states, and pulls that back to `grad_x` `[rows, input]`.
+    /// Each direction so finishes while its states are in the cache. States and gradients
+    /// stay in `work`, with what the second order needs if `keep`; the weights' gradients
+    /// are added to `into`.
+    pub(super) fn forward_and_adjoint(
         &self,
-        Directions(chains): &Directions,
+        x: Matrix<'_, S>,
+        directions: &Directions,
         arriving: [Arriving<'_, S>; 2],
         keep: bool,
         work: &mut Workspace<S>,
+        grad_x: &mut Buffer<S>,
+        mut into: Option<(&mut BiGradient<S>, &mut Panels<S>)>,
     ) {
-        let wide = padded(self.hidden);
-        let rows = work.states[0].rows();
-        for (n, direction) in self.directions.iter().enumerate() {
-            let gradients = &mut work.gradients[n];
-            gradients.set_rows(rows);
-            let parts = if keep { GRADIENT_PARTS } else { 4 };
-            kernel::adjoint(
-                &direction.recurrent,
-                &chains[n],
-                work.states[n].view(),
-                arriving[n],
-                gradients.columns_mut(0, parts * wide),
-            );
+        grad_x.set_rows(x.rows);
+        for (n, arriving) in arriving.into_iter().enumerate() {
+            self.forward_direction(n, x, directions, work);
+            self.adjoint_direction(n, directions, arriving, keep, work);
+            self.pull_back(n, &work.gradients[n], grad_x);
+            if let Some((into, scratch)) = &mut into {
+                into.add_first_direction(n, self.path, x, directions, work, scratch);
+            }
         }
     }
 
-    /// Pulls what [`BiLstm::adjoint`] left back to the input `[rows, input]`.
-    pub(super) fn pull_back(&self, work: &Workspace<S>, grad_x: &mut Buffer<S>) {
-        self.pull_back_from(&work.gradients, grad_x);
-    }
-
-    /// The same for what [`BiLstm::second_adjoint`] left.
-    pub(super) fn pull_back_second(&self, work: &Workspace<S>, grad_x: &mut Buffer<S>) {
-        self.pull_back_from(&work.second, grad_x);
-    }
-
-    fn pull_back_from(&self, from: &[Buffer<S>; 2], grad_x: &mut Buffer<S>) {
-        grad_x.set_rows(from[0].rows());
-        for (n, direction) in self.directions.iter().enumerate() {
-            let grad = from[n].columns(0, 4 * padded(self.hidden));
-            let start = if n == 0 { Start::Zero } else { Start::Keep };
-            direction.input.pull_back(grad, start, grad_x.view_mut());
-        }
-    }
-
-    /// The tangent along `x_dot` `[rows, input]`; ḣ stays in `work`.
-    pub(super) fn tangent(
+    /// The adjoint of [`BiLstm::forward`] for the same `x`; the weights' gradients are added
+    /// to `into`.
+    pub(super) fn adjoint(
         &self,
+        x: Matrix<'_, S>,
+        directions: &Directions,
+        arriving: [Arriving<'_, S>; 2],
+        work: &mut Workspace<S>,
+        into: &mut BiGradient<S>,
+        scratch: &mut Panels<S>,
+    ) {
+        for (n, arriving) in arriving.into_iter().enumerate() {
+            self.adjoint_direction(n, directions, arriving, false, work);
+            into.add_first_direction(n, self.path, x, directions, work, scratch);
+        }
+    }
+
+    /// The second order after [`BiLstm::forward_and_adjoint`] of `x`, along `x_dot`
+    /// `[rows, input]`, one direction after the other: the tangent, whose ḣ stays in `work`,
+    /// and its adjoint, which is pulled back to `grad_x`.
+    pub(super) fn second_order(
+        &self,
+        [x, x_dot]: [Matrix<'_, S>; 2],
+        directions: &Directions,
+        work: &mut Workspace<S>,
+        grad_x: &mut Buffer<S>,
+        into: &mut BiGradient<S>,
+        scratch: &mut Panels<S>,
+    ) {
+        grad_x.set_rows(x.rows);
+        for n in 0..2 {
+            self.tangent_direction(n, x_dot, directions, work);
+            self.second_adjoint_direction(n, directions, work);
+            self.pull_back(n, &work.second[n], grad_x);
+            into.add_second_direction(n, self.path, [x, x_dot], directions, work, scratch);
+        }
+    }
+
+    fn forward_direction(
+        &self,
+        n: usize,
+        x: Matrix<'_, S>,
+        Directions(chains): &Directions,
+        work: &mut Workspace<S>,
+    ) {
+        let (direction, states) = (&self.directions[n], &mut work.states[n]);
+        states.set_rows(x.rows);
+        direction.input.forward(x, states.columns_mut(0, 4 * padded(self.hidden)));
+        kernel::forward(&direction.recurrent, &chains[n], states.view_mut());
+    }
+
+    fn adjoint_direction(
+        &self,
+        n: usize,
+        Directions(chains): &Directions,
+        arriving: Arriving<'_, S>,
+        keep: bool,
+        work: &mut Workspace<S>,
+    ) {
+        let (states, gradients) = (&work.states[n], &mut work.gradients[n]);
+        gradients.set_rows(states.rows());
+        let parts = if keep { GRADIENT_PARTS } else { 4 };
+        kernel::adjoint(
+            &self.directions[n].recurrent,
+            &chains[n],
+            states.view(),
+            arriving,
+            gradients.columns_mut(0, parts * padded(self.hidden)),
+        );
+    }
+
+    /// Pulls direction `n`'s δp or εp back to the input `[rows, input]`: direction 0 sets it,
+    /// the other adds to it.
+    fn pull_back(&self, n: usize, from: &Buffer<S>, grad_x: &mut Buffer<S>) {
+        let grad = from.columns(0, 4 * padded(self.hidden));
+        let start = if n == 0 { Start::Zero } else { Start::Keep };
+        self.directions[n].input.pull_back(grad, start, grad_x.view_mut());
+    }
+
+    fn tangent_direction(
+        &self,
+        n: usize,
         x_dot: Matrix<'_, S>,
         Directions(chains): &Directions,
         work: &mut Workspace<S>,
     ) {
-        let gates = 4 * padded(self.hidden);
-        for (n, direction) in self.directions.iter().enumerate() {
-            let tangents = &mut work.tangents[n];
-            tangents.set_rows(x_dot.rows);
-            direction.input.tangent(x_dot, tangents.columns_mut(0, gates));
-            let states = work.states[n].view();
-            kernel::tangent(&direction.recurrent, &chains[n], states, tangents.view_mut());
-        }
+        let (direction, tangents) = (&self.directions[n], &mut work.tangents[n]);
+        tangents.set_rows(x_dot.rows);
+        direction.input.tangent(x_dot, tangents.columns_mut(0, 4 * padded(self.hidden)));
+        let states = work.states[n].view();
+        kernel::tangent(&direction.recurrent, &chains[n], states, tangents.view_mut());
     }
 
-    /// The last pass of the second order; εp stays in `work`.
-    pub(super) fn second_adjoint(&self, Directions(chains): &Directions, work: &mut Workspace<S>) {
-        for (n, direction) in self.directions.iter().enumerate() {
-            let second = &mut work.second[n];
-            second.set_rows(work.states[n].rows());
-            kernel::second_adjoint(
-                &direction.recurrent,
-                &chains[n],
-                work.states[n].view(),
-                work.gradients[n].view(),
-                work.tangents[n].view(),
-                second.view_mut(),
-            );
-        }
+    fn second_adjoint_direction(
+        &self,
+        n: usize,
+        Directions(chains): &Directions,
+        work: &mut Workspace<S>,
+    ) {
+        let second = &mut work.second[n];
+        second.set_rows(work.states[n].rows());
+        kernel::second_adjoint(
+            &self.directions[n].recurrent,
+            &chains[n],
+            work.states[n].view(),
+            work.gradients[n].view(),
+            work.tangents[n].view(),
+            second.view_mut(),
+        );
     }
 }
 
@@ -201,43 +262,40 @@ impl<S: Real> BiGradient<S> {
         Self { input: [linear(), linear()], recurrent: [recurrent(), recurrent()], hidden }
     }
 
-    /// Adds the first order: what [`BiLstm::adjoint`] left, for the input `x`.
-    pub(super) fn add_first(
+    /// Adds direction `n`'s first order for the input `x`.
+    fn add_first_direction(
         &mut self,
+        n: usize,
         path: SimdPath,
         x: Matrix<'_, S>,
         Directions(chains): &Directions,
         work: &mut Workspace<S>,
         scratch: &mut Panels<S>,
     ) {
-        for (n, chains) in chains.iter().enumerate() {
-            let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
-            self.input[n].add(path, grad, x, scratch);
-            let (from, before) = (&work.states[n], &mut work.before);
-            self.add_recurrent(n, chains, grad, from, before, scratch);
-        }
+        let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
+        self.input[n].add(path, grad, x, scratch);
+        let (states, before) = (&work.states[n], &mut work.before);
+        self.add_recurrent(n, &chains[n], grad, states, before, scratch);
     }
 
-    /// Adds the second order: what the tangent and the second adjoint left, for
-    /// the input `x` and its tangent.
-    pub(super) fn add_second(
+    /// Adds direction `n`'s second order: what the tangent and its adjoint left, for the
+    /// input `x` and its tangent.
+    fn add_second_direction(
         &mut self,
+        n: usize,
         path: SimdPath,
-        x: Matrix<'_, S>,
-        x_dot: Matrix<'_, S>,
+        [x, x_dot]: [Matrix<'_, S>; 2],
         Directions(chains): &Directions,
         work: &mut Workspace<S>,
         scratch: &mut Panels<S>,
     ) {
-        for (n, chains) in chains.iter().enumerate() {
-            let second = work.second[n].view();
-            let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
-            self.input[n].add(path, second, x, scratch);
-            self.input[n].add_to_weight(grad, x_dot, scratch);
-            let (states, tangents, before) = (&work.states[n], &work.tangents[n], &mut work.before);
-            self.add_recurrent(n, chains, second, states, before, scratch);
-            self.add_recurrent(n, chains, grad, tangents, before, scratch);
-        }
+        let second = work.second[n].view();
+        let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
+        self.input[n].add(path, second, x, scratch);
+        self.input[n].add_to_weight(grad, x_dot, scratch);
+        let (states, tangents, before) = (&work.states[n], &work.tangents[n], &mut work.before);
+        self.add_recurrent(n, &chains[n], second, states, before, scratch);
+        self.add_recurrent(n, &chains[n], grad, tangents, before, scratch);
     }
 
     /// `dU += gradᵀ h₋`, h being the last part of `from`'s rows.
@@ -258,19 +316,18 @@ impl<S: Real> BiGradient<S> {
         self.input.iter_mut().flat_map(LinearGradient::buffers).chain(&mut self.recurrent)
     }
 
-    /// The gradients by name.
-    pub(super) fn export(&self, into: &mut super::Gradients) -> Result<()> {
-        let gates = Width { parts: 4, each: self.hidden };
+    /// The gradients over all units.
+    pub(super) fn export<'a>(parts: &[&'a Self], into: &mut Export<'a, S>) {
+        let hidden = parts[0].hidden;
+        let gates = Width { parts: 4, each: hidden };
         for (n, name) in NAMES.iter().enumerate() {
-            let bias = self.input[n].bias()?;
-            let recurrent = unpad_rows(&self.recurrent[n], gates, Width::one(self.hidden));
-            let shape = (4 * self.hidden, self.hidden);
-            let recurrent = Tensor::from_vec(recurrent, shape, &Device::Cpu)?;
-            into.insert(format!("{name}.i2h.weight"), self.input[n].weight()?);
-            into.insert(format!("{name}.i2h.bias"), bias.clone());
-            into.insert(format!("{name}.h2h.weight"), recurrent);
-            into.insert(format!("{name}.h2h.bias"), bias);
+            let input: Vec<_> = parts.iter().map(|part| &part.input[n]).collect();
+            LinearGradient::export(&input, &format!("{name}.i2h"), into);
+            let recurrent = parts.iter().map(|part| &part.recurrent[n]).collect();
+            let widths = [gates, Width::one(hidden)];
+            into.sum(format!("{name}.h2h.weight"), &[4 * hidden, hidden], recurrent, widths);
+            // Both biases are added to the same pre-activations.
+            LinearGradient::export_bias(&input, format!("{name}.h2h.bias"), into);
         }
-        Ok(())
     }
 }

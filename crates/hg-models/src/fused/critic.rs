@@ -8,12 +8,12 @@
 //! ([`crate::Critic`]) and ϕ the leaky rectifier.
 
 use super::bilstm::{BiGradient, BiLstm, Workspace};
+use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers};
 use super::unit::{Directions, Packing};
 use super::{Gradients, LEAK};
 use crate::critic::embedding_name;
 use crate::{CriticConfig, Parameters, Result};
-use candle_core::{Device, Tensor};
 use hg_lstm::kernel::{
     Arriving, Buffer, Panels, Real, SimdPath, Start, leaky_in_place, leaky_pull_back_in_place,
 };
@@ -56,7 +56,8 @@ impl<S: Real> CriticWeights<S> {
     }
 
     pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {
-        let get = |name: &str| numbers::<S>(parameters.get(name)?);
+        let get =
+            |name: &str| -> Result<Vec<S>> { Ok(numbers(parameters.get(name)?).get()?.to_vec()) };
         let blocks = self.config.layout.discrete.len();
         self.embeddings = (0..blocks).map(|n| get(&embedding_name(n))).collect::<Result<_>>()?;
         self.linear1 = get("linear1.weight")?;
@@ -125,12 +126,16 @@ impl<S: Real> CriticGradient<S> {
         dense.chain(self.rnn.buffers()).chain([&mut self.readout, &mut self.readout_bias])
     }
 
-    /// The gradients by name, `M`'s going on to its factors.
-    pub(super) fn export(&self, weights: &CriticWeights<S>) -> Result<Gradients> {
-        let mut all = Gradients::new();
+    /// The gradients over all units, `M`'s going on to its factors.
+    pub(super) fn export(
+        parts: &[&Self],
+        weights: &CriticWeights<S>,
+        into: &mut Gradients,
+    ) -> Result<()> {
         let CriticConfig { layout, hidden } = &weights.config;
         let (embedded, width) = (weights.config.embedded_width(), layout.width());
-        let map = self.first.weight_numbers();
+        let first: Vec<_> = parts.iter().map(|part| &part.first).collect();
+        let map = LinearGradient::weight_numbers(&first);
         let mut linear1 = vec![S::default(); hidden * embedded];
         let mut embeddings: Vec<Vec<S>> =
             weights.embeddings.iter().map(|e| vec![S::default(); e.len()]).collect();
@@ -152,22 +157,23 @@ impl<S: Real> CriticGradient<S> {
                 at += e;
             }
         }
+        let mut export = Export::new();
         for (n, (grad, &levels)) in embeddings.into_iter().zip(&layout.discrete).enumerate() {
-            let shape = (levels, grad.len() / levels);
-            all.insert(embedding_name(n), Tensor::from_vec(grad, shape, &Device::Cpu)?);
+            let shape = [levels, grad.len() / levels];
+            export.numbers(embedding_name(n), &shape, grad);
         }
-        let linear1 = Tensor::from_vec(linear1, (*hidden, embedded), &Device::Cpu)?;
-        all.insert("linear1.weight".into(), linear1);
-        all.insert("linear1.bias".into(), self.first.bias()?);
-        all.insert("linear2.weight".into(), self.second.weight()?);
-        all.insert("linear2.bias".into(), self.second.bias()?);
-        self.rnn.export(&mut all)?;
-        let halves = [&self.readout.row(0)[..*hidden], &self.readout.row(1)[..*hidden]].concat();
-        let readout = Tensor::from_vec(halves, (1, 2 * hidden), &Device::Cpu)?;
-        all.insert("linear3.weight".into(), readout);
-        let bias = Tensor::from_vec(vec![self.readout_bias.row(0)[0]], 1, &Device::Cpu)?;
-        all.insert("linear3.bias".into(), bias);
-        Ok(all)
+        export.numbers("linear1.weight".into(), &[*hidden, embedded], linear1);
+        LinearGradient::export_bias(&first, "linear1.bias".into(), &mut export);
+        let second: Vec<_> = parts.iter().map(|part| &part.second).collect();
+        LinearGradient::export(&second, "linear2", &mut export);
+        let rnn: Vec<_> = parts.iter().map(|part| &part.rnn).collect();
+        BiGradient::export(&rnn, &mut export);
+        let readout = parts.iter().map(|part| &part.readout).collect();
+        let widths = [Width::one(2), Width::one(*hidden)];
+        export.sum("linear3.weight".into(), &[1, 2 * hidden], readout, widths);
+        let bias = parts.iter().map(|part| &part.readout_bias).collect();
+        export.sum("linear3.bias".into(), &[1], bias, [Width::one(1); 2]);
+        export.write(into)
     }
 }
 
@@ -207,12 +213,18 @@ impl<S: Real> CriticWork<S> {
         }
     }
 
-    /// The scores of the sequences in `x` `[rows, D]`.
-    pub(super) fn forward(
+    /// The scores of the sequences in `x` `[rows, D]`, and the way back down to y₁ where
+    /// sequence `n`'s score receives `on_scores[n]`. What the second order needs is kept
+    /// where `keep` says so; the gradients of `Σ on_scores · scores` for the recurrent
+    /// layers and the readout are added to `into`.
+    pub(super) fn forward_and_adjoint(
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
+        on_scores: &[S],
         directions: &Directions,
+        keep: bool,
+        mut into: Option<&mut CriticGradient<S>>,
     ) -> Vec<f64> {
         let leak = S::of(LEAK);
         self.activated1.set_rows(x.rows());
@@ -221,26 +233,7 @@ impl<S: Real> CriticWork<S> {
         self.activated2.set_rows(x.rows());
         weights.second.forward(self.activated1.view(), self.activated2.view_mut());
         leaky_in_place(weights.path, leak, self.activated2.as_mut_slice());
-        weights.rnn.forward(self.activated2.view(), directions, &mut self.rnn);
-        let mut scores = vec![weights.readout_bias; directions.0[0].count()];
-        for_ends(directions, |sequence, direction, row| {
-            let last = self.rnn.hidden(direction, row);
-            let readout = weights.readout.row(direction);
-            scores[sequence] +=
-                last.iter().zip(readout).map(|(&h, &w)| h.wide() * w.wide()).sum::<f64>();
-        });
-        scores
-    }
 
-    /// The adjoint of [`CriticWork::forward`] down to y₁, where sequence `n`'s
-    /// score receives `on_scores[n]`.
-    pub(super) fn adjoint(
-        &mut self,
-        weights: &CriticWeights<S>,
-        on_scores: &[S],
-        directions: &Directions,
-        keep: bool,
-    ) {
         for (direction, arriving) in self.arriving.iter_mut().enumerate() {
             arriving.set_rows(on_scores.len());
             for (sequence, &on_score) in on_scores.iter().enumerate() {
@@ -250,9 +243,28 @@ impl<S: Real> CriticWork<S> {
                 }
             }
         }
-        let arriving = [0, 1].map(|n: usize| Arriving::Last(self.arriving[n].view()));
-        weights.rnn.adjoint(directions, arriving, keep, &mut self.rnn);
-        weights.rnn.pull_back(&self.rnn, &mut self.grad2);
+        weights.rnn.forward_and_adjoint(
+            self.activated2.view(),
+            directions,
+            [0, 1].map(|n: usize| Arriving::Last(self.arriving[n].view())),
+            keep,
+            &mut self.rnn,
+            &mut self.grad2,
+            into.as_mut().map(|into| (&mut into.rnn, &mut self.scratch)),
+        );
+        let mut scores = vec![weights.readout_bias; on_scores.len()];
+        for_ends(directions, |sequence, direction, row| {
+            let last = self.rnn.hidden(direction, row);
+            let readout = weights.readout.row(direction);
+            scores[sequence] +=
+                last.iter().zip(readout).map(|(&h, &w)| h.wide() * w.wide()).sum::<f64>();
+            if let Some(into) = &mut into {
+                for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
+                    *to += on_scores[sequence] * h;
+                }
+            }
+        });
+
         Self::pull_back_dense(
             weights,
             &mut self.grad2,
@@ -260,6 +272,7 @@ impl<S: Real> CriticWork<S> {
             &self.activated1,
             &self.activated2,
         );
+        scores
     }
 
     /// From a gradient for a₂ (which becomes one for y₂) to one for y₁.
@@ -283,8 +296,8 @@ impl<S: Real> CriticWork<S> {
         weights.first.pull_back(self.grad1.view(), Start::Zero, self.grad_input.view_mut());
     }
 
-    /// Adds the first-order gradients of `Σ on_scores · scores` after
-    /// [`CriticWork::adjoint`].
+    /// Adds the gradients of the critic's loss `Σ on_scores · scores` at `x` `[rows, D]`;
+    /// returns the scores.
     pub(super) fn add_first(
         &mut self,
         weights: &CriticWeights<S>,
@@ -292,19 +305,14 @@ impl<S: Real> CriticWork<S> {
         on_scores: &[S],
         directions: &Directions,
         into: &mut CriticGradient<S>,
-    ) {
-        let path = weights.path;
-        for_ends(directions, |sequence, direction, row| {
-            let last = self.rnn.hidden(direction, row);
-            for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
-                *to += on_scores[sequence] * h;
-            }
-        });
+    ) -> Vec<f64> {
+        let scores =
+            self.forward_and_adjoint(weights, x, on_scores, directions, false, Some(&mut *into));
         into.readout_bias.row_mut(0)[0] += on_scores.iter().copied().sum();
-        let scratch = &mut self.scratch;
-        into.rnn.add_first(path, self.activated2.view(), directions, &mut self.rnn, scratch);
+        let (path, scratch) = (weights.path, &mut self.scratch);
         into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
         into.first.add(path, self.grad1.view(), x.view(), scratch);
+        scores
     }
 
     /// The gradient penalty at `x` `[rows, D]` and its gradients: for every
@@ -318,9 +326,8 @@ impl<S: Real> CriticWork<S> {
         into: &mut CriticGradient<S>,
     ) -> f64 {
         let (leak, path, directions) = (S::of(LEAK), weights.path, &packing.once);
-        self.forward(weights, x, directions);
         let ones = vec![S::of(1.); packing.sequences.len()];
-        self.adjoint(weights, &ones, directions, true);
+        self.forward_and_adjoint(weights, x, &ones, directions, true, None);
         self.input_gradient(weights);
         let penalty = self.turn_into_direction(packing, share);
 
@@ -333,22 +340,20 @@ impl<S: Real> CriticWork<S> {
         weights.second.tangent(self.dot1.view(), self.dot2.view_mut());
         let activated2 = self.activated2.as_slice();
         leaky_pull_back_in_place(path, leak, self.dot2.as_mut_slice(), activated2);
-        weights.rnn.tangent(self.dot2.view(), directions, &mut self.rnn);
+
+        // Its gradients: where the tangent passes, B's own δ are the adjoint.
+        let scratch = &mut self.scratch;
+        into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
+        into.first.add_to_weight(self.grad1.view(), self.grad_input.view(), scratch);
+        let along = [self.activated2.view(), self.dot2.view()];
+        let (rnn, grad2) = (&mut self.rnn, &mut self.grad2);
+        weights.rnn.second_order(along, directions, rnn, grad2, &mut into.rnn, scratch);
         for_ends(directions, |_, direction, row| {
             let last = self.rnn.hidden_dot(direction, row);
             for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
                 *to += h;
             }
         });
-
-        // Its gradients: where the tangent passes, B's own δ are the adjoint.
-        weights.rnn.second_adjoint(directions, &mut self.rnn);
-        let scratch = &mut self.scratch;
-        let (a2, dot2) = (self.activated2.view(), self.dot2.view());
-        into.rnn.add_second(path, a2, dot2, directions, &mut self.rnn, scratch);
-        into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
-        into.first.add_to_weight(self.grad1.view(), self.grad_input.view(), scratch);
-        weights.rnn.pull_back_second(&self.rnn, &mut self.grad2);
         Self::pull_back_dense(
             weights,
             &mut self.grad2,

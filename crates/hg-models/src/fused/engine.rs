@@ -112,6 +112,8 @@ pub struct Engine<S: Real> {
     critic_weights: CriticWeights<S>,
     units: Vec<Unit<S>>,
     pool: Pool<S>,
+    on_generator: Gradients,
+    on_critic: Gradients,
 }
 
 /// Fills `[length · Z]` noise values for a sequence of the batch.
@@ -135,6 +137,8 @@ impl<S: Real> Engine<S> {
                 path,
                 waiting: Mutex::default(),
             },
+            on_generator: Gradients::new(),
+            on_critic: Gradients::new(),
         }
     }
 
@@ -192,7 +196,8 @@ impl<S: Real> Engine<S> {
     }
 
     /// The critic's loss on a real batch and the generator's rows for `noise`,
-    /// and its gradients. `alpha` holds one α a sequence.
+    /// and its gradients. `alpha` holds one α a sequence. The tensors are written anew in
+    /// every step: who keeps them longer takes a [`Tensor::copy`].
     ///
     /// # Errors
     /// When parameters do not fit.
@@ -204,7 +209,7 @@ impl<S: Real> Engine<S> {
         noise: Noise<'_, S>,
         alpha: &[S],
         penalty_weight: f64,
-    ) -> Result<(CriticMeasures, Gradients)> {
+    ) -> Result<(CriticMeasures, &Gradients)> {
         self.generator_weights.load(generator)?;
         let weights = &self.generator_weights;
         let fake = |work: &mut Work<S>, packing: &Packing| {
@@ -214,7 +219,10 @@ impl<S: Real> Engine<S> {
         };
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
-        critic_step(weights, &mut self.units, &self.pool, real, &fake, alpha, penalty_weight)
+        let (units, into) = (&mut self.units, &mut self.on_critic);
+        let measures =
+            critic_step(weights, units, &self.pool, real, &fake, alpha, penalty_weight, into)?;
+        Ok((measures, &self.on_critic))
     }
 
     /// The same for given synthetic rows `[batch, steps, D]`.
@@ -228,7 +236,7 @@ impl<S: Real> Engine<S> {
         fake: &Tensor,
         alpha: &[S],
         penalty_weight: f64,
-    ) -> Result<(CriticMeasures, Gradients)> {
+    ) -> Result<(CriticMeasures, &Gradients)> {
         let (_, steps, width) = fake.dims3()?;
         let values: Vec<S> = fake.flatten_all()?.to_vec1()?;
         let fake = |work: &mut Work<S>, packing: &Packing| {
@@ -239,10 +247,14 @@ impl<S: Real> Engine<S> {
         };
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
-        critic_step(weights, &mut self.units, &self.pool, real, &fake, alpha, penalty_weight)
+        let (units, into) = (&mut self.units, &mut self.on_critic);
+        let measures =
+            critic_step(weights, units, &self.pool, real, &fake, alpha, penalty_weight, into)?;
+        Ok((measures, &self.on_critic))
     }
 
-    /// The generator's loss against a real batch, and its gradients.
+    /// The generator's loss against a real batch, and its gradients, in tensors that are
+    /// written anew in every step.
     ///
     /// # Errors
     /// When parameters do not fit.
@@ -253,7 +265,7 @@ impl<S: Real> Engine<S> {
         real: &RealBatch<S>,
         noise: Noise<'_, S>,
         aligned: Alignment<'_>,
-    ) -> Result<(GeneratorMeasures, Gradients)> {
+    ) -> Result<(GeneratorMeasures, &Gradients)> {
         self.generator_weights.load(generator)?;
         self.critic_weights.load(critic)?;
         let (weights, critic) = (&self.generator_weights, &self.critic_weights);
@@ -268,9 +280,9 @@ impl<S: Real> Engine<S> {
                 pool.with(|Work { generator, critic: work, .. }| {
                     generator.forward(weights, packing, noise);
                     unit.out.copy_from(&generator.out);
-                    let scores = work.forward(critic, &generator.out, &packing.once);
-                    let on_scores = vec![S::of(on_score); scores.len()];
-                    work.adjoint(critic, &on_scores, &packing.once, false);
+                    let on_scores = vec![S::of(on_score); packing.sequences.len()];
+                    let (x, once) = (&generator.out, &packing.once);
+                    let scores = work.forward_and_adjoint(critic, x, &on_scores, once, false, None);
                     work.input_gradient(critic);
                     unit.grad_out.copy_from(&work.grad_input);
                     scores.iter().sum()
@@ -297,10 +309,10 @@ impl<S: Real> Engine<S> {
                 generator.add_gradient(weights, packing, grad_out, on_generator);
             });
         });
-        add_up(units, |unit| unit.on_generator.buffers().collect());
-        let gradients = units[0].on_generator.export()?;
+        let parts: Vec<_> = units.iter().map(|unit| &unit.on_generator).collect();
+        GeneratorGradient::export(&parts, &mut self.on_generator)?;
         let loss = aligned.weight * alignment - score;
-        Ok((GeneratorMeasures { loss, alignment }, gradients))
+        Ok((GeneratorMeasures { loss, alignment }, &self.on_generator))
     }
 
     /// The generator's rows `[batch, steps, D]`, row-major, 0 beyond each length.
@@ -355,7 +367,8 @@ fn critic_step<S: Real>(
     fake: &(dyn Fn(&mut Work<S>, &Packing) + Sync),
     alpha: &[S],
     penalty_weight: f64,
-) -> Result<(CriticMeasures, Gradients)> {
+    into: &mut Gradients,
+) -> Result<CriticMeasures> {
     let units = &mut units[..real.units.len()];
     let share = 1. / real.sequences as f64;
     let of_unit = |work: &mut Work<S>, unit: &mut Unit<S>, packing: &Packing, rows: &Buffer<S>| {
@@ -367,12 +380,10 @@ fn critic_step<S: Real>(
         let into = &mut unit.on_critic;
         into.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
 
-        let scores = critic.forward(weights, both, &packing.twice);
         let count = packing.sequences.len();
         let on_score = |n: usize| S::of(if n < count { -share } else { share });
         let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
-        critic.adjoint(weights, &on_scores, &packing.twice, false);
-        critic.add_first(weights, both, &on_scores, &packing.twice, into);
+        let scores = critic.add_first(weights, both, &on_scores, &packing.twice, into);
 
         interpolate(both, alpha, packing, between);
         let penalty = critic.add_penalty(weights, between, packing, share * penalty_weight, into);
@@ -386,26 +397,8 @@ fn critic_step<S: Real>(
         .collect();
     let total = |n: usize| sums.iter().map(|sums| sums[n]).sum::<f64>() * share;
     let (wasserstein, penalty) = (total(0), total(1));
-    add_up(units, |unit| unit.on_critic.buffers().collect());
-    let gradients = units[0].on_critic.export(weights)?;
+    let parts: Vec<_> = units.iter().map(|unit| &unit.on_critic).collect();
+    CriticGradient::export(&parts, weights, into)?;
     let loss = penalty_weight * penalty - wasserstein;
-    Ok((CriticMeasures { loss, wasserstein, penalty }, gradients))
-}
-
-/// Adds the buffers of all units to the first unit's, in the order of units.
-fn add_up<'a, S: Real>(
-    units: &'a mut [Unit<S>],
-    buffers: impl Fn(&'a mut Unit<S>) -> Vec<&'a mut Buffer<S>>,
-) {
-    let mut units = units.iter_mut();
-    let Some(first) = units.next() else { return };
-    let first = buffers(first);
-    let rest: Vec<Vec<&mut Buffer<S>>> = units.map(buffers).collect();
-    first.into_par_iter().enumerate().for_each(|(n, total)| {
-        for unit in &rest {
-            for (total, &part) in total.as_mut_slice().iter_mut().zip(unit[n].as_slice()) {
-                *total += part;
-            }
-        }
-    });
+    Ok(CriticMeasures { loss, wasserstein, penalty })
 }

@@ -1,6 +1,7 @@
 //! The generator's rows and the gradients of its loss.
 
 use super::bilstm::{BiGradient, BiLstm, Workspace};
+use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers};
 use super::unit::Packing;
 use super::{Gradients, LEAK};
@@ -42,8 +43,10 @@ impl<S: Real> GeneratorWeights<S> {
 
     pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {
         for (linear, name) in self.dense.iter_mut().zip(DENSE) {
-            let part = |part: &str| numbers::<S>(parameters.get(&format!("{name}.{part}"))?);
-            linear.load(&part("weight")?, &[&part("bias")?]);
+            let part = |part: &str| -> Result<_> {
+                Ok(numbers(parameters.get(&format!("{name}.{part}"))?.as_tensor()))
+            };
+            linear.load(part("weight")?.get()?, &[part("bias")?.get()?]);
         }
         self.rnn.load(parameters)
     }
@@ -68,15 +71,16 @@ impl<S: Real> GeneratorGradient<S> {
         self.rnn.buffers().chain(self.dense.iter_mut().flat_map(LinearGradient::buffers))
     }
 
-    /// The gradients by name.
-    pub(super) fn export(&self) -> Result<Gradients> {
-        let mut all = Gradients::new();
-        for (linear, name) in self.dense.iter().zip(DENSE) {
-            all.insert(format!("{name}.weight"), linear.weight()?);
-            all.insert(format!("{name}.bias"), linear.bias()?);
+    /// The gradients over all units.
+    pub(super) fn export(parts: &[&Self], into: &mut Gradients) -> Result<()> {
+        let mut export = Export::new();
+        for (n, name) in DENSE.iter().enumerate() {
+            let dense: Vec<_> = parts.iter().map(|part| &part.dense[n]).collect();
+            LinearGradient::export(&dense, name, &mut export);
         }
-        self.rnn.export(&mut all)?;
-        Ok(all)
+        let rnn: Vec<_> = parts.iter().map(|part| &part.rnn).collect();
+        BiGradient::export(&rnn, &mut export);
+        export.write(into)
     }
 }
 
@@ -199,8 +203,8 @@ impl<S: Real> GeneratorWork<S> {
             backwards.row_mut(reverse_row).copy_from_slice(&both[wide..]);
         });
         let arriving = [0, 1].map(|n: usize| Arriving::Every(self.arriving[n].view()));
-        weights.rnn.adjoint(&packing.once, arriving, false, &mut self.rnn);
-        into.rnn.add_first(path, self.noise.view(), &packing.once, &mut self.rnn, scratch);
+        let (x, rnn) = (self.noise.view(), &mut self.rnn);
+        weights.rnn.adjoint(x, &packing.once, arriving, rnn, &mut into.rnn, scratch);
     }
 }
 

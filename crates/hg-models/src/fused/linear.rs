@@ -1,11 +1,13 @@
 //! Linear maps on padded rows.
 
-use crate::Result;
-use candle_core::{Device, Tensor};
+use super::export::{Export, add_up};
+use crate::{Error, Result};
+use candle_core::{Layout, Storage, Tensor};
 use hg_lstm::kernel::{
     Buffer, Matrix, MatrixMut, Panels, Real, SimdPath, Start, add_column_sums,
     add_transposed_product, multiply, padded,
 };
+use std::ops::Deref;
 
 /// A width made of equal parts, each padded on its own: the four gates of an
 /// LSTM, or its two directions.
@@ -20,7 +22,7 @@ impl Width {
         Self { parts: 1, each }
     }
 
-    fn real(self) -> usize {
+    pub(super) fn real(self) -> usize {
         self.parts * self.each
     }
 
@@ -29,19 +31,38 @@ impl Width {
     }
 
     /// Where feature `n` is in a padded row.
-    fn place(self, n: usize) -> usize {
+    pub(super) fn place(self, n: usize) -> usize {
         n / self.each * padded(self.each) + n % self.each
     }
 
     /// (first feature, its place, count) of each part.
-    fn runs(self) -> impl Iterator<Item = (usize, usize, usize)> {
+    pub(super) fn runs(self) -> impl Iterator<Item = (usize, usize, usize)> {
         (0..self.parts).map(move |part| (part * self.each, part * padded(self.each), self.each))
     }
 }
 
-/// The numbers of a tensor on the CPU.
-pub(super) fn numbers<S: Real>(x: &Tensor) -> Result<Vec<S>> {
-    Ok(x.flatten_all()?.to_vec1()?)
+/// The numbers of a tensor on the CPU, where they lie.
+pub(super) struct Numbers<'a, G> {
+    storage: G,
+    layout: &'a Layout,
+}
+
+/// Holds a tensor's numbers.
+pub(super) fn numbers(x: &Tensor) -> Numbers<'_, impl Deref<Target = Storage>> {
+    let (storage, layout) = x.storage_and_layout();
+    Numbers { storage, layout }
+}
+
+impl<G: Deref<Target = Storage>> Numbers<'_, G> {
+    /// Row-major.
+    pub(super) fn get<S: Real>(&self) -> Result<&[S]> {
+        let at = self.layout.contiguous_offsets();
+        let (Storage::Cpu(storage), Some((start, end))) = (&*self.storage, at) else {
+            let problem = "the engine takes contiguous weights on the CPU";
+            return Err(Error::Weights(problem.into()));
+        };
+        Ok(&storage.as_slice::<S>()?[start..end])
+    }
 }
 
 /// `y = x Wᵀ + b`, packed for both ways.
@@ -69,13 +90,14 @@ impl<S: Real> Linear<S> {
 
     /// Takes `weight` `[out, in]`, row-major, and the sum of `biases` `[out]`.
     pub(super) fn load(&mut self, weight: &[S], biases: &[&[S]]) {
-        pad_rows(weight, self.output, self.input, &mut self.weight);
         let bias = self.bias.row_mut(0);
         for n in 0..self.output.real() {
             bias[self.output.place(n)] = biases.iter().map(|bias| bias[n]).sum();
         }
-        self.forwards.pack_transposed(self.weight.view());
-        self.backwards.pack(self.weight.view());
+        if pad_rows(weight, self.output, self.input, &mut self.weight) || self.forwards.is_empty() {
+            self.forwards.pack_transposed(self.weight.view());
+            self.backwards.pack(self.weight.view());
+        }
     }
 
     /// `y = x Wᵀ + b`
@@ -99,26 +121,27 @@ impl<S: Real> Linear<S> {
     }
 }
 
-/// Copies `[rows, columns]` into a padded buffer.
-pub(super) fn pad_rows<S: Real>(from: &[S], rows: Width, columns: Width, to: &mut Buffer<S>) {
+/// Copies `[rows, columns]` into a padded buffer; whether that changed it.
+pub(super) fn pad_rows<S: Real>(
+    from: &[S],
+    rows: Width,
+    columns: Width,
+    to: &mut Buffer<S>,
+) -> bool {
+    let mut changed = false;
     for (n, row) in from.chunks_exact(columns.real()).enumerate() {
         let padded_row = to.row_mut(rows.place(n));
         for (first, place, count) in columns.runs() {
-            padded_row[place..place + count].copy_from_slice(&row[first..first + count]);
+            let (from, to) = (&row[first..first + count], &mut padded_row[place..place + count]);
+            // Over all of them, which runs in vectors, as a search for the first does not.
+            let differ = from.iter().zip(&*to).fold(false, |differ, (a, b)| differ | (a != b));
+            if differ {
+                to.copy_from_slice(from);
+                changed = true;
+            }
         }
     }
-}
-
-/// Copies a padded buffer's `[rows, columns]` out.
-pub(super) fn unpad_rows<S: Real>(from: &Buffer<S>, rows: Width, columns: Width) -> Vec<S> {
-    let mut all = Vec::with_capacity(rows.real() * columns.real());
-    for n in 0..rows.real() {
-        let row = from.row(rows.place(n));
-        for (_, place, count) in columns.runs() {
-            all.extend_from_slice(&row[place..place + count]);
-        }
-    }
-    all
+    changed
 }
 
 /// The gradient of a [`Linear`].
@@ -166,18 +189,28 @@ impl<S: Real> LinearGradient<S> {
         [&mut self.weight, &mut self.bias]
     }
 
-    /// The weight's gradient `[out, in]`, row-major.
-    pub(super) fn weight_numbers(&self) -> Vec<S> {
-        unpad_rows(&self.weight, self.output, self.input)
+    /// The weight's gradient `[out, in]`, row-major, over all units.
+    pub(super) fn weight_numbers(parts: &[&Self]) -> Vec<S> {
+        let Self { input, output, .. } = *parts[0];
+        let mut all = vec![S::default(); output.real() * input.real()];
+        let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
+        add_up(&weights, output, input, &mut all);
+        all
     }
 
-    pub(super) fn weight(&self) -> Result<Tensor> {
-        let shape = (self.output.real(), self.input.real());
-        Ok(Tensor::from_vec(self.weight_numbers(), shape, &Device::Cpu)?)
+    /// Both gradients over all units.
+    pub(super) fn export<'a>(parts: &[&'a Self], name: &str, into: &mut Export<'a, S>) {
+        let Self { input, output, .. } = *parts[0];
+        let weights = parts.iter().map(|part| &part.weight).collect();
+        let shape = [output.real(), input.real()];
+        into.sum(format!("{name}.weight"), &shape, weights, [output, input]);
+        Self::export_bias(parts, format!("{name}.bias"), into);
     }
 
-    pub(super) fn bias(&self) -> Result<Tensor> {
-        let bias = unpad_rows(&self.bias, Width::one(1), self.output);
-        Ok(Tensor::from_vec(bias, self.output.real(), &Device::Cpu)?)
+    /// The bias's alone.
+    pub(super) fn export_bias<'a>(parts: &[&'a Self], name: String, into: &mut Export<'a, S>) {
+        let output = parts[0].output;
+        let biases = parts.iter().map(|part| &part.bias).collect();
+        into.sum(name, &[output.real()], biases, [Width::one(1), output]);
     }
 }

@@ -21,6 +21,7 @@ mod bilstm;
 mod correlation;
 mod critic;
 mod engine;
+mod export;
 mod generator;
 mod linear;
 mod unit;
