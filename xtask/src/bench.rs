@@ -22,7 +22,41 @@ const MFLOP_PER_ROW: f64 = 41.4;
 /// Operations, in millions, of the product that sgemm.py times.
 const SGEMM_MFLOP: f64 = 2. * 1024. * 1024. * 1024. / 1e6;
 
-/// Without arguments: the kernels alone.
+/// A kind of vectors, and what holds everyone to it: Health Gym, and the libraries under
+/// PyTorch (MKL, oneDNN, its own kernels) and JAX.
+struct Vectors {
+    name: &'static str,
+    limits: &'static [(&'static str, &'static str)],
+}
+
+const AVX2: Vectors = Vectors {
+    name: "AVX2",
+    limits: &[
+        ("HG_VECTORS", "avx2"),
+        ("MKL_ENABLE_INSTRUCTIONS", "AVX2"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+        ("ATEN_CPU_CAPABILITY", "avx2"),
+        ("XLA_FLAGS", "--xla_cpu_max_isa=AVX2"),
+    ],
+};
+const AVX512: Vectors = Vectors { name: "AVX-512", limits: &[] };
+const WIDEST: Vectors = Vectors { name: "the widest vectors", limits: &[] };
+
+/// The kinds that this processor has and that are worth comparing.
+fn vectors() -> Vec<Vectors> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let wide = is_x86_feature_detected!("avx512f").then_some(AVX512);
+        let narrow = is_x86_feature_detected!("avx2").then_some(AVX2);
+        let both: Vec<_> = wide.into_iter().chain(narrow).collect();
+        if !both.is_empty() {
+            return both;
+        }
+    }
+    vec![WIDEST]
+}
+
+/// Without arguments: the kernels alone, on every kind of vectors that the processor has.
 #[derive(Args)]
 pub(crate) struct Bench {
     /// Whole iterations against PyTorch and JAX, taking turns; writes
@@ -190,57 +224,44 @@ fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench) -> Result<()> {
     }
     let packages = if *cuda { &GPU_PACKAGES } else { &PEER_PACKAGES };
     let python = venv(folder, packages)?;
-    let script = |name: &str, shape: (usize, usize), kind: &[&str]| {
-        let mut command = Command::new(&python);
-        command.arg(format!("tests/peers/{name}")).args([shape.0, shape.1].map(|n| n.to_string()));
-        command.args(kind).env("HG_PEER_DEVICE", if *cuda { "cuda" } else { "cpu" });
+    let on_device = |mut command: Command, limits: &[(&str, &str)]| {
+        command.env("HG_PEER_DEVICE", if *cuda { "cuda" } else { "cpu" });
+        command.envs(limits.iter().copied());
         command
     };
+    let vectors = if *cuda { vec![WIDEST] } else { vectors() };
     let mut table = String::new();
     for shape in SHAPES {
-        let (batch, steps) = shape;
-        let mut sgemm = Command::new(&python);
-        sgemm.arg("tests/peers/sgemm.py");
-        let mut sgemm = Peer::start(sgemm)?;
-        let mut ours = example("iteration");
-        ours.args(["--serve", "--batch", &batch.to_string(), "--steps", &steps.to_string()]);
-        ours.args(cuda.then_some("--cuda"));
-        let mut commands = vec![
-            ours,
-            script("torch_wgan.py", shape, &["founding"]),
-            script("torch_wgan.py", shape, &["builtin"]),
-            script("jax_wgan.py", shape, &[]),
-        ];
-        if *cuda {
-            commands.push(script("torch_lstm.py", shape, &[]));
-        }
-        let mut peers: Vec<Peer> = commands.into_iter().map(Peer::start).collect::<Result<_>>()?;
-        for _ in 0..*turns {
-            peers.iter_mut().chain([&mut sgemm]).try_for_each(Peer::turn)?;
-        }
-        if *cuda {
-            write_gpu_times(&mut table, shape, &peers)?;
-            continue;
-        }
-        let rate = SGEMM_MFLOP / sgemm.median();
-        let limit = batch as f64 * steps as f64 * MFLOP_PER_ROW / rate;
-        writeln!(
-            table,
-            "\n**{batch} × {steps}** · SGEMM {rate:.0} GFLOP/s, which allows {limit:.0} ms\n\n\
-             | | median ms | of our time | share of the SGEMM limit | peak MB | first step s |\n\
-             | --- | ---: | ---: | ---: | ---: | ---: |"
-        )?;
-        let our_time = peers[0].median();
-        for peer in &peers {
-            let time = peer.median();
-            let (share, first) = (100. * limit / time, peer.first_step / 1e3);
-            writeln!(
-                table,
-                "| {} | {time:.0} | {:.2} | {share:.0} % | {:.0} | {first:.2} |",
-                peer.name,
-                time / our_time,
-                peer.peak
-            )?;
+        let sizes = [shape.0, shape.1].map(|n| n.to_string());
+        for Vectors { name, limits } in &vectors {
+            let script = |name: &str, kind: &[&str]| {
+                let mut command = Command::new(&python);
+                command.arg(format!("tests/peers/{name}")).args(&sizes).args(kind);
+                on_device(command, limits)
+            };
+            let mut ours = example("iteration");
+            ours.args(["--serve", "--batch", &sizes[0], "--steps", &sizes[1]]);
+            ours.args(cuda.then_some("--cuda"));
+            let mut commands = vec![
+                on_device(ours, limits),
+                script("torch_wgan.py", &["founding"]),
+                script("torch_wgan.py", &["builtin"]),
+                script("jax_wgan.py", &[]),
+            ];
+            if *cuda {
+                commands.push(script("torch_lstm.py", &[]));
+            }
+            let mut peers: Vec<Peer> =
+                commands.into_iter().map(Peer::start).collect::<Result<_>>()?;
+            let mut sgemm = Peer::start(script("sgemm.py", &[]))?;
+            for _ in 0..*turns {
+                peers.iter_mut().chain([&mut sgemm]).try_for_each(Peer::turn)?;
+            }
+            if *cuda {
+                write_gpu_times(&mut table, shape, &peers)?;
+            } else {
+                write_times(&mut table, shape, name, &peers, &sgemm)?;
+            }
         }
     }
     println!("{table}");
@@ -256,6 +277,37 @@ fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench) -> Result<()> {
     let below = before.find("\n## ").map_or("", |at| &before[at..]);
     let text = format!("{}{table}{below}", introduction(*turns)?);
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A table of one shape on one kind of vectors.
+fn write_times(
+    table: &mut String,
+    (batch, steps): (usize, usize),
+    vectors: &str,
+    peers: &[Peer],
+    sgemm: &Peer,
+) -> Result<()> {
+    let rate = SGEMM_MFLOP / sgemm.median();
+    let limit = batch as f64 * steps as f64 * MFLOP_PER_ROW / rate;
+    writeln!(
+        table,
+        "\n**{batch} × {steps}, {vectors}** · SGEMM {rate:.0} GFLOP/s, which allows {limit:.0} ms\n\n\
+         | | median ms | of our time | share of the SGEMM limit | peak MB | first step s |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: |"
+    )?;
+    let our_time = peers[0].median();
+    for peer in peers {
+        let time = peer.median();
+        let (share, first) = (100. * limit / time, peer.first_step / 1e3);
+        writeln!(
+            table,
+            "| {} | {time:.0} | {:.2} | {share:.0} % | {:.0} | {first:.2} |",
+            peer.name,
+            time / our_time,
+            peer.peak
+        )?;
+    }
+    Ok(())
 }
 
 fn write_gpu_times(
@@ -303,7 +355,9 @@ fn introduction(turns: usize) -> Result<String> {
          One training iteration (5 critic steps with gradient penalty, 1 generator step) at the\n\
          sepsis shape: D = 104 (35 numeric, 3 binary, 6 categorical columns), H = Z = 128, f32.\n\
          Made by `cargo xtask bench --peers`: all programs stay loaded and take turns, {turns}\n\
-         each; the medians are compared. The peers are in `tests/peers/`, on two threads.\n\n\
+         each; the medians are compared. The peers are in `tests/peers/`, on two threads. Where the\n\
+         processor has AVX-512, all are measured a second time held to AVX2, by `HG_VECTORS`,\n\
+         `MKL_ENABLE_INSTRUCTIONS`, `ONEDNN_MAX_CPU_ISA`, `ATEN_CPU_CAPABILITY` and `XLA_FLAGS`.\n\n\
          {model}, {cores} cores · {rustc} · {packages}\n\n\
          «SGEMM» is PyTorch's product of 1024 × 1024 matrices, which takes turns too. The limit is the\n\
          iteration's floating-point operations ({MFLOP_PER_ROW} million for a row and step) at\n\
