@@ -8,9 +8,9 @@
 //!
 //! Clipping puts min(1, c/‖g‖) g for g, ‖g‖ being the norm over all variables.
 
-use crate::in_place::{Blend, Move};
+use crate::in_place::{self, Blend, Move};
 use crate::{Error, Result};
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 use hg_models::{Gradients, Parameters};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -131,7 +131,7 @@ impl Adam {
 
 /// ‖g‖ over all variables: a scalar in f64, on their device.
 pub(crate) fn norm(gradients: &Gradients) -> Result<Tensor> {
-    let square = |gradient: &Tensor| gradient.sqr()?.sum_all()?.to_dtype(DType::F64);
+    let square = |gradient: &Tensor| in_place::sum_of_squares(gradient);
     let all: Vec<&Tensor> = gradients.values().collect();
     let all: Vec<Tensor> = all.into_par_iter().map(square).collect::<candle_core::Result<_>>()?;
     let mut squares: Option<Tensor> = None;

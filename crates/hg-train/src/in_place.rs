@@ -1,7 +1,9 @@
 //! Updates of variables in place, for f32 and f64: on the CPU one pass over memory each, on other
 //! devices in plain operations.
 
-use candle_core::{CpuStorage, Device, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use candle_core::{
+    CpuStorage, DType, Device, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, Var, bail,
+};
 use std::ops::Range;
 
 /// `x ← keep · x + add · y`, or `+ add · y²`: a running mean.
@@ -47,6 +49,31 @@ impl Move {
         let change = ((m.as_detached_tensor() * self.rate)? / size)?;
         theta.set(&(theta.as_detached_tensor() - change)?)
     }
+}
+
+/// Σ x², a scalar in f64 on the tensor's device.
+pub(crate) fn sum_of_squares(x: &Tensor) -> Result<Tensor> {
+    let plainly = || x.sqr()?.sum_all()?.to_dtype(DType::F64);
+    let (storage, layout) = x.storage_and_layout();
+    let Some((start, end)) = layout.contiguous_offsets() else { return plainly() };
+    // Over eight strands, so that it runs in vectors.
+    macro_rules! sum {
+        ($values:ident) => {{
+            let mut strands = [0f64; 8];
+            for chunk in $values[start..end].chunks(8) {
+                for (strand, &value) in strands.iter_mut().zip(chunk) {
+                    *strand += f64::from(value) * f64::from(value);
+                }
+            }
+            strands.iter().sum::<f64>()
+        }};
+    }
+    let sum = match &*storage {
+        Storage::Cpu(CpuStorage::F32(values)) => sum!(values),
+        Storage::Cpu(CpuStorage::F64(values)) => sum!(values),
+        _ => return plainly(),
+    };
+    Tensor::new(sum, &Device::Cpu)
 }
 
 fn range(layout: &Layout) -> Result<Range<usize>> {

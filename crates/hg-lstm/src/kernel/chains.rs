@@ -48,6 +48,14 @@ impl Chains {
         &self.rows[self.starts[step]..self.starts[step + 1]]
     }
 
+    /// The rows of steps `from..until`, step after step, `until` being the first end at which
+    /// there are `least` of them, or the last step's.
+    pub(super) fn span(&self, from: usize, least: usize) -> (&[u32], usize) {
+        let enough = |&until: &usize| self.starts[until] - self.starts[from] >= least;
+        let until = (from + 1..self.steps()).find(enough).unwrap_or(self.steps());
+        (&self.rows[self.starts[from]..self.starts[until]], until)
+    }
+
     /// Where each sequence ends: (its number, the row of its last step).
     pub fn ends(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..self.steps()).flat_map(move |step| {

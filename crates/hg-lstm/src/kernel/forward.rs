@@ -3,9 +3,10 @@
 use super::activation::{sigmoid, tanh};
 use super::matrix::MatrixMut;
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, RecurrentWeights, STATE_PARTS, check, part};
+use super::{Chains, Input, RecurrentWeights, STATE_PARTS, check, part};
 
 struct Forward<'a, S: Real> {
+    input: Option<Input<'a, S>>,
     u: &'a RecurrentWeights<S>,
     chains: &'a Chains,
     states: MatrixMut<'a, S>,
@@ -16,14 +17,18 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { u, chains, states } = self;
+        let Self { input, u, chains, states } = self;
         let (hidden, stride) = (u.hidden, states.stride);
         let base = states.values.as_mut_ptr();
         let nothing = vec![S::default(); hidden];
+        let mut fed = 0;
         for step in 0..chains.steps() {
             // SAFETY: `check` compared the chains with the rows; no two chains
             // share a row, and a step reads rows of the step before alone.
             unsafe {
+                if let Some(input) = &input {
+                    input.feed::<V>(chains, step, &mut fed, base, stride);
+                }
                 u.carry_forwards::<V>(chains, step, base, stride, part::HIDDEN);
                 for (row, before) in chains.visits(step) {
                     let row = base.add(row * stride);
@@ -71,5 +76,20 @@ unsafe fn cell<S: Real, V: Vector<Scalar = S>>(row: *mut S, cell_before: *const 
 /// When the chains leave the matrix or its rows are too short.
 pub fn forward<S: Real>(u: &RecurrentWeights<S>, chains: &Chains, states: MatrixMut<'_, S>) {
     check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
-    dispatch(u.path, Forward { u, chains, states });
+    dispatch(u.path, Forward { input: None, u, chains, states });
+}
+
+/// [`forward`] with `pre` computed from `input`.
+///
+/// # Panics
+/// When the chains leave a matrix or its rows are too short, or the weights do not fit.
+pub fn forward_from<S: Real>(
+    input: Input<'_, S>,
+    u: &RecurrentWeights<S>,
+    chains: &Chains,
+    states: MatrixMut<'_, S>,
+) {
+    input.check(u, chains);
+    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
+    dispatch(u.path, Forward { input: Some(input), u, chains, states });
 }

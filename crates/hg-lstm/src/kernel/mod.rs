@@ -69,13 +69,13 @@ mod tangent;
 pub use activation::{exp_of_negative_in_place, sigmoid_in_place};
 pub use chains::Chains;
 pub use direct::direct_gradients;
-pub use forward::forward;
+pub use forward::{forward, forward_from};
 pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
 pub use pointwise::{add_column_sums, leaky_in_place, leaky_pull_back_in_place};
 pub use product::{Panels, Start, add_transposed_product, multiply};
 pub use pull_back::{Arriving, adjoint, adjoint_with_direct, second_adjoint};
 pub use simd::{Real, SimdPath, VECTORS};
-pub use tangent::tangent;
+pub use tangent::{tangent, tangent_from};
 
 use product::{Product, Rows};
 
@@ -153,6 +153,63 @@ impl<S: Real> RecurrentWeights<S> {
                 rows: before.len(),
             };
             product.add::<V>(&self.forwards, Start::Keep);
+        }
+    }
+}
+
+/// What a recurrence receives from below: `x Wᵀ` on top of a start, computed for a few steps
+/// at a time, just before they need it, so that it never leaves the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, S: Real> {
+    /// `[rows, depth]`, in the rows of the states.
+    pub x: Matrix<'a, S>,
+    /// `W`ᵀ `[depth, 4H]`.
+    pub weights: &'a Panels<S>,
+    /// The bias, for states; nothing, for tangents.
+    pub start: Start<'a, S>,
+}
+
+/// Rows for which an [`Input`] is computed at a time: enough for full tiles.
+const INPUT_ROWS: usize = 32;
+
+impl<S: Real> Input<'_, S> {
+    /// Computes the input of `step` and some steps after it, where that was not done before;
+    /// `done` is the first step that still waits.
+    ///
+    /// # Safety
+    /// `base` has the chains' rows `stride` apart, with four parts in each, and the processor
+    /// has `V`'s instructions.
+    #[inline(always)]
+    unsafe fn feed<V: simd::Vector<Scalar = S>>(
+        &self,
+        chains: &Chains,
+        step: usize,
+        done: &mut usize,
+        base: *mut S,
+        stride: usize,
+    ) {
+        if step < *done {
+            return;
+        }
+        let (rows, until) = chains.span(step, INPUT_ROWS);
+        *done = until;
+        let product = Product {
+            a: self.x.values.as_ptr(),
+            a_rows: Rows::At(rows, self.x.stride),
+            a_step: 1,
+            c: base,
+            c_rows: Rows::At(rows, stride),
+            rows: rows.len(),
+        };
+        // SAFETY: the caller's; `check` compared the shapes.
+        unsafe { product.add::<V>(self.weights, self.start) };
+    }
+
+    fn check(&self, u: &RecurrentWeights<S>, chains: &Chains) {
+        check(self.x.rows, self.x.width, chains, 1, self.weights.depth());
+        assert!(self.weights.columns() == 4 * u.hidden && self.weights.path() == u.path);
+        if let Start::Bias(bias) = self.start {
+            assert!(bias.len() >= 4 * u.hidden);
         }
     }
 }

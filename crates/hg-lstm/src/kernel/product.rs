@@ -97,6 +97,18 @@ impl<S: Real> Panels<S> {
         self.fill(from, from.width, from.rows, true);
     }
 
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn path(&self) -> SimdPath {
+        self.path
+    }
+
     /// Whether no factor has been packed yet.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

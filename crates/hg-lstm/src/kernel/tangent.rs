@@ -3,9 +3,10 @@
 use super::direct::{State, one_minus_square, sigmoid_slope};
 use super::matrix::{Matrix, MatrixMut};
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, check, part};
+use super::{Chains, GRADIENT_PARTS, Input, RecurrentWeights, STATE_PARTS, check, part};
 
 struct Tangent<'a, S: Real> {
+    input: Option<Input<'a, S>>,
     u: &'a RecurrentWeights<S>,
     chains: &'a Chains,
     states: Matrix<'a, S>,
@@ -17,13 +18,17 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { u, chains, states, tangents } = self;
+        let Self { input, u, chains, states, tangents } = self;
         let (hidden, stride) = (u.hidden, tangents.stride);
         let base = tangents.values.as_mut_ptr();
+        let mut fed = 0;
         for step in 0..chains.steps() {
             // SAFETY: `check` compared the chains with the rows; no two chains
             // share a row, and a step reads rows of the step before alone.
             unsafe {
+                if let Some(input) = &input {
+                    input.feed::<V>(chains, step, &mut fed, base, stride);
+                }
                 u.carry_forwards::<V>(chains, step, base, stride, part::GRAD_HIDDEN);
                 for (row, before) in chains.visits(step) {
                     let to = base.add(row * stride);
@@ -69,5 +74,22 @@ pub fn tangent<S: Real>(
 ) {
     check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
     check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
-    dispatch(u.path, Tangent { u, chains, states, tangents });
+    dispatch(u.path, Tangent { input: None, u, chains, states, tangents });
+}
+
+/// [`tangent`] with q computed from `input`.
+///
+/// # Panics
+/// When the chains leave a matrix or rows are too short, or the weights do not fit.
+pub fn tangent_from<S: Real>(
+    input: Input<'_, S>,
+    u: &RecurrentWeights<S>,
+    chains: &Chains,
+    states: Matrix<'_, S>,
+    tangents: MatrixMut<'_, S>,
+) {
+    input.check(u, chains);
+    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
+    check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
+    dispatch(u.path, Tangent { input: Some(input), u, chains, states, tangents });
 }

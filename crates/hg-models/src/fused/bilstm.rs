@@ -164,8 +164,8 @@ impl<S: Real> BiLstm<S> {
     ) {
         let (direction, states) = (&self.directions[n], &mut work.states[n]);
         states.set_rows(x.rows);
-        direction.input.forward(x, states.columns_mut(0, 4 * padded(self.hidden)));
-        kernel::forward(&direction.recurrent, &chains[n], states.view_mut());
+        let input = direction.input.as_input(x, false);
+        kernel::forward_from(input, &direction.recurrent, &chains[n], states.view_mut());
     }
 
     fn adjoint_direction(
@@ -205,9 +205,9 @@ impl<S: Real> BiLstm<S> {
     ) {
         let (direction, tangents) = (&self.directions[n], &mut work.tangents[n]);
         tangents.set_rows(x_dot.rows);
-        direction.input.tangent(x_dot, tangents.columns_mut(0, 4 * padded(self.hidden)));
-        let states = work.states[n].view();
-        kernel::tangent(&direction.recurrent, &chains[n], states, tangents.view_mut());
+        let input = direction.input.as_input(x_dot, true);
+        let (states, into) = (work.states[n].view(), tangents.view_mut());
+        kernel::tangent_from(input, &direction.recurrent, &chains[n], states, into);
     }
 
     fn second_adjoint_direction(

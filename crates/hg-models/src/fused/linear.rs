@@ -4,7 +4,7 @@ use super::export::{Export, add_up};
 use crate::{Error, Result};
 use candle_core::{Layout, Storage, Tensor};
 use hg_lstm::kernel::{
-    Buffer, Matrix, MatrixMut, Panels, Real, SimdPath, Start, add_column_sums,
+    Buffer, Input, Matrix, MatrixMut, Panels, Real, SimdPath, Start, add_column_sums,
     add_transposed_product, multiply, padded,
 };
 use std::ops::Deref;
@@ -103,6 +103,12 @@ impl<S: Real> Linear<S> {
     /// `y = x Wᵀ + b`
     pub(super) fn forward(&self, x: Matrix<'_, S>, y: MatrixMut<'_, S>) {
         multiply(x, &self.forwards, Start::Bias(self.bias.row(0)), y);
+    }
+
+    /// The map as what feeds a recurrence: of `x`, or of its tangent without the bias.
+    pub(super) fn as_input<'a>(&'a self, x: Matrix<'a, S>, tangent: bool) -> Input<'a, S> {
+        let start = if tangent { Start::Zero } else { Start::Bias(self.bias.row(0)) };
+        Input { x, weights: &self.forwards, start }
     }
 
     /// `ẏ = ẋ Wᵀ`
