@@ -7,8 +7,21 @@ pub struct Chains {
     /// `rows[starts[s]..starts[s + 1]]` are the rows of step `s`.
     starts: Vec<usize>,
     rows: Vec<u32>,
+    /// For each of `rows` from step 1 on, the row of the step before.
+    before: Vec<u32>,
     /// Position among the chains → number of the sequence.
     order: Vec<usize>,
+}
+
+/// The rows of a few steps, step after step.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// All of them.
+    pub rows: &'a [u32],
+    /// Those of them that are no sequence's first.
+    pub later: &'a [u32],
+    /// For each of `later`, the row of the step before.
+    pub before: &'a [u32],
 }
 
 impl Chains {
@@ -19,13 +32,19 @@ impl Chains {
         order.sort_by_key(|&n| std::cmp::Reverse(lengths[n]));
         let longest = order.first().map_or(0, |&n| lengths[n]);
         let mut starts = vec![0];
-        let mut rows = Vec::with_capacity(lengths.iter().sum());
+        let mut rows: Vec<u32> = Vec::with_capacity(lengths.iter().sum());
+        let mut before = Vec::with_capacity(rows.capacity());
         for step in 0..longest {
             let active = order.iter().take_while(|&&n| lengths[n] > step);
             rows.extend(active.map(|&n| row(n, step) as u32));
+            if step > 0 {
+                // The longest stand first, so it is the first ones that go on.
+                let (earlier, count) = (starts[step - 1], rows.len() - starts[step]);
+                before.extend_from_slice(&rows[earlier..earlier + count]);
+            }
             starts.push(rows.len());
         }
-        Self { starts, rows, order }
+        Self { starts, rows, before, order }
     }
 
     /// Steps of the longest sequence.
@@ -65,17 +84,22 @@ impl Chains {
         })
     }
 
-    /// (row of a step, row of the step before) for all but the first steps.
-    pub fn successions(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        (1..self.steps()).flat_map(move |step| {
-            self.visits(step).filter_map(|(row, before)| Some((row, before?)))
-        })
-    }
-
     /// The rows one step earlier of the sequences that have step `step`, in the
     /// chains' order; empty at the first step.
     pub(super) fn active_before(&self, step: usize) -> &[u32] {
-        if step > 0 { &self.active(step - 1)[..self.active(step).len()] } else { &[] }
+        if step > 0 { &self.before[self.later(step)..self.later(step + 1)] } else { &[] }
+    }
+
+    /// The rows of steps `from..until`.
+    pub(super) fn segment(&self, from: usize, until: usize) -> Segment<'_> {
+        let rows = &self.rows[self.starts[from]..self.starts[until]];
+        let later = &self.rows[self.starts[from.max(1).min(until)]..self.starts[until]];
+        Segment { rows, later, before: &self.before[self.later(from)..self.later(until)] }
+    }
+
+    /// How many rows from step 1 on come before `step`.
+    fn later(&self, step: usize) -> usize {
+        self.starts[step.max(1)] - self.starts[1]
     }
 
     /// [`Chains::active`] with the row one step earlier, where there is one.
@@ -109,7 +133,10 @@ mod tests {
         assert_eq!(chains.active(1), [11, 21]);
         assert_eq!(chains.active(2), [12]);
         assert_eq!(chains.ends().collect::<Vec<_>>(), [(0, 0), (2, 21), (1, 12)]);
-        let successions: Vec<_> = chains.successions().collect();
-        assert_eq!(successions, [(11, 10), (21, 20), (12, 11)]);
+        let all = chains.segment(0, 3);
+        assert_eq!(all.rows, [10, 20, 0, 11, 21, 12]);
+        assert_eq!((all.later, all.before), (&[11, 21, 12][..], &[10, 20, 11][..]));
+        let last = chains.segment(2, 3);
+        assert_eq!((last.rows, last.later, last.before), (&[12][..], &[12][..], &[11][..]));
     }
 }

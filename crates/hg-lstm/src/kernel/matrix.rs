@@ -145,18 +145,14 @@ impl<'a, S> Matrix<'a, S> {
         Self { values, rows, width, stride }
     }
 
-    /// Rows `start..start + rows`.
+    /// `width` columns from `start` on.
     ///
     /// # Panics
     /// When there are fewer.
-    pub fn rows(&self, start: usize, rows: usize) -> Self {
-        assert!(start + rows <= self.rows);
-        Self::new(
-            &self.values[(start * self.stride).min(self.values.len())..],
-            rows,
-            self.width,
-            self.stride,
-        )
+    pub fn columns(&self, start: usize, width: usize) -> Self {
+        assert!(start + width <= self.width);
+        let values = &self.values[start.min(self.values.len())..];
+        Self::new(values, self.rows, width, self.stride)
     }
 }
 

@@ -67,17 +67,21 @@ mod simd;
 mod tangent;
 
 pub use activation::{exp_of_negative_in_place, sigmoid_in_place};
-pub use chains::Chains;
+pub use chains::{Chains, Segment};
 pub use direct::direct_gradients;
 pub use forward::{forward, forward_from};
 pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
-pub use pointwise::{add_column_sums, leaky_in_place, leaky_pull_back_in_place};
-pub use product::{Panels, Start, add_transposed_product, multiply};
-pub use pull_back::{Arriving, adjoint, adjoint_with_direct, second_adjoint};
+pub use pointwise::{
+    add_column_sums, add_column_sums_of_rows, leaky_in_place, leaky_pull_back_in_place,
+};
+pub use product::{
+    Panels, Start, add_transposed_product, add_transposed_product_of_rows, multiply, multiply_rows,
+};
+pub use pull_back::{Arriving, adjoint, adjoint_by_segments, adjoint_with_direct, second_adjoint};
 pub use simd::{Real, SimdPath, VECTORS};
 pub use tangent::{tangent, tangent_from};
 
-use product::{Product, Rows};
+use product::{Product, Rows, Steps};
 
 /// The parts of a row of states, each of the padded hidden width: the gates f, i,
 /// a, o, then c, τ and h.
@@ -147,7 +151,7 @@ impl<S: Real> RecurrentWeights<S> {
             let product = Product {
                 a: base.add(hidden_part * self.hidden),
                 a_rows: Rows::At(before, stride),
-                a_step: 1,
+                a_steps: Steps::Next,
                 c: base,
                 c_rows: Rows::At(chains.active(step), stride),
                 rows: before.len(),
@@ -196,7 +200,7 @@ impl<S: Real> Input<'_, S> {
         let product = Product {
             a: self.x.values.as_ptr(),
             a_rows: Rows::At(rows, self.x.stride),
-            a_step: 1,
+            a_steps: Steps::Next,
             c: base,
             c_rows: Rows::At(rows, stride),
             rows: rows.len(),

@@ -77,6 +77,7 @@ pub fn leaky_pull_back_in_place<S: Real>(
 
 struct ColumnSums<'a, S> {
     x: Matrix<'a, S>,
+    rows: &'a [u32],
     sums: MatrixMut<'a, S>,
 }
 
@@ -85,14 +86,14 @@ impl<S: Real> Kernel<S> for ColumnSums<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { x, sums } = self;
+        let Self { x, rows, sums } = self;
         for at in (0..x.width).step_by(V::LANES) {
             // SAFETY: the caller's; `add_column_sums` compared the shapes.
             unsafe {
                 let to = sums.values.as_mut_ptr().add(at);
                 let mut sum = V::load(to);
-                for row in 0..x.rows {
-                    sum = sum.add(V::load(x.values.as_ptr().add(row * x.stride + at)));
+                for &row in rows {
+                    sum = sum.add(V::load(x.values.as_ptr().add(row as usize * x.stride + at)));
                 }
                 sum.store(to);
             }
@@ -105,7 +106,22 @@ impl<S: Real> Kernel<S> for ColumnSums<'_, S> {
 /// # Panics
 /// When the widths differ or are no multiple of [`super::PADDING`].
 pub fn add_column_sums<S: Real>(path: SimdPath, x: Matrix<'_, S>, sums: MatrixMut<'_, S>) {
+    let all: Vec<u32> = (0..x.rows as u32).collect();
+    add_column_sums_of_rows(path, &all, x, sums);
+}
+
+/// [`add_column_sums`] of these rows alone.
+///
+/// # Panics
+/// When the widths differ or are no multiple of [`super::PADDING`], or a row does not exist.
+pub fn add_column_sums_of_rows<S: Real>(
+    path: SimdPath,
+    rows: &[u32],
+    x: Matrix<'_, S>,
+    sums: MatrixMut<'_, S>,
+) {
     assert!(x.width == sums.width && sums.rows == 1);
     assert!(x.width.is_multiple_of(super::PADDING));
-    dispatch(path, ColumnSums { x, sums });
+    assert!(rows.iter().all(|&row| (row as usize) < x.rows));
+    dispatch(path, ColumnSums { x, rows, sums });
 }

@@ -39,7 +39,10 @@ pub struct Panels<S: Real> {
 }
 
 struct Pack<'a, S: Real> {
-    from: Matrix<'a, S>,
+    from: &'a [S],
+    rows: Rows<'a>,
+    /// The first of them.
+    first: usize,
     transposed: bool,
     into: &'a mut Panels<S>,
 }
@@ -49,7 +52,7 @@ impl<S: Real> Kernel<S> for Pack<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { from, transposed, into } = self;
+        let Self { from, rows: at_rows, first, transposed, into } = self;
         let mut at = 0;
         for block in (0..into.depth).step_by(DEPTH_BLOCK) {
             for (panel, vectors) in panels::<V>(into.columns) {
@@ -59,15 +62,16 @@ impl<S: Real> Kernel<S> for Pack<'_, S> {
                 at += rows.len();
                 if transposed {
                     for n in 0..wide {
-                        let column = &from.values[(panel + n) * from.stride + block..][..depth];
+                        let column = &from[at_rows.offset(first + panel + n) + block..][..depth];
                         for (k, &value) in column.iter().enumerate() {
                             rows[k * wide + n] = value;
                         }
                     }
                 } else {
                     for (k, row) in rows.chunks_exact_mut(wide).enumerate() {
-                        let from = &from.values[(block + k) * from.stride + panel..][..wide];
-                        row.copy_from_slice(from);
+                        row.copy_from_slice(
+                            &from[at_rows.offset(first + block + k) + panel..][..wide],
+                        );
                     }
                 }
             }
@@ -86,7 +90,8 @@ impl<S: Real> Panels<S> {
     /// # Panics
     /// When the columns are no multiple of [`PADDING`].
     pub fn pack(&mut self, from: Matrix<'_, S>) {
-        self.fill(from, from.rows, from.width, false);
+        let (rows, shape) = (Rows::Apart(from.stride), [from.rows, from.width]);
+        self.fill(from.values, (rows, 0), shape, false);
     }
 
     /// B = `from`ᵀ, `from` being `[columns, depth]`: for `x Wᵀ`.
@@ -94,7 +99,8 @@ impl<S: Real> Panels<S> {
     /// # Panics
     /// When the columns are no multiple of [`PADDING`].
     pub fn pack_transposed(&mut self, from: Matrix<'_, S>) {
-        self.fill(from, from.width, from.rows, true);
+        let (rows, shape) = (Rows::Apart(from.stride), [from.width, from.rows]);
+        self.fill(from.values, (rows, 0), shape, true);
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -114,11 +120,18 @@ impl<S: Real> Panels<S> {
         self.values.is_empty()
     }
 
-    fn fill(&mut self, from: Matrix<'_, S>, depth: usize, columns: usize, transposed: bool) {
+    /// B = rows of numbers from the `first` on.
+    fn fill(
+        &mut self,
+        from: &[S],
+        (rows, first): (Rows<'_>, usize),
+        [depth, columns]: [usize; 2],
+        transposed: bool,
+    ) {
         assert!(columns.is_multiple_of(PADDING));
         (self.depth, self.columns) = (depth, columns);
         self.values.resize(depth * columns, S::default());
-        dispatch(self.path, Pack { from, transposed, into: self });
+        dispatch(self.path, Pack { from, rows, first, transposed, into: self });
     }
 }
 
@@ -134,7 +147,7 @@ pub enum Start<'a, S> {
 }
 
 /// Where the rows of a factor or of a result are, in numbers from its base.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Rows<'a> {
     /// So far apart.
     Apart(usize),
@@ -142,7 +155,7 @@ pub(super) enum Rows<'a> {
     At(&'a [u32], usize),
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
     #[inline(always)]
     fn offset(self, row: usize) -> usize {
         match self {
@@ -150,13 +163,42 @@ impl Rows<'_> {
             Self::At(rows, stride) => rows[row] as usize * stride,
         }
     }
+
+    /// Where `count` rows from `start` on are.
+    fn offsets(self, start: usize, count: usize) -> [usize; DEPTH_BLOCK] {
+        let mut offsets = [0; DEPTH_BLOCK];
+        for (n, offset) in offsets[..count].iter_mut().enumerate() {
+            *offset = self.offset(start + n);
+        }
+        offsets
+    }
+
+    /// Refuses rows that a matrix has not.
+    fn check(self, count: usize, rows: usize) {
+        match self {
+            Self::Apart(_) => assert!(count <= rows),
+            Self::At(list, _) => {
+                assert!(count == list.len() && list.iter().all(|&row| (row as usize) < rows));
+            }
+        }
+    }
 }
 
-/// A product of raw parts. `a[r, k]` is at `a + a_rows(r) + k · a_step`.
+/// Where a row of A goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Steps<'a> {
+    /// One number after the other.
+    Next,
+    /// At these offsets, of one block.
+    At(&'a [usize; DEPTH_BLOCK]),
+}
+
+/// A product of raw parts. `a[r, k]` is at `a + a_rows(r) + a_steps(k)`.
+#[derive(Clone, Copy)]
 pub(super) struct Product<'a, S> {
     pub(super) a: *const S,
     pub(super) a_rows: Rows<'a>,
-    pub(super) a_step: usize,
+    pub(super) a_steps: Steps<'a>,
     pub(super) c: *mut S,
     pub(super) c_rows: Rows<'a>,
     pub(super) rows: usize,
@@ -166,8 +208,8 @@ impl<S: Real> Product<'_, S> {
     /// `C (+)= A B`
     ///
     /// # Safety
-    /// The processor has `V`'s instructions and `b` is packed for them; every
-    /// row of A has `b.depth` readable numbers and every row of C `b.columns`
+    /// The processor has `V`'s instructions and `b` is packed for them, with one block where
+    /// A's steps are offsets; every row of A has `b.depth` readable numbers and every row of C `b.columns`
     /// writable ones that no other thread touches; a bias has as many.
     #[inline(always)]
     pub(super) unsafe fn add<V: Vector<Scalar = S>>(&self, b: &Panels<S>, start: Start<'_, S>) {
@@ -183,7 +225,8 @@ impl<S: Real> Product<'_, S> {
                 // SAFETY: the caller's; the panels hold `depth · columns` numbers.
                 unsafe {
                     let panel = Panel {
-                        a: self.a.add(block * self.a_step),
+                        a: self.a.add(block),
+                        steps: self.a_steps,
                         b: b.values.as_ptr().add(at),
                         c: self.c.add(panel),
                         depth,
@@ -201,6 +244,7 @@ impl<S: Real> Product<'_, S> {
 /// One panel of one block.
 struct Panel<'a, S> {
     a: *const S,
+    steps: Steps<'a>,
     b: *const S,
     c: *mut S,
     depth: usize,
@@ -263,7 +307,7 @@ impl<S: Real> Panel<'_, S> {
         if R > V::ROWS {
             return; // Never reached; keeps such tiles from being compiled.
         }
-        let Product { a_rows, a_step, c_rows, .. } = *self.product;
+        let (Product { a_rows, c_rows, .. }, steps) = (*self.product, self.steps);
         // SAFETY: the caller's.
         unsafe {
             let mut a = [self.a; R];
@@ -293,12 +337,16 @@ impl<S: Real> Panel<'_, S> {
             }
             let mut b = self.b;
             for k in 0..self.depth {
+                let step = match steps {
+                    Steps::Next => k,
+                    Steps::At(offsets) => *offsets.get_unchecked(k),
+                };
                 let mut row_of_b = [V::splat(S::default()); N];
                 for n in 0..N {
                     row_of_b[n] = V::load(b.add(n * V::LANES));
                 }
                 for r in 0..R {
-                    let x = V::splat(*a[r].add(k * a_step));
+                    let x = V::splat(*a[r].add(step));
                     for n in 0..N {
                         sums[r][n] = x.mul_add(row_of_b[n], sums[r][n]);
                     }
@@ -319,6 +367,27 @@ struct Multiply<'a, S: Real> {
     b: &'a Panels<S>,
     start: Start<'a, S>,
     c: MatrixMut<'a, S>,
+    /// The rows of A and C, where it is not all of them.
+    at: Option<&'a [u32]>,
+}
+
+impl<'a, S: Real> Multiply<'a, S> {
+    #[inline(always)]
+    fn rows(&self, stride: usize) -> Rows<'a> {
+        self.at.map_or(Rows::Apart(stride), |rows| Rows::At(rows, stride))
+    }
+
+    fn dispatch(self) {
+        let Self { a, b, start, c, .. } = &self;
+        assert!(a.rows == c.rows && a.width == b.depth && c.width == b.columns);
+        if let Start::Bias(bias) = start {
+            assert!(bias.len() >= b.columns);
+        }
+        if let Some(rows) = self.at {
+            Rows::At(rows, 0).check(rows.len(), a.rows);
+        }
+        dispatch(b.path, self);
+    }
 }
 
 impl<S: Real> Kernel<S> for Multiply<'_, S> {
@@ -328,13 +397,13 @@ impl<S: Real> Kernel<S> for Multiply<'_, S> {
     unsafe fn run<V: Vector<Scalar = S>>(self) {
         let product = Product {
             a: self.a.values.as_ptr(),
-            a_rows: Rows::Apart(self.a.stride),
-            a_step: 1,
+            a_rows: self.rows(self.a.stride),
+            a_steps: Steps::Next,
             c: self.c.values.as_mut_ptr(),
-            c_rows: Rows::Apart(self.c.stride),
-            rows: self.a.rows,
+            c_rows: self.rows(self.c.stride),
+            rows: self.at.map_or(self.a.rows, <[u32]>::len),
         };
-        // SAFETY: the caller's; `multiply` compared the shapes.
+        // SAFETY: the caller's; the shapes were compared before.
         unsafe { product.add::<V>(self.b, self.start) }
     }
 }
@@ -349,18 +418,41 @@ pub fn multiply<S: Real>(
     start: Start<'_, S>,
     c: MatrixMut<'_, S>,
 ) {
-    assert!(a.rows == c.rows && a.width == b.depth && c.width == b.columns);
-    if let Start::Bias(bias) = start {
-        assert!(bias.len() >= b.columns);
-    }
-    dispatch(b.path, Multiply { a, b, start, c });
+    Multiply { a, b, start, c, at: None }.dispatch();
+}
+
+/// [`multiply`] for these rows of A and C alone, none of them twice.
+///
+/// # Panics
+/// When the shapes do not fit or a row does not exist.
+pub fn multiply_rows<S: Real>(
+    rows: &[u32],
+    a: Matrix<'_, S>,
+    b: &Panels<S>,
+    start: Start<'_, S>,
+    c: MatrixMut<'_, S>,
+) {
+    Multiply { a, b, start, c, at: Some(rows) }.dispatch();
 }
 
 struct AddTransposed<'a, S: Real> {
     a: Matrix<'a, S>,
     b: Matrix<'a, S>,
+    /// The rows of A and of B, and how many.
+    rows: [Rows<'a>; 2],
+    depth: usize,
     c: MatrixMut<'a, S>,
     scratch: &'a mut Panels<S>,
+}
+
+impl<S: Real> AddTransposed<'_, S> {
+    fn dispatch(self) {
+        let Self { a, b, rows, depth, c, .. } = &self;
+        rows[0].check(*depth, a.rows);
+        rows[1].check(*depth, b.rows);
+        assert!(c.rows == a.width && c.width == b.width);
+        dispatch(self.scratch.path, self);
+    }
 }
 
 impl<S: Real> Kernel<S> for AddTransposed<'_, S> {
@@ -368,20 +460,20 @@ impl<S: Real> Kernel<S> for AddTransposed<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { a, b, c, scratch } = self;
+        let Self { a, b, rows: [a_rows, b_rows], depth: all, c, scratch } = self;
         let c_start = c.values.as_mut_ptr();
-        for block in (0..a.rows).step_by(DEPTH_BLOCK) {
-            let depth = DEPTH_BLOCK.min(a.rows - block);
-            scratch.pack(b.rows(block, depth));
+        for block in (0..all).step_by(DEPTH_BLOCK) {
+            let depth = DEPTH_BLOCK.min(all - block);
+            scratch.fill(b.values, (b_rows, block), [depth, b.width], false);
             let product = Product {
-                a: a.values[block * a.stride..].as_ptr(),
+                a: a.values.as_ptr(),
                 a_rows: Rows::Apart(1),
-                a_step: a.stride,
+                a_steps: Steps::At(&a_rows.offsets(block, depth)),
                 c: c_start,
                 c_rows: Rows::Apart(c.stride),
                 rows: a.width,
             };
-            // SAFETY: the caller's; `add_transposed_product` compared the shapes.
+            // SAFETY: the caller's; the shapes were compared before.
             unsafe { product.add::<V>(scratch, Start::Keep) }
         }
     }
@@ -398,8 +490,24 @@ pub fn add_transposed_product<S: Real>(
     c: MatrixMut<'_, S>,
     scratch: &mut Panels<S>,
 ) {
-    assert!(a.rows == b.rows && c.rows == a.width && c.width == b.width);
-    dispatch(scratch.path, AddTransposed { a, b, c, scratch });
+    assert!(a.rows == b.rows);
+    let rows = [Rows::Apart(a.stride), Rows::Apart(b.stride)];
+    AddTransposed { a, b, rows, depth: a.rows, c, scratch }.dispatch();
+}
+
+/// [`add_transposed_product`] for pairs of rows: Σ over n of A's row `a_rows[n]` times B's row
+/// `b_rows[n]`.
+///
+/// # Panics
+/// When the shapes do not fit or a row does not exist.
+pub fn add_transposed_product_of_rows<S: Real>(
+    (a_rows, a): (&[u32], Matrix<'_, S>),
+    (b_rows, b): (&[u32], Matrix<'_, S>),
+    c: MatrixMut<'_, S>,
+    scratch: &mut Panels<S>,
+) {
+    let rows = [Rows::At(a_rows, a.stride), Rows::At(b_rows, b.stride)];
+    AddTransposed { a, b, rows, depth: a_rows.len(), c, scratch }.dispatch();
 }
 
 #[cfg(test)]

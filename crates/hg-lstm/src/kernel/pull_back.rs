@@ -4,9 +4,9 @@ use super::direct::{
     Direct, DirectSource, FromTangent, Given, Nothing, State, one_minus_square, sigmoid_slope,
 };
 use super::matrix::{Matrix, MatrixMut};
-use super::product::{Product, Rows, Start};
+use super::product::{Product, Rows, Start, Steps};
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, check, part};
+use super::{Chains, GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, Segment, check, part};
 
 /// The gradient h̄ that arrives at the hidden states.
 #[derive(Clone, Copy, Debug)]
@@ -19,27 +19,35 @@ pub enum Arriving<'a, S> {
     Nowhere,
 }
 
-struct PullBack<'a, S: Real, D> {
+struct PullBack<'a, S: Real, D, F> {
     u: &'a RecurrentWeights<S>,
     chains: &'a Chains,
     states: Matrix<'a, S>,
     arriving: Arriving<'a, S>,
     direct: D,
     out: MatrixMut<'a, S>,
+    done: F,
 }
 
-impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
+/// Rows of which a segment is made, at least.
+const SEGMENT_ROWS: usize = 128;
+
+impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S>
+    for PullBack<'_, S, D, F>
+{
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { u, chains, states, arriving, direct, out } = self;
+        let Self { u, chains, states, arriving, direct, out, mut done } = self;
         let (hidden, stride) = (u.hidden, out.stride);
+        let (rows, width, extent) = (out.rows, out.width, out.values.len());
         let keeps_all = out.width >= GRADIENT_PARTS * hidden;
         let base = out.values.as_mut_ptr();
         // Uᵀ δp_{t+1}, and what c of the step after gives to c.
         let mut grad_hidden = vec![S::default(); chains.count() * hidden];
         let mut carried = vec![S::default(); chains.count() * hidden];
+        let mut until = chains.steps();
         for step in (0..chains.steps()).rev() {
             let after = chains.active_at_next(step);
             // SAFETY: `check` compared the chains with the rows; no two chains
@@ -49,7 +57,7 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
                     let product = Product {
                         a: base.cast_const(),
                         a_rows: Rows::At(after, stride),
-                        a_step: 1,
+                        a_steps: Steps::Next,
                         c: grad_hidden.as_mut_ptr(),
                         c_rows: Rows::Apart(hidden),
                         rows: after.len(),
@@ -100,6 +108,12 @@ impl<S: Real, D: DirectSource<S>> Kernel<S> for PullBack<'_, S, D> {
                         grad_c.mul_add(f, given.previous_cell).store(carried);
                     }
                 }
+                let segment = chains.segment(step, until);
+                if segment.rows.len() >= SEGMENT_ROWS || step == 0 {
+                    until = step;
+                    let values = std::slice::from_raw_parts(base.cast_const(), extent);
+                    done(segment, Matrix { values, rows, width, stride });
+                }
             }
         }
     }
@@ -117,7 +131,11 @@ fn put_out<S: Real>(gradient: &mut [S]) {
     }
 }
 
-impl<S: Real, D: DirectSource<S>> PullBack<'_, S, D> {
+impl<S: Real, D, F> PullBack<'_, S, D, F>
+where
+    D: DirectSource<S>,
+    F: FnMut(Segment<'_>, Matrix<'_, S>),
+{
     fn dispatch(self) {
         let hidden = self.u.hidden;
         check(self.states.rows, self.states.width, self.chains, hidden, STATE_PARTS);
@@ -144,7 +162,23 @@ pub fn adjoint<S: Real>(
     arriving: Arriving<'_, S>,
     out: MatrixMut<'_, S>,
 ) {
-    PullBack { u, chains, states, arriving, direct: Nothing, out }.dispatch();
+    adjoint_by_segments(u, chains, states, arriving, out, |_, _| {});
+}
+
+/// [`adjoint`] that calls `done` with some rows at a time and with `out`, last steps first, as
+/// soon as they are complete: while they are in the cache.
+///
+/// # Panics
+/// As [`adjoint`].
+pub fn adjoint_by_segments<S: Real>(
+    u: &RecurrentWeights<S>,
+    chains: &Chains,
+    states: Matrix<'_, S>,
+    arriving: Arriving<'_, S>,
+    out: MatrixMut<'_, S>,
+    done: impl FnMut(Segment<'_>, Matrix<'_, S>),
+) {
+    PullBack { u, chains, states, arriving, direct: Nothing, out, done }.dispatch();
 }
 
 /// F's adjoint for gradients that reach all of its values: `direct` has the
@@ -161,12 +195,13 @@ pub fn adjoint_with_direct<S: Real>(
 ) {
     check(direct.rows, direct.width, chains, u.hidden, STATE_PARTS);
     let direct = Given { direct, hidden: u.hidden };
-    PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out }.dispatch();
+    let (arriving, done) = (Arriving::Nowhere, |_: Segment<'_>, _: Matrix<'_, S>| {});
+    PullBack { u, chains, states, arriving, direct, out, done }.dispatch();
 }
 
 /// F's adjoint for D: the last pass of the second order. `gradients` is B's
 /// result and `tangents` that of [`super::tangent`], both `[rows, 6H]`; `out`
-/// receives εp.
+/// receives εp, and `done` is called as in [`adjoint_by_segments`].
 ///
 /// # Panics
 /// When the chains leave a matrix or rows are too short.
@@ -177,9 +212,10 @@ pub fn second_adjoint<S: Real>(
     gradients: Matrix<'_, S>,
     tangents: Matrix<'_, S>,
     out: MatrixMut<'_, S>,
+    done: impl FnMut(Segment<'_>, Matrix<'_, S>),
 ) {
     check(gradients.rows, gradients.width, chains, u.hidden, GRADIENT_PARTS);
     check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
     let direct = FromTangent { gradients, tangents, hidden: u.hidden };
-    PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out }.dispatch();
+    PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out, done }.dispatch();
 }

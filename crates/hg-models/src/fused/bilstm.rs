@@ -2,11 +2,11 @@
 
 use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers, pad_rows};
-use super::unit::{Directions, copy_of_rows_before};
+use super::unit::Directions;
 use crate::{Parameters, Result};
 use hg_lstm::kernel::{
-    self, Arriving, Buffer, Chains, GRADIENT_PARTS, Matrix, Panels, Real, RecurrentWeights,
-    STATE_PARTS, SimdPath, Start, add_transposed_product, padded,
+    self, Arriving, Buffer, GRADIENT_PARTS, Matrix, Panels, Real, RecurrentWeights, STATE_PARTS,
+    Segment, SimdPath, Start, add_transposed_product_of_rows, padded,
 };
 
 /// The two directions' prefixes in the interchange names.
@@ -36,7 +36,6 @@ pub(super) struct Workspace<S: Real> {
     gradients: [Buffer<S>; 2],
     tangents: [Buffer<S>; 2],
     second: [Buffer<S>; 2],
-    before: Buffer<S>,
 }
 
 /// The gradients of a [`BiLstm`].
@@ -109,11 +108,12 @@ impl<S: Real> BiLstm<S> {
         grad_x.set_rows(x.rows);
         for (n, arriving) in arriving.into_iter().enumerate() {
             self.forward_direction(n, x, directions, work);
-            self.adjoint_direction(n, directions, arriving, keep, work);
-            self.pull_back(n, &work.gradients[n], grad_x);
-            if let Some((into, scratch)) = &mut into {
-                into.add_first_direction(n, self.path, x, directions, work, scratch);
-            }
+            self.adjoint_direction(n, directions, arriving, keep, work, |segment, states, grad| {
+                self.pull_back(n, segment.rows, grad, grad_x);
+                if let Some((into, scratch)) = &mut into {
+                    into.add_first(n, self.path, segment, [grad, x, states], scratch);
+                }
+            });
         }
     }
 
@@ -129,8 +129,16 @@ impl<S: Real> BiLstm<S> {
         scratch: &mut Panels<S>,
     ) {
         for (n, arriving) in arriving.into_iter().enumerate() {
-            self.adjoint_direction(n, directions, arriving, false, work);
-            into.add_first_direction(n, self.path, x, directions, work, scratch);
+            self.adjoint_direction(
+                n,
+                directions,
+                arriving,
+                false,
+                work,
+                |segment, states, grad| {
+                    into.add_first(n, self.path, segment, [grad, x, states], scratch);
+                },
+            );
         }
     }
 
@@ -140,18 +148,39 @@ impl<S: Real> BiLstm<S> {
     pub(super) fn second_order(
         &self,
         [x, x_dot]: [Matrix<'_, S>; 2],
-        directions: &Directions,
+        Directions(chains): &Directions,
         work: &mut Workspace<S>,
         grad_x: &mut Buffer<S>,
         into: &mut BiGradient<S>,
         scratch: &mut Panels<S>,
     ) {
         grad_x.set_rows(x.rows);
-        for n in 0..2 {
-            self.tangent_direction(n, x_dot, directions, work);
-            self.second_adjoint_direction(n, directions, work);
-            self.pull_back(n, &work.second[n], grad_x);
-            into.add_second_direction(n, self.path, [x, x_dot], directions, work, scratch);
+        for (n, chains) in chains.iter().enumerate() {
+            let (direction, tangents) = (&self.directions[n], &mut work.tangents[n]);
+            tangents.set_rows(x.rows);
+            let (states, input) = (work.states[n].view(), direction.input.as_input(x_dot, true));
+            kernel::tangent_from(input, &direction.recurrent, chains, states, tangents.view_mut());
+
+            let (tangents, gradients) = (tangents.view(), work.gradients[n].view());
+            let out = &mut work.second[n];
+            out.set_rows(x.rows);
+            let u = &direction.recurrent;
+            let out = out.view_mut();
+            kernel::second_adjoint(
+                u,
+                chains,
+                states,
+                gradients,
+                tangents,
+                out,
+                |segment, second| {
+                    self.pull_back(n, segment.rows, second, grad_x);
+                    into.add_first(n, self.path, segment, [second, x, states], scratch);
+                    // Where the tangent passes, B's own δ are the adjoint.
+                    let grad = work.gradients[n].columns(0, second.width);
+                    into.add_tangent(n, segment, [grad, x_dot, tangents], scratch);
+                },
+            );
         }
     }
 
@@ -168,6 +197,7 @@ impl<S: Real> BiLstm<S> {
         kernel::forward_from(input, &direction.recurrent, &chains[n], states.view_mut());
     }
 
+    /// Calls `done` with a few rows at a time, the states and the gradients `[rows, 4H]`.
     fn adjoint_direction(
         &self,
         n: usize,
@@ -175,57 +205,24 @@ impl<S: Real> BiLstm<S> {
         arriving: Arriving<'_, S>,
         keep: bool,
         work: &mut Workspace<S>,
+        mut done: impl FnMut(Segment<'_>, Matrix<'_, S>, Matrix<'_, S>),
     ) {
-        let (states, gradients) = (&work.states[n], &mut work.gradients[n]);
-        gradients.set_rows(states.rows());
+        let (states, gradients) = (work.states[n].view(), &mut work.gradients[n]);
+        gradients.set_rows(states.rows);
+        let wide = padded(self.hidden);
         let parts = if keep { GRADIENT_PARTS } else { 4 };
-        kernel::adjoint(
-            &self.directions[n].recurrent,
-            &chains[n],
-            states.view(),
-            arriving,
-            gradients.columns_mut(0, parts * padded(self.hidden)),
-        );
+        let out = gradients.columns_mut(0, parts * wide);
+        let u = &self.directions[n].recurrent;
+        kernel::adjoint_by_segments(u, &chains[n], states, arriving, out, |segment, out| {
+            done(segment, states, out.columns(0, 4 * wide));
+        });
     }
 
-    /// Pulls direction `n`'s δp or εp back to the input `[rows, input]`: direction 0 sets it,
-    /// the other adds to it.
-    fn pull_back(&self, n: usize, from: &Buffer<S>, grad_x: &mut Buffer<S>) {
-        let grad = from.columns(0, 4 * padded(self.hidden));
+    /// Pulls direction `n`'s δp or εp back to these rows of the input: direction 0 sets them,
+    /// the other adds to them.
+    fn pull_back(&self, n: usize, rows: &[u32], grad: Matrix<'_, S>, grad_x: &mut Buffer<S>) {
         let start = if n == 0 { Start::Zero } else { Start::Keep };
-        self.directions[n].input.pull_back(grad, start, grad_x.view_mut());
-    }
-
-    fn tangent_direction(
-        &self,
-        n: usize,
-        x_dot: Matrix<'_, S>,
-        Directions(chains): &Directions,
-        work: &mut Workspace<S>,
-    ) {
-        let (direction, tangents) = (&self.directions[n], &mut work.tangents[n]);
-        tangents.set_rows(x_dot.rows);
-        let input = direction.input.as_input(x_dot, true);
-        let (states, into) = (work.states[n].view(), tangents.view_mut());
-        kernel::tangent_from(input, &direction.recurrent, &chains[n], states, into);
-    }
-
-    fn second_adjoint_direction(
-        &self,
-        n: usize,
-        Directions(chains): &Directions,
-        work: &mut Workspace<S>,
-    ) {
-        let second = &mut work.second[n];
-        second.set_rows(work.states[n].rows());
-        kernel::second_adjoint(
-            &self.directions[n].recurrent,
-            &chains[n],
-            work.states[n].view(),
-            work.gradients[n].view(),
-            work.tangents[n].view(),
-            second.view_mut(),
-        );
+        self.directions[n].input.pull_back_rows(rows, grad, start, grad_x.view_mut());
     }
 }
 
@@ -238,7 +235,6 @@ impl<S: Real> Workspace<S> {
             gradients: pair(GRADIENT_PARTS),
             tangents: pair(GRADIENT_PARTS),
             second: pair(4),
-            before: Buffer::new(0, wide),
         }
     }
 
@@ -262,54 +258,45 @@ impl<S: Real> BiGradient<S> {
         Self { input: [linear(), linear()], recurrent: [recurrent(), recurrent()], hidden }
     }
 
-    /// Adds direction `n`'s first order for the input `x`.
-    fn add_first_direction(
+    /// Adds what δp or εp `[rows, 4H]` brings at the rows of a segment, for the input `x` and
+    /// the states.
+    fn add_first(
         &mut self,
         n: usize,
         path: SimdPath,
-        x: Matrix<'_, S>,
-        Directions(chains): &Directions,
-        work: &mut Workspace<S>,
+        segment: Segment<'_>,
+        [grad, x, states]: [Matrix<'_, S>; 3],
         scratch: &mut Panels<S>,
     ) {
-        let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
-        self.input[n].add(path, grad, x, scratch);
-        let (states, before) = (&work.states[n], &mut work.before);
-        self.add_recurrent(n, &chains[n], grad, states, before, scratch);
+        self.input[n].add_rows(path, segment.rows, grad, x, scratch);
+        self.add_recurrent(n, segment, grad, states, scratch);
     }
 
-    /// Adds direction `n`'s second order: what the tangent and its adjoint left, for the
-    /// input `x` and its tangent.
-    fn add_second_direction(
+    /// The same for weights alone: δp with the tangents of the input and of the states.
+    fn add_tangent(
         &mut self,
         n: usize,
-        path: SimdPath,
-        [x, x_dot]: [Matrix<'_, S>; 2],
-        Directions(chains): &Directions,
-        work: &mut Workspace<S>,
+        segment: Segment<'_>,
+        [grad, x_dot, tangents]: [Matrix<'_, S>; 3],
         scratch: &mut Panels<S>,
     ) {
-        let second = work.second[n].view();
-        let grad = work.gradients[n].columns(0, 4 * padded(self.hidden));
-        self.input[n].add(path, second, x, scratch);
-        self.input[n].add_to_weight(grad, x_dot, scratch);
-        let (states, tangents, before) = (&work.states[n], &work.tangents[n], &mut work.before);
-        self.add_recurrent(n, &chains[n], second, states, before, scratch);
-        self.add_recurrent(n, &chains[n], grad, tangents, before, scratch);
+        self.input[n].add_rows_to_weight(segment.rows, grad, x_dot, scratch);
+        self.add_recurrent(n, segment, grad, tangents, scratch);
     }
 
     /// `dU += gradᵀ h₋`, h being the last part of `from`'s rows.
     fn add_recurrent(
         &mut self,
         n: usize,
-        chains: &Chains,
+        segment: Segment<'_>,
         grad: Matrix<'_, S>,
-        from: &Buffer<S>,
-        before: &mut Buffer<S>,
+        from: Matrix<'_, S>,
         scratch: &mut Panels<S>,
     ) {
-        copy_of_rows_before(chains, from, from.stride() - before.stride(), before);
-        add_transposed_product(grad, before.view(), self.recurrent[n].view_mut(), scratch);
+        let wide = padded(self.hidden);
+        let hidden = from.columns(from.width - wide, wide);
+        let (later, before) = ((segment.later, grad), (segment.before, hidden));
+        add_transposed_product_of_rows(later, before, self.recurrent[n].view_mut(), scratch);
     }
 
     pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {

@@ -5,7 +5,8 @@ use crate::{Error, Result};
 use candle_core::{Layout, Storage, Tensor};
 use hg_lstm::kernel::{
     Buffer, Input, Matrix, MatrixMut, Panels, Real, SimdPath, Start, add_column_sums,
-    add_transposed_product, multiply, padded,
+    add_column_sums_of_rows, add_transposed_product, add_transposed_product_of_rows, multiply,
+    multiply_rows, padded,
 };
 use std::ops::Deref;
 
@@ -125,6 +126,17 @@ impl<S: Real> Linear<S> {
     ) {
         multiply(grad, &self.backwards, start, grad_input);
     }
+
+    /// [`Linear::pull_back`] of these rows alone.
+    pub(super) fn pull_back_rows(
+        &self,
+        rows: &[u32],
+        grad: Matrix<'_, S>,
+        start: Start<'_, S>,
+        grad_input: MatrixMut<'_, S>,
+    ) {
+        multiply_rows(rows, grad, &self.backwards, start, grad_input);
+    }
 }
 
 /// Copies `[rows, columns]` into a padded buffer; whether that changed it.
@@ -179,6 +191,31 @@ impl<S: Real> LinearGradient<S> {
     ) {
         self.add_to_weight(grad, x, scratch);
         add_column_sums(path, grad, self.bias.view_mut());
+    }
+
+    /// [`LinearGradient::add`] of these rows alone.
+    pub(super) fn add_rows(
+        &mut self,
+        path: SimdPath,
+        rows: &[u32],
+        grad: Matrix<'_, S>,
+        x: Matrix<'_, S>,
+        scratch: &mut Panels<S>,
+    ) {
+        self.add_rows_to_weight(rows, grad, x, scratch);
+        add_column_sums_of_rows(path, rows, grad, self.bias.view_mut());
+    }
+
+    /// [`LinearGradient::add_to_weight`] of these rows alone.
+    pub(super) fn add_rows_to_weight(
+        &mut self,
+        rows: &[u32],
+        grad: Matrix<'_, S>,
+        x: Matrix<'_, S>,
+        scratch: &mut Panels<S>,
+    ) {
+        let into = self.weight.view_mut();
+        add_transposed_product_of_rows((rows, grad), (rows, x), into, scratch);
     }
 
     /// Adds to the weight's gradient alone, as a tangent does.

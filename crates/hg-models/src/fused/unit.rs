@@ -1,6 +1,6 @@
 //! A few sequences of a batch, packed time by time.
 
-use hg_lstm::kernel::{Buffer, Chains, Real};
+use hg_lstm::kernel::Chains;
 
 /// Which row each step of each sequence of a unit has.
 #[derive(Clone, Debug)]
@@ -58,23 +58,5 @@ impl Packing {
                 (0..length).map(move |time| (n, sequence, time, self.row(n, time)))
             },
         )
-    }
-}
-
-/// Copies the part `[start, start + width)` of the row before, in each chain,
-/// and zeros where there is none.
-pub(super) fn copy_of_rows_before<S: Real>(
-    chains: &Chains,
-    from: &Buffer<S>,
-    start: usize,
-    to: &mut Buffer<S>,
-) {
-    let width = to.stride();
-    to.set_rows(from.rows());
-    for &row in chains.active(0) {
-        to.row_mut(row as usize).fill(S::default());
-    }
-    for (row, before) in chains.successions() {
-        to.row_mut(row).copy_from_slice(&from.row(before)[start..start + width]);
     }
 }
