@@ -73,6 +73,7 @@ pub use forward::{forward, forward_from};
 pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
 pub use pointwise::{
     add_column_sums, add_column_sums_of_rows, leaky_in_place, leaky_pull_back_in_place,
+    scale_in_place,
 };
 pub use product::{
     Panels, Start, add_transposed_product, add_transposed_product_of_rows, multiply, multiply_rows,

@@ -75,6 +75,36 @@ pub fn leaky_pull_back_in_place<S: Real>(
     dispatch(path, LeakyPullBack { gradients, activated, leak });
 }
 
+struct Scale<'a, S> {
+    values: &'a mut [S],
+    factor: S,
+}
+
+impl<S: Real> Kernel<S> for Scale<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Scalar = S>>(self) {
+        for chunk in self.values.chunks_exact_mut(V::LANES) {
+            // SAFETY: the caller's; a chunk holds `LANES` numbers.
+            unsafe {
+                let scaled = V::load(chunk.as_ptr()).mul(V::splat(self.factor));
+                scaled.unless_faded().store(chunk.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// Multiplies by a factor, in place; what has faded then becomes 0, as over the steps of a
+/// recurrence.
+///
+/// # Panics
+/// When the length is no multiple of [`super::PADDING`].
+pub fn scale_in_place<S: Real>(path: SimdPath, factor: S, values: &mut [S]) {
+    assert!(values.len().is_multiple_of(super::PADDING));
+    dispatch(path, Scale { values, factor });
+}
+
 struct ColumnSums<'a, S> {
     x: Matrix<'a, S>,
     rows: &'a [u32],

@@ -63,8 +63,6 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
                         rows: after.len(),
                     };
                     product.add::<V>(&u.backwards, Start::Zero);
-                    put_out(&mut grad_hidden[..after.len() * hidden]);
-                    put_out(&mut carried[..after.len() * hidden]);
                 }
                 for (chain, (row, before)) in chains.visits(step).enumerate() {
                     let arrives = match arriving {
@@ -81,15 +79,15 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
                         let given: Direct<V> = direct.at(row, before, at, &state);
                         let State { f, i, a, o, tanh_c, cell_before } = state;
                         let carried = carried.as_mut_ptr().add(chain * hidden + at);
-                        let mut grad_h = V::load(grad_hidden.as_ptr().add(chain * hidden + at))
-                            .add(given.hidden);
+                        let from_next = V::load(grad_hidden.as_ptr().add(chain * hidden + at));
+                        let mut grad_h = from_next.unless_faded().add(given.hidden);
                         if let Some(arrives) = arrives {
                             grad_h = grad_h.add(V::load(arrives.add(at)));
                         }
                         let grad_tanh = grad_h.mul_add(o, given.tanh);
                         let grad_c = grad_tanh.mul_add(
                             one_minus_square(tanh_c, one),
-                            V::load(carried).add(given.cell),
+                            V::load(carried).unless_faded().add(given.cell),
                         );
                         let [on_f, on_i, on_a, on_o] = given.gates;
                         let pre = [
@@ -115,18 +113,6 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
                     done(segment, Matrix { values, rows, width, stride });
                 }
             }
-        }
-    }
-}
-
-/// Sets to 0 what has faded: over hundreds of steps a gradient falls below the least normal
-/// number, where processors are a hundred times slower, and nothing depends on it any more.
-#[inline(always)]
-fn put_out<S: Real>(gradient: &mut [S]) {
-    let faded = S::of(1e-30);
-    for value in gradient {
-        if *value < faded && -*value < faded {
-            *value = S::default();
         }
     }
 }

@@ -137,12 +137,14 @@ pub(crate) mod private {
         const VANISHES: Self;
         /// 0, 1 and 2.
         const SMALL: [Self; 3];
+        /// What is smaller has faded; products of two that are greater are normal numbers.
+        const FADED: Self;
     }
 }
 
 macro_rules! real {
     ($t:ty, $series:expr, $log2_e:expr, $ln2:expr, $rounder:expr, $vanishes:expr, $lanes:literal,
-     $neon:ident, $avx2:ident, $avx512:ident) => {
+     $faded:literal, $neon:ident, $avx2:ident, $avx512:ident) => {
         impl Real for $t {
             #[inline(always)]
             fn of(x: f64) -> Self {
@@ -167,6 +169,7 @@ macro_rules! real {
             const ROUNDER: Self = $rounder;
             const VANISHES: Self = $vanishes;
             const SMALL: [Self; 3] = [0., 1., 2.];
+            const FADED: Self = $faded;
         }
     };
 }
@@ -179,6 +182,7 @@ real!(
     12_582_912. + 127.,
     87.33,
     8,
+    1e-18,
     float32x4_t,
     __m256,
     __m512
@@ -204,6 +208,7 @@ real!(
     6_755_399_441_055_744. + 1023.,
     708.39,
     4,
+    1e-150,
     float64x2_t,
     __m256d,
     __m512d
@@ -263,6 +268,21 @@ pub unsafe trait Vector: Copy {
     fn if_above(self, x: Self, yes: Self, no: Self) -> Self;
     /// 2ⁿ from n + `ROUNDER`, for n + bias in the exponent's range.
     fn power_of_two(self) -> Self;
+
+    /// Itself, and 0 where it has faded. Over hundreds of steps a gradient falls below the
+    /// least normal number, where processors are a hundred times slower, and nothing depends
+    /// on it any more. NaN stays NaN.
+    ///
+    /// # Safety
+    /// As [`Vector::splat`].
+    #[inline(always)]
+    unsafe fn unless_faded(self) -> Self {
+        use private::Vectors;
+        // SAFETY: the caller's.
+        let [zero, faded] =
+            unsafe { [Self::splat(Self::Scalar::SMALL[0]), Self::splat(Self::Scalar::FADED)] };
+        faded.if_above(self.abs(), zero, self)
+    }
 }
 
 /// A computation written once for all vectors.

@@ -52,6 +52,8 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
                             from_f.mul_add(cell_before, from_i.mul_add(a, from_a.mul_add(i, kept)));
                         let shown = o.mul(one_minus_square(tanh_c, one));
                         let hidden_dot = from_o.mul_add(tanh_c, shown.mul(cell_dot));
+                        let (cell_dot, hidden_dot) =
+                            (cell_dot.unless_faded(), hidden_dot.unless_faded());
                         cell_dot.store(to.add(part::GRAD_CELL * hidden + at));
                         hidden_dot.store(to.add(part::GRAD_HIDDEN * hidden + at));
                     }
@@ -92,4 +94,52 @@ pub fn tangent_from<S: Real>(
     check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
     check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
     dispatch(u.path, Tangent { input: Some(input), u, chains, states, tangents });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matrix::Buffer;
+    use super::super::simd::SimdPath;
+    use super::super::{Arriving, adjoint, forward};
+    use super::*;
+
+    const HIDDEN: usize = 16;
+
+    fn filled(rows: usize, width: usize, size: f32) -> Buffer<f32> {
+        let mut buffer = Buffer::new(rows, width);
+        for (n, x) in buffer.as_mut_slice().iter_mut().enumerate() {
+            *x = ((n * 7919 % 1009) as f32 / 1009. - 0.5) * size;
+        }
+        buffer
+    }
+
+    /// Numbers below the least normal one cost a hundred times as much.
+    #[test]
+    fn what_fades_over_hundreds_of_steps_ends_at_zero_on_every_path() {
+        let steps = 1000;
+        for path in SimdPath::available() {
+            let mut u = RecurrentWeights::new(HIDDEN, path);
+            u.pack(filled(4 * HIDDEN, HIDDEN, 0.2).view());
+            let chains = Chains::new(&[steps], |_, step| step);
+            let mut states = filled(steps, STATE_PARTS * HIDDEN, 1.);
+            forward(&u, &chains, states.view_mut());
+
+            let mut gradients = Buffer::new(steps, GRADIENT_PARTS * HIDDEN);
+            let arriving = filled(1, HIDDEN, 1.);
+            let last = Arriving::Last(arriving.view());
+            adjoint(&u, &chains, states.view(), last, gradients.view_mut());
+
+            let mut tangents = Buffer::new(steps, GRADIENT_PARTS * HIDDEN);
+            tangents.row_mut(0)[..4 * HIDDEN].copy_from_slice(filled(1, 4 * HIDDEN, 1.).row(0));
+            tangent(&u, &chains, states.view(), tangents.view_mut());
+
+            let none = [0.; HIDDEN];
+            for (fading, begin, end) in [(&gradients, steps - 1, 0), (&tangents, 0, steps - 1)] {
+                let last_parts = 4 * HIDDEN..5 * HIDDEN;
+                assert_ne!(fading.row(begin)[last_parts.clone()], none, "{path:?}");
+                assert_eq!(fading.row(end)[last_parts], none, "{path:?}");
+                assert!(fading.as_slice().iter().all(|x| !x.is_subnormal()), "{path:?}");
+            }
+        }
+    }
 }

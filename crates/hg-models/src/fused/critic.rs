@@ -16,6 +16,7 @@ use crate::critic::embedding_name;
 use crate::{CriticConfig, Parameters, Result};
 use hg_lstm::kernel::{
     Arriving, Buffer, Panels, Real, SimdPath, Start, leaky_in_place, leaky_pull_back_in_place,
+    scale_in_place,
 };
 
 /// Under the root of the gradient's norm.
@@ -329,7 +330,7 @@ impl<S: Real> CriticWork<S> {
         let ones = vec![S::of(1.); packing.sequences.len()];
         self.forward_and_adjoint(weights, x, &ones, directions, true, None);
         self.input_gradient(weights);
-        let penalty = self.turn_into_direction(packing, share);
+        let penalty = self.turn_into_direction(path, packing, share);
 
         // The tangent along w: C's directional derivative is w₃ · ḣ_last.
         self.dot1.set_rows(x.rows());
@@ -367,7 +368,7 @@ impl<S: Real> CriticWork<S> {
     }
 
     /// g → w = share · ∂(‖g‖ − 1)²/∂g for every sequence; Σ (‖g‖ − 1)².
-    fn turn_into_direction(&mut self, packing: &Packing, share: f64) -> f64 {
+    fn turn_into_direction(&mut self, path: SimdPath, packing: &Packing, share: f64) -> f64 {
         let mut squares = vec![NORM_FLOOR; packing.sequences.len()];
         for (n, _, _, row) in packing.steps() {
             squares[n] += sum_of_squares(self.grad_input.row(row));
@@ -375,9 +376,7 @@ impl<S: Real> CriticWork<S> {
         let norms: Vec<f64> = squares.iter().map(|square| square.sqrt()).collect();
         for (n, _, _, row) in packing.steps() {
             let factor = S::of(share * 2. * (norms[n] - 1.) / norms[n]);
-            for value in self.grad_input.row_mut(row) {
-                *value = factor * *value;
-            }
+            scale_in_place(path, factor, self.grad_input.row_mut(row));
         }
         norms.iter().map(|norm| (norm - 1.) * (norm - 1.)).sum()
     }
