@@ -1,6 +1,6 @@
 """The iteration in PyTorch, to be timed.
 
-`founding`: as the founding document writes it, with an LSTM cell by hand, unrolled,
+`founding`: as Kuo et al. write it, with an LSTM cell by hand, unrolled,
 and fakes that stay in the graph. `builtin`: `nn.LSTM` and detached fakes; on a GPU without
 cuDNN, whose LSTM cannot be differentiated twice.
 """
@@ -37,4 +37,4 @@ def make(builtin):
 
 if __name__ == "__main__":
     builtin = sys.argv[3] == "builtin"
-    serve("PyTorch, nn.LSTM" if builtin else "PyTorch, founding document", make(builtin))
+    serve("PyTorch, nn.LSTM" if builtin else "PyTorch, as Kuo et al. write it", make(builtin))

@@ -196,6 +196,8 @@ impl Peer {
     }
 
     fn turn(&mut self) -> Result<()> {
+        // The threads of whoever had the last turn may go on spinning for a while.
+        std::thread::sleep(std::time::Duration::from_millis(300));
         writeln!(self.to)?;
         let answer = self.answer()?;
         self.times.push(answer["ms"].as_f64().context("no time")?);

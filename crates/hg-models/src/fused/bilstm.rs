@@ -5,8 +5,8 @@ use super::linear::{Linear, LinearGradient, Width, numbers, pad_rows};
 use super::unit::Directions;
 use crate::{Parameters, Result};
 use hg_lstm::kernel::{
-    self, Arriving, Buffer, GRADIENT_PARTS, Matrix, Panels, Real, RecurrentWeights, STATE_PARTS,
-    Segment, SimdPath, Start, add_transposed_product_of_rows, padded,
+    self, Arriving, Buffer, GRADIENT_PARTS, Matrix, PADDING, Panels, Real, RecurrentWeights,
+    STATE_PARTS, Segment, SimdPath, Start, add_transposed_product_of_rows, padded,
 };
 
 /// The two directions' prefixes in the interchange names.
@@ -36,6 +36,8 @@ pub(super) struct Workspace<S: Real> {
     gradients: [Buffer<S>; 2],
     tangents: [Buffer<S>; 2],
     second: [Buffer<S>; 2],
+    /// The padded hidden width.
+    wide: usize,
 }
 
 /// The gradients of a [`BiLstm`].
@@ -165,7 +167,7 @@ impl<S: Real> BiLstm<S> {
             let out = &mut work.second[n];
             out.set_rows(x.rows);
             let u = &direction.recurrent;
-            let out = out.view_mut();
+            let out = out.columns_mut(0, 4 * padded(self.hidden));
             kernel::second_adjoint(
                 u,
                 chains,
@@ -229,25 +231,26 @@ impl<S: Real> BiLstm<S> {
 impl<S: Real> Workspace<S> {
     pub(super) fn new(hidden: usize) -> Self {
         let wide = padded(hidden);
-        let pair = |parts: usize| [Buffer::new(0, parts * wide), Buffer::new(0, parts * wide)];
+        // Rows an odd number of cache lines apart, or the columns that a weight's gradient
+        // goes down would share a few sets of the cache.
+        let pair = |parts: usize| [0, 1].map(|_| Buffer::new(0, parts * wide + PADDING));
         Self {
             states: pair(STATE_PARTS),
             gradients: pair(GRADIENT_PARTS),
             tangents: pair(GRADIENT_PARTS),
             second: pair(4),
+            wide,
         }
     }
 
     /// h of a direction at a row.
     pub(super) fn hidden(&self, direction: usize, row: usize) -> &[S] {
-        let states = &self.states[direction];
-        &states.row(row)[states.stride() / STATE_PARTS * (STATE_PARTS - 1)..]
+        &self.states[direction].row(row)[(STATE_PARTS - 1) * self.wide..][..self.wide]
     }
 
     /// ḣ of a direction at a row.
     pub(super) fn hidden_dot(&self, direction: usize, row: usize) -> &[S] {
-        let tangents = &self.tangents[direction];
-        &tangents.row(row)[tangents.stride() / GRADIENT_PARTS * (GRADIENT_PARTS - 1)..]
+        &self.tangents[direction].row(row)[(GRADIENT_PARTS - 1) * self.wide..][..self.wide]
     }
 }
 
@@ -269,7 +272,9 @@ impl<S: Real> BiGradient<S> {
         scratch: &mut Panels<S>,
     ) {
         self.input[n].add_rows(path, segment.rows, grad, x, scratch);
-        self.add_recurrent(n, segment, grad, states, scratch);
+        let wide = padded(self.hidden);
+        let hidden = states.columns((STATE_PARTS - 1) * wide, wide);
+        self.add_recurrent(n, segment, grad, hidden, scratch);
     }
 
     /// The same for weights alone: δp with the tangents of the input and of the states.
@@ -281,20 +286,20 @@ impl<S: Real> BiGradient<S> {
         scratch: &mut Panels<S>,
     ) {
         self.input[n].add_rows_to_weight(segment.rows, grad, x_dot, scratch);
-        self.add_recurrent(n, segment, grad, tangents, scratch);
+        let wide = padded(self.hidden);
+        let hidden_dot = tangents.columns((GRADIENT_PARTS - 1) * wide, wide);
+        self.add_recurrent(n, segment, grad, hidden_dot, scratch);
     }
 
-    /// `dU += gradᵀ h₋`, h being the last part of `from`'s rows.
+    /// `dU += gradᵀ h₋`
     fn add_recurrent(
         &mut self,
         n: usize,
         segment: Segment<'_>,
         grad: Matrix<'_, S>,
-        from: Matrix<'_, S>,
+        hidden: Matrix<'_, S>,
         scratch: &mut Panels<S>,
     ) {
-        let wide = padded(self.hidden);
-        let hidden = from.columns(from.width - wide, wide);
         let (later, before) = ((segment.later, grad), (segment.before, hidden));
         add_transposed_product_of_rows(later, before, self.recurrent[n].view_mut(), scratch);
     }
