@@ -68,3 +68,37 @@ fn a_gpu_that_the_program_was_not_built_for_is_refused_and_leaves_nothing() {
     assert!(stderr.contains("--features cuda"), "{stderr}");
     assert!(!std::path::Path::new(&out).exists());
 }
+
+#[test]
+fn vectors_are_chosen_by_name_and_going_on_with_others_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run").display().to_string();
+    let [data, schema] = ["data/pbc/pbcseq.csv", "data-schemas/pbc.toml"]
+        .map(|path| support::repository(path).display().to_string());
+    let run = |vectors: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hg"));
+        let output = command.args(arguments).env("HG_VECTORS", vectors).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let train = ["train", "--data", &data, "--schema", &schema, "--out", &out];
+    let train = [&train[..], &["--iterations", "1", "--batch-size", "8"]].concat();
+    let (code, said) = run("abacus", &train);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("HG_VECTORS is `abacus`"), "{said}");
+    assert!(said.contains("hint: use one of portable"), "{said}");
+
+    let (code, said) = run("portable", &train);
+    assert_eq!(code, Some(0), "{said}");
+    let manifest = std::fs::read_to_string(folder.path().join("run/run.toml")).expect("reads");
+    assert!(manifest.contains("vectors = \"Portable\""), "{manifest}");
+    let (code, said) = run("portable", &["train", "--resume", &out]);
+    assert!(code == Some(0) && !said.contains("HG_VECTORS"), "{said}");
+    let others = if cfg!(target_arch = "aarch64") { "neon" } else { "avx2" };
+    #[cfg(target_arch = "x86_64")]
+    if !is_x86_feature_detected!("avx2") {
+        return;
+    }
+    let (code, said) = run(others, &["train", "--resume", &out]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("HG_VECTORS=portable keeps them"), "{said}");
+}

@@ -148,7 +148,7 @@ pub(crate) fn norm(gradients: &Gradients) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{DType, Device};
     use hg_models::{Critic, CriticConfig, RowLayout};
     use rand::SeedableRng;
 

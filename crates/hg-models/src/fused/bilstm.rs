@@ -95,18 +95,18 @@ impl<S: Real> BiLstm<S> {
     /// Runs one direction after the other over `x` `[rows, input]`, forwards and back, for
     /// what arrives at the hidden states, and pulls that back to `grad_x` `[rows, input]`.
     /// Each direction so finishes while its states are in the cache. States and gradients
-    /// stay in `work`, with what the second order needs if `keep`; the weights' gradients
-    /// are added to `into`.
+    /// stay in `work`; the weights' gradients are added to `into`, and without it what the
+    /// second order needs is kept.
     pub(super) fn forward_and_adjoint(
         &self,
         x: Matrix<'_, S>,
         directions: &Directions,
         arriving: [Arriving<'_, S>; 2],
-        keep: bool,
         work: &mut Workspace<S>,
         grad_x: &mut Buffer<S>,
         mut into: Option<(&mut BiGradient<S>, &mut Panels<S>)>,
     ) {
+        let keep = into.is_none();
         grad_x.set_rows(x.rows);
         for (n, arriving) in arriving.into_iter().enumerate() {
             self.forward_direction(n, x, directions, work);
@@ -131,16 +131,10 @@ impl<S: Real> BiLstm<S> {
         scratch: &mut Panels<S>,
     ) {
         for (n, arriving) in arriving.into_iter().enumerate() {
-            self.adjoint_direction(
-                n,
-                directions,
-                arriving,
-                false,
-                work,
-                |segment, states, grad| {
-                    into.add_first(n, self.path, segment, [grad, x, states], scratch);
-                },
-            );
+            let add = |segment: Segment<'_>, states: Matrix<'_, S>, grad: Matrix<'_, S>| {
+                into.add_first(n, self.path, segment, [grad, x, states], scratch);
+            };
+            self.adjoint_direction(n, directions, arriving, false, work, add);
         }
     }
 
@@ -164,25 +158,17 @@ impl<S: Real> BiLstm<S> {
             kernel::tangent_from(input, &direction.recurrent, chains, states, tangents.view_mut());
 
             let (tangents, gradients) = (tangents.view(), work.gradients[n].view());
-            let out = &mut work.second[n];
-            out.set_rows(x.rows);
-            let u = &direction.recurrent;
-            let out = out.columns_mut(0, 4 * padded(self.hidden));
-            kernel::second_adjoint(
-                u,
-                chains,
-                states,
-                gradients,
-                tangents,
-                out,
-                |segment, second| {
-                    self.pull_back(n, segment.rows, second, grad_x);
-                    into.add_first(n, self.path, segment, [second, x, states], scratch);
-                    // Where the tangent passes, B's own δ are the adjoint.
-                    let grad = work.gradients[n].columns(0, second.width);
-                    into.add_tangent(n, segment, [grad, x_dot, tangents], scratch);
-                },
-            );
+            let gates = 4 * padded(self.hidden);
+            let add = |segment: Segment<'_>, second: Matrix<'_, S>| {
+                self.pull_back(n, segment.rows, second, grad_x);
+                into.add_first(n, self.path, segment, [second, x, states], scratch);
+                // Where the tangent passes, B's own δ are the adjoint.
+                let grad = gradients.columns(0, gates);
+                into.add_tangent(n, segment, [grad, x_dot, tangents], scratch);
+            };
+            work.second[n].set_rows(x.rows);
+            let (u, out) = (&direction.recurrent, work.second[n].columns_mut(0, gates));
+            kernel::second_adjoint(u, chains, states, gradients, tangents, out, add);
         }
     }
 

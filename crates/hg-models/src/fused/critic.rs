@@ -215,16 +215,15 @@ impl<S: Real> CriticWork<S> {
     }
 
     /// The scores of the sequences in `x` `[rows, D]`, and the way back down to y₁ where
-    /// sequence `n`'s score receives `on_scores[n]`. What the second order needs is kept
-    /// where `keep` says so; the gradients of `Σ on_scores · scores` for the recurrent
-    /// layers and the readout are added to `into`.
+    /// sequence `n`'s score receives `on_scores[n]`. The gradients of `Σ on_scores · scores`
+    /// for the recurrent layers and the readout are added to `into`; without it what the
+    /// second order needs is kept.
     pub(super) fn forward_and_adjoint(
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
         on_scores: &[S],
         directions: &Directions,
-        keep: bool,
         mut into: Option<&mut CriticGradient<S>>,
     ) -> Vec<f64> {
         let leak = S::of(LEAK);
@@ -248,7 +247,6 @@ impl<S: Real> CriticWork<S> {
             self.activated2.view(),
             directions,
             [0, 1].map(|n: usize| Arriving::Last(self.arriving[n].view())),
-            keep,
             &mut self.rnn,
             &mut self.grad2,
             into.as_mut().map(|into| (&mut into.rnn, &mut self.scratch)),
@@ -307,8 +305,7 @@ impl<S: Real> CriticWork<S> {
         directions: &Directions,
         into: &mut CriticGradient<S>,
     ) -> Vec<f64> {
-        let scores =
-            self.forward_and_adjoint(weights, x, on_scores, directions, false, Some(&mut *into));
+        let scores = self.forward_and_adjoint(weights, x, on_scores, directions, Some(&mut *into));
         into.readout_bias.row_mut(0)[0] += on_scores.iter().copied().sum();
         let (path, scratch) = (weights.path, &mut self.scratch);
         into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
@@ -328,7 +325,7 @@ impl<S: Real> CriticWork<S> {
     ) -> f64 {
         let (leak, path, directions) = (S::of(LEAK), weights.path, &packing.once);
         let ones = vec![S::of(1.); packing.sequences.len()];
-        self.forward_and_adjoint(weights, x, &ones, directions, true, None);
+        self.forward_and_adjoint(weights, x, &ones, directions, None);
         self.input_gradient(weights);
         let penalty = self.turn_into_direction(path, packing, share);
 

@@ -221,7 +221,7 @@ impl<S: Real> Engine<S> {
         let weights = &self.critic_weights;
         let (units, into) = (&mut self.units, &mut self.on_critic);
         let measures =
-            critic_step(weights, units, &self.pool, real, &fake, alpha, penalty_weight, into)?;
+            critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)?;
         Ok((measures, &self.on_critic))
     }
 
@@ -249,7 +249,7 @@ impl<S: Real> Engine<S> {
         let weights = &self.critic_weights;
         let (units, into) = (&mut self.units, &mut self.on_critic);
         let measures =
-            critic_step(weights, units, &self.pool, real, &fake, alpha, penalty_weight, into)?;
+            critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)?;
         Ok((measures, &self.on_critic))
     }
 
@@ -282,7 +282,7 @@ impl<S: Real> Engine<S> {
                     unit.out.copy_from(&generator.out);
                     let on_scores = vec![S::of(on_score); packing.sequences.len()];
                     let (x, once) = (&generator.out, &packing.once);
-                    let scores = work.forward_and_adjoint(critic, x, &on_scores, once, false, None);
+                    let scores = work.forward_and_adjoint(critic, x, &on_scores, once, None);
                     work.input_gradient(critic);
                     unit.grad_out.copy_from(&work.grad_input);
                     scores.iter().sum()
@@ -365,8 +365,7 @@ fn critic_step<S: Real>(
     pool: &Pool<S>,
     real: &RealBatch<S>,
     fake: &(dyn Fn(&mut Work<S>, &Packing) + Sync),
-    alpha: &[S],
-    penalty_weight: f64,
+    (alpha, penalty_weight): (&[S], f64),
     into: &mut Gradients,
 ) -> Result<CriticMeasures> {
     let units = &mut units[..real.units.len()];

@@ -16,8 +16,11 @@ pub(super) struct Export<'a, S: Real> {
 struct Part<'a, S: Real> {
     name: String,
     shape: Vec<usize>,
-    fill: Box<dyn Fn(&mut [S]) + Send + Sync + 'a>,
+    fill: Box<Filling<'a, S>>,
 }
+
+/// Writes a tensor's numbers, row-major.
+type Filling<'a, S> = dyn Fn(&mut [S]) + Send + Sync + 'a;
 
 impl<'a, S: Real> Export<'a, S> {
     pub(super) fn new() -> Self {
@@ -75,7 +78,7 @@ pub(super) fn add_up<S: Real>(buffers: &[&Buffer<S>], rows: Width, columns: Widt
 }
 
 /// Overwrites a tensor on the CPU.
-struct Fill<'a, S>(&'a (dyn Fn(&mut [S]) + Send + Sync));
+struct Fill<'a, S>(&'a Filling<'a, S>);
 
 impl<S: Real> InplaceOp1 for Fill<'_, S> {
     fn name(&self) -> &'static str {
