@@ -359,7 +359,9 @@ impl Run {
         let mut trainer = Trainer::new(&self.manifest.train, &layout_of(&self.encoder), encoded)?;
         if let Some(newest) = checkpoint::newest(&self.checkpoints())? {
             let (before, here) = (&self.manifest.vectors, vectors()?);
-            if *before != here {
+            let paths = [before, &here].map(|name| SimdPath::named(name));
+            let same = matches!(paths, [Some(before), Some(here)] if before.same_bits_as(here));
+            if !same {
                 tracing::warn!(
                     "the run was trained with {before} vectors and goes on with {here}: the last bits differ; \
                      {}={} keeps them where the processor has those",

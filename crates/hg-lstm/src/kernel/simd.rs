@@ -60,7 +60,7 @@ impl SimdPath {
         let chosen = *CHOSEN.get_or_init(|| {
             let Some(named) = std::env::var_os(VECTORS) else { return Some(Self::detected()) };
             let named = named.to_string_lossy();
-            Self::available().find(|path| format!("{path:?}").eq_ignore_ascii_case(&named))
+            Self::named(&named).filter(|named| Self::available().any(|path| path == *named))
         });
         chosen.ok_or_else(|| crate::Error::Vectors {
             named: std::env::var_os(VECTORS).unwrap_or_default().to_string_lossy().into_owned(),
@@ -71,6 +71,19 @@ impl SimdPath {
     /// [`SimdPath::chosen`], or the widest where that is an error.
     pub fn widest() -> Self {
         Self::chosen().unwrap_or_else(|_| Self::detected())
+    }
+
+    /// Whether both compute the same last bits. AVX2 and AVX-512 do: every number is one chain
+    /// of the same fused operations, however many of them are computed at once.
+    pub fn same_bits_as(self, other: Self) -> bool {
+        let fused = [Self::Avx2, Self::Avx512];
+        self == other || (fused.contains(&self) && fused.contains(&other))
+    }
+
+    /// The path of this name, as [`VECTORS`] has it, of any processor.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512];
+        all.into_iter().find(|path| format!("{path:?}").eq_ignore_ascii_case(name))
     }
 
     /// The widest path that this processor has, whatever the environment says.
