@@ -78,13 +78,13 @@ fn main() -> anyhow::Result<()> {
     let (critic, generator, rss) = (median(critic), median(generator), peak_rss_mb());
     if json {
         println!(
-            "{{\"vectors\":\"{vectors}\",\"iteration_ms\":{iteration:.3},\"critic_ms\":{critic:.3},\
+            "{{\"vectors\":\"{vectors:?}\",\"iteration_ms\":{iteration:.3},\"critic_ms\":{critic:.3},\
              \"generator_ms\":{generator:.3},\"gflops\":{gflops:.1},\"peak_rss_mb\":{rss:.1},\
              \"first_step_ms\":{:.1}}}",
             first_step * 1e3
         );
     } else {
-        println!("{batch} × {steps}, D = {}, H = {hidden}, {vectors}", layout.width());
+        println!("{batch} × {steps}, D = {}, H = {hidden}, {vectors:?}", layout.width());
         println!(
             "iteration {iteration:.1} ms (critic steps {critic:.1}, generator {generator:.1})"
         );

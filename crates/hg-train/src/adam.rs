@@ -8,7 +8,7 @@
 //!
 //! Clipping puts min(1, c/‖g‖) g for g, ‖g‖ being the norm over all variables.
 
-use crate::in_place::{self, Blend, Move};
+use crate::in_place::{Blend, Move, sum_of_squares};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use hg_models::{Gradients, Parameters};
@@ -131,9 +131,9 @@ impl Adam {
 
 /// ‖g‖ over all variables: a scalar in f64, on their device.
 pub(crate) fn norm(gradients: &Gradients) -> Result<Tensor> {
-    let square = |gradient: &Tensor| in_place::sum_of_squares(gradient);
     let all: Vec<&Tensor> = gradients.values().collect();
-    let all: Vec<Tensor> = all.into_par_iter().map(square).collect::<candle_core::Result<_>>()?;
+    let all: Vec<Tensor> =
+        all.into_par_iter().map(sum_of_squares).collect::<candle_core::Result<_>>()?;
     let mut squares: Option<Tensor> = None;
     for square in all {
         squares = Some(match squares {

@@ -4,6 +4,7 @@
 use candle_core::{
     CpuStorage, DType, Device, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, Var, bail,
 };
+use hg_lstm::kernel;
 use std::ops::Range;
 
 /// `x ← keep · x + add · y`, or `+ add · y²`: a running mean.
@@ -56,21 +57,9 @@ pub(crate) fn sum_of_squares(x: &Tensor) -> Result<Tensor> {
     let plainly = || x.sqr()?.sum_all()?.to_dtype(DType::F64);
     let (storage, layout) = x.storage_and_layout();
     let Some((start, end)) = layout.contiguous_offsets() else { return plainly() };
-    // Over eight strands, so that it runs in vectors.
-    macro_rules! sum {
-        ($values:ident) => {{
-            let mut strands = [0f64; 8];
-            for chunk in $values[start..end].chunks(8) {
-                for (strand, &value) in strands.iter_mut().zip(chunk) {
-                    *strand += f64::from(value) * f64::from(value);
-                }
-            }
-            strands.iter().sum::<f64>()
-        }};
-    }
     let sum = match &*storage {
-        Storage::Cpu(CpuStorage::F32(values)) => sum!(values),
-        Storage::Cpu(CpuStorage::F64(values)) => sum!(values),
+        Storage::Cpu(CpuStorage::F32(values)) => kernel::sum_of_squares(&values[start..end]),
+        Storage::Cpu(CpuStorage::F64(values)) => kernel::sum_of_squares(&values[start..end]),
         _ => return plainly(),
     };
     Tensor::new(sum, &Device::Cpu)

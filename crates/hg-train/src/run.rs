@@ -82,9 +82,8 @@ pub struct RunManifest {
 ///
 /// # Errors
 /// When [`hg_lstm::kernel::VECTORS`] names none that the processor has.
-pub fn vectors() -> Result<String> {
-    let path = SimdPath::chosen().map_err(|error| Error::Config(error.to_string()))?;
-    Ok(format!("{path:?}"))
+pub fn vectors() -> Result<SimdPath> {
+    SimdPath::chosen().map_err(|error| Error::Config(error.to_string()))
 }
 
 /// What a program says of itself.
@@ -147,7 +146,7 @@ impl Run {
             encoder_sha256: hg_data::fingerprint_of(json.as_bytes()),
             train,
             program,
-            vectors: vectors()?,
+            vectors: format!("{:?}", vectors()?),
         };
         let run = Self { folder: folder.to_owned(), manifest, encoder };
         for part in [run.checkpoints(), run.report()] {
@@ -359,11 +358,9 @@ impl Run {
         let mut trainer = Trainer::new(&self.manifest.train, &layout_of(&self.encoder), encoded)?;
         if let Some(newest) = checkpoint::newest(&self.checkpoints())? {
             let (before, here) = (&self.manifest.vectors, vectors()?);
-            let paths = [before, &here].map(|name| SimdPath::named(name));
-            let same = matches!(paths, [Some(before), Some(here)] if before.same_bits_as(here));
-            if !same {
+            if !SimdPath::named(before).is_some_and(|before| before.same_bits_as(here)) {
                 tracing::warn!(
-                    "the run was trained with {before} vectors and goes on with {here}: the last bits differ; \
+                    "the run was trained with {before} vectors and goes on with {here:?}: the last bits differ; \
                      {}={} keeps them where the processor has those",
                     hg_lstm::kernel::VECTORS,
                     before.to_lowercase()

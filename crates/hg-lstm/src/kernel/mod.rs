@@ -73,7 +73,7 @@ pub use forward::{forward, forward_from};
 pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
 pub use pointwise::{
     add_column_sums, add_column_sums_of_rows, leaky_in_place, leaky_pull_back_in_place,
-    scale_in_place,
+    scale_in_place, sum_of_squares,
 };
 pub use product::{
     Panels, Start, add_transposed_product, add_transposed_product_of_rows, multiply, multiply_rows,
@@ -249,6 +249,11 @@ mod part {
     /// In a row of gradients or tangents.
     pub(super) const GRAD_CELL: usize = 4;
     pub(super) const GRAD_HIDDEN: usize = 5;
+}
+
+/// Refuses rows that a matrix of `count` rows has not.
+fn check_rows(rows: &[u32], count: usize) {
+    assert!(rows.iter().all(|&row| (row as usize) < count), "a row that the matrix has not");
 }
 
 /// Refuses matrices that the chains, or the kernels' parts, would leave.

@@ -1,6 +1,8 @@
 //! The rectifier and sums over rows, for the dense layers around a recurrence.
 
+use super::check_rows;
 use super::matrix::{Matrix, MatrixMut};
+use super::product::Rows;
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
 
 /// `x` above 0, `leak · x` elsewhere.
@@ -107,7 +109,9 @@ pub fn scale_in_place<S: Real>(path: SimdPath, factor: S, values: &mut [S]) {
 
 struct ColumnSums<'a, S> {
     x: Matrix<'a, S>,
-    rows: &'a [u32],
+    /// Its rows, and how many.
+    rows: Rows<'a>,
+    count: usize,
     sums: MatrixMut<'a, S>,
 }
 
@@ -116,18 +120,26 @@ impl<S: Real> Kernel<S> for ColumnSums<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { x, rows, sums } = self;
+        let Self { x, rows, count, sums } = self;
         for at in (0..x.width).step_by(V::LANES) {
-            // SAFETY: the caller's; `add_column_sums` compared the shapes.
+            // SAFETY: the caller's; the shapes were compared before.
             unsafe {
                 let to = sums.values.as_mut_ptr().add(at);
                 let mut sum = V::load(to);
-                for &row in rows {
-                    sum = sum.add(V::load(x.values.as_ptr().add(row as usize * x.stride + at)));
+                for row in 0..count {
+                    sum = sum.add(V::load(x.values.as_ptr().add(rows.offset(row) + at)));
                 }
                 sum.store(to);
             }
         }
+    }
+}
+
+impl<S: Real> ColumnSums<'_, S> {
+    fn dispatch(self, path: SimdPath) {
+        assert!(self.x.width == self.sums.width && self.sums.rows == 1);
+        assert!(self.x.width.is_multiple_of(super::PADDING));
+        dispatch(path, self);
     }
 }
 
@@ -136,8 +148,7 @@ impl<S: Real> Kernel<S> for ColumnSums<'_, S> {
 /// # Panics
 /// When the widths differ or are no multiple of [`super::PADDING`].
 pub fn add_column_sums<S: Real>(path: SimdPath, x: Matrix<'_, S>, sums: MatrixMut<'_, S>) {
-    let all: Vec<u32> = (0..x.rows as u32).collect();
-    add_column_sums_of_rows(path, &all, x, sums);
+    ColumnSums { rows: Rows::Apart(x.stride), count: x.rows, x, sums }.dispatch(path);
 }
 
 /// [`add_column_sums`] of these rows alone.
@@ -150,8 +161,17 @@ pub fn add_column_sums_of_rows<S: Real>(
     x: Matrix<'_, S>,
     sums: MatrixMut<'_, S>,
 ) {
-    assert!(x.width == sums.width && sums.rows == 1);
-    assert!(x.width.is_multiple_of(super::PADDING));
-    assert!(rows.iter().all(|&row| (row as usize) < x.rows));
-    dispatch(path, ColumnSums { x, rows, sums });
+    check_rows(rows, x.rows);
+    ColumnSums { rows: Rows::At(rows, x.stride), count: rows.len(), x, sums }.dispatch(path);
+}
+
+/// Σ x², in f64 over eight strands, so that it runs in vectors.
+pub fn sum_of_squares<S: Real>(x: &[S]) -> f64 {
+    let mut strands = [0f64; 8];
+    for chunk in x.chunks(8) {
+        for (strand, value) in strands.iter_mut().zip(chunk) {
+            *strand += value.wide() * value.wide();
+        }
+    }
+    strands.iter().sum()
 }

@@ -11,6 +11,7 @@
 //! a block. Every entry of C is one chain of multiply-adds in the order of k,
 //! whatever the tile: results do not depend on how rows and columns are grouped.
 
+use super::check_rows;
 use super::matrix::{Matrix, MatrixMut, PADDING};
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
 use aligned_vec::{AVec, ConstAlign};
@@ -155,9 +156,9 @@ pub(super) enum Rows<'a> {
     At(&'a [u32], usize),
 }
 
-impl<'a> Rows<'a> {
+impl Rows<'_> {
     #[inline(always)]
-    fn offset(self, row: usize) -> usize {
+    pub(super) fn offset(self, row: usize) -> usize {
         match self {
             Self::Apart(stride) => row * stride,
             Self::At(rows, stride) => rows[row] as usize * stride,
@@ -178,7 +179,8 @@ impl<'a> Rows<'a> {
         match self {
             Self::Apart(_) => assert!(count <= rows),
             Self::At(list, _) => {
-                assert!(count == list.len() && list.iter().all(|&row| (row as usize) < rows));
+                assert!(count == list.len());
+                check_rows(list, rows);
             }
         }
     }
@@ -194,7 +196,6 @@ pub(super) enum Steps<'a> {
 }
 
 /// A product of raw parts. `a[r, k]` is at `a + a_rows(r) + a_steps(k)`.
-#[derive(Clone, Copy)]
 pub(super) struct Product<'a, S> {
     pub(super) a: *const S,
     pub(super) a_rows: Rows<'a>,
@@ -209,8 +210,8 @@ impl<S: Real> Product<'_, S> {
     ///
     /// # Safety
     /// The processor has `V`'s instructions and `b` is packed for them, with one block where
-    /// A's steps are offsets; every row of A has `b.depth` readable numbers and every row of C `b.columns`
-    /// writable ones that no other thread touches; a bias has as many.
+    /// A's steps are offsets; every row of A has `b.depth` readable numbers and every row of
+    /// C `b.columns` writable ones that no other thread touches; a bias has as many.
     #[inline(always)]
     pub(super) unsafe fn add<V: Vector<Scalar = S>>(&self, b: &Panels<S>, start: Start<'_, S>) {
         let mut at = 0;
@@ -226,7 +227,6 @@ impl<S: Real> Product<'_, S> {
                 unsafe {
                     let panel = Panel {
                         a: self.a.add(block),
-                        steps: self.a_steps,
                         b: b.values.as_ptr().add(at),
                         c: self.c.add(panel),
                         depth,
@@ -244,7 +244,6 @@ impl<S: Real> Product<'_, S> {
 /// One panel of one block.
 struct Panel<'a, S> {
     a: *const S,
-    steps: Steps<'a>,
     b: *const S,
     c: *mut S,
     depth: usize,
@@ -307,7 +306,7 @@ impl<S: Real> Panel<'_, S> {
         if R > V::ROWS {
             return; // Never reached; keeps such tiles from being compiled.
         }
-        let (Product { a_rows, c_rows, .. }, steps) = (*self.product, self.steps);
+        let Product { a_rows, a_steps, c_rows, .. } = *self.product;
         // SAFETY: the caller's.
         unsafe {
             let mut a = [self.a; R];
@@ -337,7 +336,7 @@ impl<S: Real> Panel<'_, S> {
             }
             let mut b = self.b;
             for k in 0..self.depth {
-                let step = match steps {
+                let step = match a_steps {
                     Steps::Next => k,
                     Steps::At(offsets) => *offsets.get_unchecked(k),
                 };
@@ -384,7 +383,7 @@ impl<'a, S: Real> Multiply<'a, S> {
             assert!(bias.len() >= b.columns);
         }
         if let Some(rows) = self.at {
-            Rows::At(rows, 0).check(rows.len(), a.rows);
+            check_rows(rows, a.rows);
         }
         dispatch(b.path, self);
     }

@@ -15,7 +15,7 @@ mod x86;
 mod neon;
 
 /// Which instructions the kernels use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimdPath {
     /// Plain Rust on arrays, for any processor.
     Portable,

@@ -16,7 +16,7 @@ use crate::critic::embedding_name;
 use crate::{CriticConfig, Parameters, Result};
 use hg_lstm::kernel::{
     Arriving, Buffer, Panels, Real, SimdPath, Start, leaky_in_place, leaky_pull_back_in_place,
-    scale_in_place,
+    scale_in_place, sum_of_squares,
 };
 
 /// Under the root of the gradient's norm.
@@ -377,17 +377,6 @@ impl<S: Real> CriticWork<S> {
         }
         norms.iter().map(|norm| (norm - 1.) * (norm - 1.)).sum()
     }
-}
-
-/// Σ x², in f64 over eight strands, so that it runs in vectors.
-fn sum_of_squares<S: Real>(x: &[S]) -> f64 {
-    let mut strands = [0f64; 8];
-    for chunk in x.chunks(8) {
-        for (strand, value) in strands.iter_mut().zip(chunk) {
-            *strand += value.wide() * value.wide();
-        }
-    }
-    strands.iter().sum()
 }
 
 /// Rows of real and synthetic sequences of one unit, `[2 · rows, D]`, and the

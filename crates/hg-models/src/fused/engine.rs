@@ -220,9 +220,7 @@ impl<S: Real> Engine<S> {
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
         let (units, into) = (&mut self.units, &mut self.on_critic);
-        let measures =
-            critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)?;
-        Ok((measures, &self.on_critic))
+        critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)
     }
 
     /// The same for given synthetic rows `[batch, steps, D]`.
@@ -248,9 +246,7 @@ impl<S: Real> Engine<S> {
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
         let (units, into) = (&mut self.units, &mut self.on_critic);
-        let measures =
-            critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)?;
-        Ok((measures, &self.on_critic))
+        critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)
     }
 
     /// The generator's loss against a real batch, and its gradients, in tensors that are
@@ -359,15 +355,15 @@ impl<S: Real> Unit<S> {
 }
 
 /// One critic step over all units.
-fn critic_step<S: Real>(
+fn critic_step<'a, S: Real>(
     weights: &CriticWeights<S>,
     units: &mut [Unit<S>],
     pool: &Pool<S>,
     real: &RealBatch<S>,
     fake: &(dyn Fn(&mut Work<S>, &Packing) + Sync),
     (alpha, penalty_weight): (&[S], f64),
-    into: &mut Gradients,
-) -> Result<CriticMeasures> {
+    into: &'a mut Gradients,
+) -> Result<(CriticMeasures, &'a Gradients)> {
     let units = &mut units[..real.units.len()];
     let share = 1. / real.sequences as f64;
     let of_unit = |work: &mut Work<S>, unit: &mut Unit<S>, packing: &Packing, rows: &Buffer<S>| {
@@ -399,5 +395,5 @@ fn critic_step<S: Real>(
     let parts: Vec<_> = units.iter().map(|unit| &unit.on_critic).collect();
     CriticGradient::export(&parts, weights, into)?;
     let loss = penalty_weight * penalty - wasserstein;
-    Ok(CriticMeasures { loss, wasserstein, penalty })
+    Ok((CriticMeasures { loss, wasserstein, penalty }, into))
 }
