@@ -127,7 +127,7 @@ fn tables_of_any_make_need_no_edit() {
                 let x = if s == 1 { "NA".into() } else { (p * 10 + s).to_string() };
                 format!("{p},{s},,7,Basel,{x}")
             }),
-            schema: &["comes back empty", "missing = [\"NA\"]", "measured = true"],
+            schema: &["comes back empty", "missing = [\"NA\"]", "missing_indicator = true"],
             header: "id,t,nothing,same,city,x",
         },
         Case {

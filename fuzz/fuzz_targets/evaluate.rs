@@ -1,7 +1,7 @@
 //! No two tables panic `hg evaluate`, and none keeps it from ending: libFuzzer's `-timeout` says so.
 #![no_main]
 
-use hg_data::{Encoder, Origin, Schema, Side};
+use hg_data::{Encoder, Origin, Schema, Subset};
 use hg_eval::{Cohort, Evaluation, Report, Subject};
 use libfuzzer_sys::fuzz_target;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ name = "fuzz"
 missing = ["NA"]
 [patient]
 column = "id"
-known = ["age"]
+quasi_identifiers = ["age"]
 [time]
 column = "t"
 step = 1.0
@@ -29,7 +29,7 @@ name = "x"
 kind = "numeric"
 transform = "box-cox"
 shift = 0.5
-measured = true
+missing_indicator = true
 censored = [{ text = "<1", value = 0.9 }, { text = ">9", value = 9.1 }]
 [[columns]]
 name = "y"
@@ -43,13 +43,13 @@ levels = ["a", "b", "c"]
 
 fn cohort(encoder: &Encoder, path: &Path, origin: Origin) -> hg_data::Result<Cohort> {
     let table = encoder.schema.read(path)?;
-    let (observed, encoded) = encoder.observe(&table, path, Side::Whole, origin)?;
+    let (observed, encoded) = encoder.observe(&table, path, Subset::Whole, origin)?;
     Ok(Cohort { observed, encoded })
 }
 
 fn walk(real: &Path, synthetic: &Path) -> hg_data::Result<()> {
     let schema = Schema::parse(SCHEMA, Path::new("fuzz.toml"))?;
-    let (encoder, _) = Encoder::fit_file(&schema, real, Side::Whole)?;
+    let (encoder, _) = Encoder::fit_file(&schema, real, Subset::Whole)?;
     let (of_real, of_synthetic) =
         (cohort(&encoder, real, Origin::Real)?, cohort(&encoder, synthetic, Origin::Synthetic)?);
     let subject = Subject {

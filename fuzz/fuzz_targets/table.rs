@@ -20,7 +20,7 @@ name = "x"
 kind = "numeric"
 transform = "quantile"
 thousands = ","
-measured = true
+missing_indicator = true
 [[columns]]
 name = "y"
 kind = "numeric"

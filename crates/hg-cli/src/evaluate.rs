@@ -5,7 +5,7 @@ use crate::curves::curves;
 use crate::error::{Error, Result};
 use crate::simulated::Simulated;
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Side, write_atomically};
+use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
 use hg_eval::{Answer, Cohort, Comparison, Evaluation, Report, STAGES, Simulator, Subject};
 use hg_train::{Run, RunManifest, layout_of};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -33,12 +33,12 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
         return Err(Error::Other("--real, --synthetic and --schema belong together".into()));
     };
     let schema = Schema::load(schema)?;
-    let (encoder, _) = Encoder::fit_file(&schema, real, Side::Whole)?;
+    let (encoder, _) = Encoder::fit_file(&schema, real, Subset::Whole)?;
     let simulated = Simulated::of(&encoder, real)?;
     let (real_table, synthetic_table) = (schema.read(real)?, schema.read(synthetic)?);
-    let real = cohort(&encoder, &real_table, real, Side::Whole, Origin::Real)?;
+    let real = cohort(&encoder, &real_table, real, Subset::Whole, Origin::Real)?;
     let path = synthetic;
-    let synthetic = cohort(&encoder, &synthetic_table, path, Side::Whole, Origin::Synthetic)?;
+    let synthetic = cohort(&encoder, &synthetic_table, path, Subset::Whole, Origin::Synthetic)?;
     let subject = Subject {
         encoder: &encoder,
         layout: &layout_of(&encoder),
@@ -70,14 +70,14 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
     let table = encoder.schema.read(data)?;
-    let real = cohort(encoder, &table, data, train.training_side(), Origin::Real)?;
-    let held_out = match train.held_out_side() {
+    let real = cohort(encoder, &table, data, train.training_subset(), Origin::Real)?;
+    let held_out = match train.held_out_subset() {
         Some(side) => Some(cohort(encoder, &table, data, side, Origin::Real)?),
         None => None,
     };
     let path = run.synthetic_parquet();
     let synthetic_table = encoder.schema.read(&path)?;
-    let synthetic = cohort(encoder, &synthetic_table, &path, Side::Whole, Origin::Synthetic)?;
+    let synthetic = cohort(encoder, &synthetic_table, &path, Subset::Whole, Origin::Synthetic)?;
     let simulated = Simulated::of(encoder, data)?;
     let subject = Subject {
         encoder,
@@ -115,7 +115,7 @@ fn cohort(
     encoder: &Encoder,
     table: &DataFrame,
     path: &Path,
-    side: Side,
+    side: Subset,
     origin: Origin,
 ) -> Result<Cohort> {
     let (observed, encoded) = encoder.observe(table, path, side, origin)?;

@@ -5,13 +5,13 @@ use crate::arguments::ImportArguments;
 use crate::built::program;
 use crate::error::Result;
 use crate::settings::Settings;
-use hg_data::{Encoded, Encoder, Schema, Side, write_table};
+use hg_data::{Encoded, Encoder, Schema, Subset, write_table};
 use hg_train::{Run, sizes_of};
 use std::path::Path;
 use toml::{Table, Value};
 
 pub(crate) fn encode(table: &Path, schema: &Path, out: &Path, json: bool) -> Result<()> {
-    let (encoder, encoded) = Encoder::fit_file(&Schema::load(schema)?, table, Side::Whole)?;
+    let (encoder, encoded) = Encoder::fit_file(&Schema::load(schema)?, table, Subset::Whole)?;
     let file = |problem| hg_data::Error::File { path: out.to_owned(), problem };
     if out.exists() {
         return Err(file("already exists; choose another --out".to_owned()).into());

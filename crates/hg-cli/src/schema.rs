@@ -2,14 +2,14 @@
 
 use crate::arguments::InferArguments;
 use crate::error::Result;
-use hg_data::{Encoder, RowCounts, Schema, Side, write_atomically};
+use hg_data::{Encoder, RowCounts, Schema, Subset, write_atomically};
 use std::io::Write;
 use std::path::Path;
 
 pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()> {
     let schema = Schema::load(path)?;
     let fitted = match table {
-        Some(table) => Some(Encoder::fit_file(&schema, table, Side::Whole)?),
+        Some(table) => Some(Encoder::fit_file(&schema, table, Subset::Whole)?),
         None => None,
     };
     let columns = schema.columns.len();
@@ -61,7 +61,7 @@ pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let proposal = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
     // A proposal that its own table does not fit helps nobody.
     let schema = Schema::parse(&proposal.toml, out)?;
-    let (encoder, encoded) = Encoder::fit_file(&schema, table, Side::Whole)?;
+    let (encoder, encoded) = Encoder::fit_file(&schema, table, Subset::Whole)?;
     if out.exists() {
         return Err(hg_data::Error::File {
             path: out.clone(),

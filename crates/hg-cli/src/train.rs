@@ -8,7 +8,7 @@ use crate::schema::of_rows;
 use crate::settings::Settings;
 use hg_data::{Encoded, write_table};
 use hg_eval::Quick;
-use hg_train::{Event, Judgement, Outcome, Run, StepMetrics, TrainConfig, generate};
+use hg_train::{Event, Outcome, Run, StepMetrics, TrainConfig, ValidationScore, generate};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -86,15 +86,15 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
     let mut trainer = run.trainer(encoded)?;
     let TrainConfig { iterations, validate_every, .. } = run.manifest.train;
     // Where nobody is held out, those trained on are what there is to compare with.
-    let held_out = match run.manifest.train.held_out_side() {
-        Some(side) if validate_every > 0 => Some(run.encode_side(side)?),
+    let held_out = match run.manifest.train.held_out_subset() {
+        Some(side) if validate_every > 0 => Some(run.encode_subset(side)?),
         _ => None,
     };
     let (numeric, blocks) = (run.encoder.numeric_features(), run.encoder.blocks());
     let quick = Quick::new(held_out.as_ref().unwrap_or(encoded), numeric, &blocks);
     let judge = |made: &Encoded| {
         let score = quick.score(made);
-        Judgement { score: score.total(), diversity: score.diversity }
+        ValidationScore { score: score.total(), diversity: score.diversity }
     };
     let bar = progress_bar(trainer.iteration(), iterations);
     let mut validation = None;

@@ -17,7 +17,7 @@ step = 4.0
 name = "lactate"
 kind = "numeric"
 transform = "log1p"
-measured = true
+missing_indicator = true
 [[columns]]
 name = "ventilated"
 kind = "binary"

@@ -4,7 +4,7 @@
 //! `cargo run --release --workspace --example scale -- measure FILE.parquet`
 
 use anyhow::{Context, Result, bail};
-use hg_data::{DataFrame, Encoder, Schema, Side, write_simulated};
+use hg_data::{DataFrame, Encoder, Schema, Subset, write_simulated};
 use polars::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +16,7 @@ const STEPS: usize = 48;
 const NUMBERS: usize = 12;
 const LEVELS: usize = 6;
 const BINARY: usize = 2;
-const TOGETHER: usize = 4096;
+const PATIENTS_PER_PART: usize = 4096;
 
 fn schema() -> Result<Schema> {
     let mut toml = String::from(
@@ -75,8 +75,8 @@ fn main() -> Result<()> {
         ["make", file, "--patients", patients] => {
             let patients: usize = patients.parse()?;
             let parts = (0..patients)
-                .step_by(TOGETHER)
-                .map(|first| part(first, TOGETHER.min(patients - first)));
+                .step_by(PATIENTS_PER_PART)
+                .map(|first| part(first, PATIENTS_PER_PART.min(patients - first)));
             println!("{} rows", write_simulated(parts, Path::new(file))?);
         }
         ["measure", file] => measure(Path::new(file))?,
@@ -101,7 +101,7 @@ fn measure(file: &Path) -> Result<()> {
     scan()?;
     let scanned = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let (_, encoded) = Encoder::fit_file(&schema()?, file, Side::Whole)?;
+    let (_, encoded) = Encoder::fit_file(&schema()?, file, Subset::Whole)?;
     let took = start.elapsed().as_secs_f64();
     let rate = |seconds: f64| rows as f64 / seconds / 1e6;
     println!("{rows} rows, {} patients, {} features", encoded.lengths.len(), encoded.features);

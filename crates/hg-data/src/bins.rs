@@ -1,6 +1,6 @@
 //! Numeric values by bin.
 
-use crate::landmarks::{Landmarks, quantile};
+use crate::quantile_table::{QuantileTable, quantile};
 use crate::{Bins, DecodeBins};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub struct FittedBins {
     /// Inner edges, ascending.
     edges: Vec<f64>,
     /// The distribution within each bin; none where nothing was observed.
-    within: Vec<Option<Landmarks>>,
+    within: Vec<Option<QuantileTable>>,
 }
 
 impl FittedBins {
@@ -25,7 +25,7 @@ impl FittedBins {
         let mut within = Vec::with_capacity(edges.len() + 1);
         for edge in edges.iter().copied().chain([f64::INFINITY]) {
             let (inside, after) = rest.split_at(rest.partition_point(|&x| x < edge));
-            within.push((!inside.is_empty()).then(|| Landmarks::of(inside)));
+            within.push((!inside.is_empty()).then(|| QuantileTable::of(inside)));
             rest = after;
         }
         Self { edges, within }

@@ -1,8 +1,8 @@
 //! From encoded sequences back to a table.
 
 use crate::clock::{Grid, TimeFormat, TimeKind};
+use crate::parsed::START;
 use crate::source::{SourceType, TimeSource};
-use crate::typed::START;
 use crate::{
     Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Result, Shown, ValueGrid,
 };

@@ -4,19 +4,19 @@
 //! block for each categorical, binary and binned column, then a block of two for
 //! each column whose measuring is modelled (not measured, measured).
 
-use crate::grid::{Gridded, RowCounts, fill_within_patients, grid};
-use crate::landmarks::quantile;
+use crate::grid::{ResampledTable, RowCounts, fill_within_patients, grid};
 use crate::levels::settled;
 use crate::notation::is_code;
 use crate::notes::ColumnFacts;
+use crate::parsed::{ParsedTable, check};
+use crate::quantile_table::quantile;
 use crate::sample::Sample;
 use crate::source::{SourceType, TimeSource};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
-use crate::typed::{Typed, check};
 use crate::{
     Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Origin, Result, Schema, Shown,
-    Side, TableStyle, Transform, Values,
+    Subset, TableStyle, Transform, Values,
 };
 use polars::prelude::DataFrame;
 use rayon::prelude::*;
@@ -142,17 +142,17 @@ impl Encoder {
     /// Everything in the table that does not fit the schema, with the places and
     /// the mends.
     pub fn fit(schema: &Schema, table: &DataFrame, path: &Path) -> Result<(Self, Encoded)> {
-        Self::fit_side(schema, table, path, Side::Whole)
+        Self::fit_subset(schema, table, path, Subset::Whole)
     }
 
-    pub(crate) fn fit_side(
+    pub(crate) fn fit_subset(
         schema: &Schema,
         table: &DataFrame,
         path: &Path,
-        side: Side,
+        subset: Subset,
     ) -> Result<(Self, Encoded)> {
         let schema = settled(schema, table, path)?;
-        let mut fit = Fit::new(&schema, path, side);
+        let mut fit = Fit::new(&schema, path, subset);
         let gridded = fit.part(table, 0)?;
         fit.add(&gridded)?;
         let encoder = fit.finish()?;
@@ -160,14 +160,14 @@ impl Encoder {
         Ok((encoder, encoded))
     }
 
-    /// Encodes one side of another table with what was fitted; `path` is for messages.
+    /// Encodes one subset of another table with what was fitted; `path` is for messages.
     ///
     /// # Errors
     /// As [`Encoder::fit`].
-    pub fn encode(&self, table: &DataFrame, path: &Path, side: Side) -> Result<Encoded> {
+    pub fn encode(&self, table: &DataFrame, path: &Path, subset: Subset) -> Result<Encoded> {
         let typed = check(table, &self.schema, path, 0, Origin::Real)?;
-        refuse_empty_side(side, &typed.patients, path)?;
-        let gridded = grid(side.of(typed)?, &self.schema, path)?;
+        refuse_empty_subset(subset, &typed.patients, path)?;
+        let gridded = grid(subset.of(typed)?, &self.schema, path)?;
         refuse_nobody(&gridded.lengths, &self.schema, path)?;
         self.encode_one(gridded)
     }
@@ -230,27 +230,27 @@ impl Encoder {
         table: &DataFrame,
         first_row: usize,
         path: &Path,
-        side: Side,
+        subset: Subset,
         origin: Origin,
-    ) -> Result<Gridded> {
+    ) -> Result<ResampledTable> {
         let typed = check(table, &self.schema, path, first_row, origin)?;
-        grid(side.of(typed)?, &self.schema, path)
+        grid(subset.of(typed)?, &self.schema, path)
     }
 
-    pub(crate) fn encode_one(&self, whole: Gridded) -> Result<Encoded> {
+    pub(crate) fn encode_one(&self, whole: ResampledTable) -> Result<Encoded> {
         let steps = whole.lengths.iter().copied().max().unwrap_or(0);
         let features = self.features();
         let values = Values::fill(whole.lengths.len() * steps * features, |values| {
             self.encode_part(&whole, steps, values)
         })?;
-        let Gridded { lengths, counts, .. } = whole;
+        let ResampledTable { lengths, counts, .. } = whole;
         Ok(Encoded { values, lengths, steps, features, counts })
     }
 
     /// Encodes a part into `values` `[its sequences, steps, features]`, which are 0.
     pub(crate) fn encode_part(
         &self,
-        part: &Gridded,
+        part: &ResampledTable,
         steps: usize,
         values: &mut [f32],
     ) -> Result<()> {
@@ -320,10 +320,10 @@ impl Encoder {
     }
 }
 
-/// Refuses a split that leaves nobody on the side that is wanted.
-pub(crate) fn refuse_empty_side(side: Side, patients: &[String], path: &Path) -> Result<()> {
-    let is_empty = !patients.iter().any(|id| side.takes(id));
-    match side.of_nobody(patients.len(), false).filter(|_| is_empty) {
+/// Refuses a split that leaves nobody on the subset that is wanted.
+pub(crate) fn refuse_empty_subset(subset: Subset, patients: &[String], path: &Path) -> Result<()> {
+    let is_empty = !patients.iter().any(|id| subset.takes(id));
+    match subset.of_nobody(patients.len(), false).filter(|_| is_empty) {
         Some(problem) => Err(Error::file(path, problem)),
         None => Ok(()),
     }
@@ -371,13 +371,13 @@ impl ToEncode<'_> {
 pub(crate) struct Fit<'a> {
     schema: &'a Schema,
     path: &'a Path,
-    side: Side,
+    subset: Subset,
     columns: Vec<ColumnSoFar>,
     patient: Option<PatientSource>,
     time: Option<TimeSource>,
     time_facts: Option<ColumnFacts>,
     order: Vec<String>,
-    /// Patients on this side of the split, and on the other.
+    /// Patients on this subset of the split, and on the other.
     sides: [usize; 2],
     /// Steps of each sequence so far.
     pub(crate) lengths: Vec<usize>,
@@ -394,11 +394,11 @@ struct ColumnSoFar {
 
 impl<'a> Fit<'a> {
     /// Nothing seen yet. The schema's levels are settled.
-    pub(crate) fn new(schema: &'a Schema, path: &'a Path, side: Side) -> Self {
+    pub(crate) fn new(schema: &'a Schema, path: &'a Path, subset: Subset) -> Self {
         Self {
             schema,
             path,
-            side,
+            subset,
             columns: schema.columns.iter().map(|_| ColumnSoFar::default()).collect(),
             patient: None,
             time: None,
@@ -411,7 +411,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Checks a part and puts it on the grid.
-    pub(crate) fn part(&mut self, table: &DataFrame, first_row: usize) -> Result<Gridded> {
+    pub(crate) fn part(&mut self, table: &DataFrame, first_row: usize) -> Result<ResampledTable> {
         let typed = check(table, self.schema, self.path, first_row, Origin::Real)?;
         for (column, facts) in self.columns.iter_mut().zip(&typed.facts) {
             add_facts(&mut column.facts, facts);
@@ -419,7 +419,7 @@ impl<'a> Fit<'a> {
         add_facts(&mut self.time_facts, &typed.time_facts);
         self.see_patients(&typed);
         for id in &typed.patients {
-            self.sides[usize::from(!self.side.takes(id))] += 1;
+            self.sides[usize::from(!self.subset.takes(id))] += 1;
         }
         let names = table.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
@@ -433,10 +433,10 @@ impl<'a> Fit<'a> {
             (Some(before @ TimeSource::Text { .. }), _) => before,
             (_, here) => here,
         });
-        grid(self.side.of(typed)?, self.schema, self.path)
+        grid(self.subset.of(typed)?, self.schema, self.path)
     }
 
-    fn see_patients(&mut self, typed: &Typed) {
+    fn see_patients(&mut self, typed: &ParsedTable) {
         let is_text = typed.patient_source.is_text();
         let digits = |id: &String| id.bytes().all(|b| b.is_ascii_digit());
         let width = typed.patients.first().map(String::len);
@@ -453,7 +453,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Takes what a part shows.
-    pub(crate) fn add(&mut self, part: &Gridded) -> Result<()> {
+    pub(crate) fn add(&mut self, part: &ResampledTable) -> Result<()> {
         self.lengths.extend(&part.lengths);
         self.counts += part.counts;
         self.schema.columns.par_iter().zip(&mut self.columns).try_for_each(|(column, so_far)| {
@@ -468,9 +468,9 @@ impl<'a> Fit<'a> {
 
     /// Fits every column.
     pub(crate) fn finish(self) -> Result<Encoder> {
-        // A split that leaves a side empty is the cause, whatever else would be said of it.
+        // A split that leaves a subset empty is the cause, whatever else would be said of it.
         if let Some(empty) = self.sides.iter().position(|&patients| patients == 0)
-            && let Some(problem) = self.side.of_nobody(self.sides.iter().sum(), empty == 1)
+            && let Some(problem) = self.subset.of_nobody(self.sides.iter().sum(), empty == 1)
         {
             return Err(Error::file(self.path, problem));
         }
@@ -538,7 +538,7 @@ impl FittedColumn {
 
     /// Whether it is modelled whether the column was measured.
     pub(crate) fn has_flag(&self, column: &Column) -> bool {
-        column.measured && self.kind != FittedKind::Empty
+        column.missing_indicator && self.kind != FittedKind::Empty
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Format {
 
 /// How a CSV is compressed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Packing {
+pub(crate) enum Compression {
     Gzip,
     Zstd,
 }
@@ -29,13 +29,13 @@ fn ending(path: &Path) -> (String, PathBuf) {
 
 impl Format {
     /// What a file is by its name, and how it is compressed.
-    pub(crate) fn of(path: &Path) -> Result<(Self, Option<Packing>)> {
+    pub(crate) fn of(path: &Path) -> Result<(Self, Option<Compression>)> {
         let unknown =
             || Error::file(path, "unknown kind of table; name it .csv, .parquet or .arrow");
         let (last, stem) = ending(path);
         let packing = match last.as_str() {
-            "gz" => Some(Packing::Gzip),
-            "zst" => Some(Packing::Zstd),
+            "gz" => Some(Compression::Gzip),
+            "zst" => Some(Compression::Zstd),
             _ => None,
         };
         let kind = if packing.is_some() { ending(&stem).0 } else { last };
@@ -106,8 +106,8 @@ pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = open(path)?;
     Ok(match Format::of(path)?.1 {
         None => Box::new(file),
-        Some(Packing::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(file)),
-        Some(Packing::Zstd) => {
+        Some(Compression::Gzip) => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some(Compression::Zstd) => {
             Box::new(zstd::stream::read::Decoder::new(file).map_err(|e| unreadable(path, e))?)
         }
     })
@@ -117,8 +117,8 @@ pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     let what = match Format::of(path).ok().and_then(|(_, packing)| packing) {
         None => return Error::file(path, format!("cannot read the table: {error}")),
-        Some(Packing::Gzip) => "gzip",
-        Some(Packing::Zstd) => "zstd",
+        Some(Compression::Gzip) => "gzip",
+        Some(Compression::Zstd) => "zstd",
     };
     let problem = format!(
         "is cut off or no {what} archive ({error}); fetch or pack it again, or mend its ending"

@@ -1,7 +1,7 @@
 //! From rows at any time to one row per grid step, ordered by patient and step.
 
-use crate::typed::{PATIENT, TIME, Typed};
-use crate::{Aggregate, Carry, Error, Result, Schema, ShortPatients};
+use crate::parsed::{PATIENT, ParsedTable, TIME};
+use crate::{Aggregate, Error, Impute, Result, Schema, ShortPatients};
 use polars::prelude::*;
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(crate) const ROWS: &str = "__rows";
 const MOST_STEPS: f64 = 100_000.;
 
 /// Rows on the regular grid.
-pub(crate) struct Gridded {
+pub(crate) struct ResampledTable {
     /// One f64 column per schema column, ordered by patient and step, nulls
     /// where nothing was measured.
     pub(crate) frame: DataFrame,
@@ -51,10 +51,10 @@ impl std::ops::AddAssign for RowCounts {
 }
 
 /// Puts a checked table on the schema's grid; `path` is for messages.
-pub(crate) fn grid(typed: Typed, schema: &Schema, path: &Path) -> Result<Gridded> {
+pub(crate) fn grid(typed: ParsedTable, schema: &Schema, path: &Path) -> Result<ResampledTable> {
     if let Some(lengths) = regular(&typed, schema)? {
         let (invented, counts) = (Vec::new(), RowCounts::default());
-        return Ok(Gridded { frame: typed.frame, lengths, invented, counts });
+        return Ok(ResampledTable { frame: typed.frame, lengths, invented, counts });
     }
     let rows = without_copies(&typed)?;
     let copies = typed.frame.height() - rows.height();
@@ -78,7 +78,7 @@ pub(crate) fn grid(typed: Typed, schema: &Schema, path: &Path) -> Result<Gridded
         frame.column(ROWS)?.is_null().iter().map(|n| n == Some(true)).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
     let counts = RowCounts { dropped_patients, copies, merged_rows, invented_steps };
-    Ok(Gridded { frame, lengths, invented, counts })
+    Ok(ResampledTable { frame, lengths, invented, counts })
 }
 
 /// What a column shows at a step of several rows.
@@ -97,7 +97,7 @@ fn aggregated(column: &crate::Column) -> Expr {
 
 /// The lengths of a table that already is on the grid: patient after patient, step after
 /// step, none missing, and no patient to cut or refuse. Most large tables are.
-fn regular(typed: &Typed, schema: &Schema) -> Result<Option<Vec<usize>>> {
+fn regular(typed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> {
     let patients = typed.frame.column(PATIENT)?.u32()?;
     let times = typed.frame.column(TIME)?.f64()?;
     let sequence = &schema.sequence;
@@ -133,7 +133,7 @@ fn step_of_row(step: f64) -> PolarsResult<Expr> {
 }
 
 /// The rows, each once.
-fn without_copies(typed: &Typed) -> Result<DataFrame> {
+fn without_copies(typed: &ParsedTable) -> Result<DataFrame> {
     let patients = typed.frame.column(PATIENT)?.u32()?;
     let times = typed.frame.column(TIME)?.f64()?;
     let mut seen = HashSet::new();
@@ -151,7 +151,7 @@ fn without_copies(typed: &Typed) -> Result<DataFrame> {
 /// Every (patient, step) up to each patient's last observed step.
 fn skeleton(
     observed: &DataFrame,
-    typed: &Typed,
+    typed: &ParsedTable,
     schema: &Schema,
     path: &Path,
 ) -> Result<(DataFrame, Vec<usize>, usize)> {
@@ -208,20 +208,20 @@ fn skeleton(
 }
 
 /// Fills gaps from the same patient's other steps, as each column asks.
-pub(crate) fn fill_within_patients(gridded: &Gridded, schema: &Schema) -> Result<DataFrame> {
+pub(crate) fn fill_within_patients(gridded: &ResampledTable, schema: &Schema) -> Result<DataFrame> {
     let fills: Vec<Expr> = schema
         .columns
         .iter()
         .filter(|column| {
             let has_gaps = |cells: &polars::prelude::Column| cells.null_count() > 0;
-            column.carry != Carry::None && gridded.frame.column(&column.name).is_ok_and(has_gaps)
+            column.impute != Impute::None && gridded.frame.column(&column.name).is_ok_and(has_gaps)
         })
         .map(|column| {
             let carried =
                 col(column.name.as_str()).fill_null_with_strategy(FillNullStrategy::Forward(None));
-            let filled = match column.carry {
-                Carry::Both => carried.fill_null_with_strategy(FillNullStrategy::Backward(None)),
-                Carry::Forward | Carry::None => carried,
+            let filled = match column.impute {
+                Impute::Both => carried.fill_null_with_strategy(FillNullStrategy::Backward(None)),
+                Impute::Forward | Impute::None => carried,
             };
             filled.over([col(PATIENT)])
         })

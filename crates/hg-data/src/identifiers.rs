@@ -6,7 +6,7 @@
 //! A synthetic column that is numbered 1, 2, 3 … (or from 0) tells of nobody, whatever the real one
 //! holds.
 
-use crate::typed::present;
+use crate::parsed::present;
 use crate::{Result, Schema};
 use polars::prelude::*;
 use serde::Serialize;

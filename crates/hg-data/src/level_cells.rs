@@ -2,8 +2,8 @@
 
 use crate::notation::{EXACT, finite};
 use crate::notes::ColumnFacts;
+use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::typed::{Checker, Strays, present};
 use crate::{Column, Result};
 use polars::prelude::*;
 use std::collections::{HashMap, HashSet};

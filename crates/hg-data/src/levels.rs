@@ -2,9 +2,9 @@
 
 use crate::files::is_untyped;
 use crate::notation::{finite, is_code};
+use crate::parsed::{START, plural, present};
 use crate::source::SourceType;
-use crate::typed::{START, plural, present};
-use crate::{Aggregate, Carry, Column, Error, Kind, Rare, Result, Schema, Start};
+use crate::{Aggregate, Column, Error, Impute, Kind, Rare, Result, Schema, Start};
 use polars::prelude::{DataFrame, DataType};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -120,9 +120,9 @@ fn start_column(unit: &str) -> Column {
         suffix: None,
         thousands: None,
         is_static: true,
-        measured: false,
+        missing_indicator: false,
         aggregate: Aggregate::Last,
-        carry: Carry::Both,
+        impute: Impute::Both,
     }
 }
 

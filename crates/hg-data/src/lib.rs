@@ -19,14 +19,15 @@ mod files;
 mod grid;
 mod identifiers;
 mod interchange;
-mod landmarks;
 mod level_cells;
 mod levels;
 mod notation;
 mod notes;
 mod number_cells;
 mod observe;
+mod parsed;
 mod parts;
+mod quantile_table;
 mod sample;
 mod schema;
 pub mod simulate;
@@ -38,7 +39,6 @@ mod table;
 mod text;
 mod time_cells;
 mod transform;
-mod typed;
 mod values;
 mod write;
 
@@ -50,11 +50,11 @@ pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
-    Aggregate, Bins, Carry, Censored, Column, Decision, DecodeBins, Kind, Patient, Proposal, Rare,
+    Aggregate, Bins, Censored, Column, Decision, DecodeBins, Impute, Kind, Patient, Proposal, Rare,
     Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
-pub use split::{Side, Split};
+pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
 pub use table::READING;

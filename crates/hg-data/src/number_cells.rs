@@ -2,8 +2,8 @@
 
 use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
+use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::typed::{Checker, Strays, present};
 use crate::{Column, FittedBins, Result};
 use polars::prelude::*;
 use std::collections::HashMap;

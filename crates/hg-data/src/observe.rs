@@ -1,10 +1,10 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
-use crate::encode::{refuse_empty_side, refuse_nobody};
-use crate::grid::{Gridded, grid};
+use crate::encode::{refuse_empty_subset, refuse_nobody};
+use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
-use crate::typed::{Typed, check};
-use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Side};
+use crate::parsed::{ParsedTable, check};
+use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset};
 use polars::prelude::DataFrame;
 use serde::Serialize;
 use std::path::Path;
@@ -48,18 +48,18 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Checks `table` against `schema` and puts one side of it on the grid; `path` is for
+    /// Checks `table` against `schema` and puts one subset of it on the grid; `path` is for
     /// messages.
     ///
     /// # Errors
     /// The first thing in the table that does not fit the schema.
-    pub fn new(schema: &Schema, table: &DataFrame, path: &Path, side: Side) -> Result<Self> {
+    pub fn new(schema: &Schema, table: &DataFrame, path: &Path, subset: Subset) -> Result<Self> {
         let schema = &settled(schema, table, path)?;
         let typed = check(table, schema, path, 0, Origin::Real)?;
-        Self::of(&grid(side.of(typed)?, schema, path)?, schema)
+        Self::of(&grid(subset.of(typed)?, schema, path)?, schema)
     }
 
-    fn of(gridded: &Gridded, schema: &Schema) -> Result<Self> {
+    fn of(gridded: &ResampledTable, schema: &Schema) -> Result<Self> {
         let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
         let columns: Vec<Vec<Option<f64>>> =
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;
@@ -82,7 +82,7 @@ impl Observed {
 }
 
 impl Encoder {
-    /// One side of a table as it was observed, and encoded with what was fitted; `path` is for
+    /// One subset of a table as it was observed, and encoded with what was fitted; `path` is for
     /// messages.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Encoder {
         &self,
         table: &DataFrame,
         path: &Path,
-        side: Side,
+        subset: Subset,
         origin: Origin,
     ) -> Result<(Observed, Encoded)> {
         let mut schema = self.schema.clone();
@@ -100,8 +100,8 @@ impl Encoder {
             schema.sequence.short_patients = ShortPatients::Drop;
         }
         let typed = check(table, &schema, path, 0, origin)?;
-        refuse_empty_side(side, &typed.patients, path)?;
-        let mut typed = side.of(typed)?;
+        refuse_empty_subset(subset, &typed.patients, path)?;
+        let mut typed = subset.of(typed)?;
         let mut out_of_domain = std::mem::take(&mut typed.out_of_domain);
         if origin == Origin::Synthetic {
             out_of_domain.extend(self.beyond(&typed)?);
@@ -113,7 +113,7 @@ impl Encoder {
     }
 
     /// The numbers of a checked table for which a column's transform has no place.
-    fn beyond(&self, typed: &Typed) -> Result<Vec<OutOfDomain>> {
+    fn beyond(&self, typed: &ParsedTable) -> Result<Vec<OutOfDomain>> {
         let mut found = Vec::new();
         for (column, fitted) in self.schema.columns.iter().zip(&self.columns) {
             let cells = typed.frame.column(&column.name)?.f64()?;

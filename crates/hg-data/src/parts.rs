@@ -3,9 +3,9 @@
 use crate::encode::Fit;
 use crate::files::{files, is_csv, reach};
 use crate::levels::LevelCounts;
+use crate::parsed::require_columns;
 use crate::table::scan;
-use crate::typed::require_columns;
-use crate::{Encoded, Encoder, Error, Origin, Result, RowCounts, Schema, Side, Values};
+use crate::{Encoded, Encoder, Error, Origin, Result, RowCounts, Schema, Subset, Values};
 use polars::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,42 +18,42 @@ const LARGE: u64 = 64 << 20;
 const ROWS: usize = 1 << 17;
 
 impl Encoder {
-    /// Reads, fits to and encodes one side of the table at `path`: a file, a folder of files, or a
+    /// Reads, fits to and encodes one subset of the table at `path`: a file, a folder of files, or a
     /// pattern as `visits/*.parquet`. A large table is read part by part, for which each
     /// patient's rows must stand together; what is fitted then rests on every second,
     /// fourth … row beyond a million.
     ///
     /// # Errors
     /// As [`Schema::read`] and [`Encoder::fit`].
-    pub fn fit_file(schema: &Schema, path: &Path, side: Side) -> Result<(Self, Encoded)> {
+    pub fn fit_file(schema: &Schema, path: &Path, subset: Subset) -> Result<(Self, Encoded)> {
         if !reach(path, LARGE)? {
-            return Self::fit_side(schema, &schema.read(path)?, path, side);
+            return Self::fit_subset(schema, &schema.read(path)?, path, subset);
         }
-        Self::fit_in_parts(schema, path, side, ROWS)
+        Self::fit_in_parts(schema, path, subset, ROWS)
     }
 
-    /// Encodes one side of the table at `path` with what was fitted.
+    /// Encodes one subset of the table at `path` with what was fitted.
     ///
     /// # Errors
     /// As [`Encoder::fit_file`].
-    pub fn encode_file(&self, path: &Path, side: Side) -> Result<Encoded> {
+    pub fn encode_file(&self, path: &Path, subset: Subset) -> Result<Encoded> {
         if !reach(path, LARGE)? {
-            return self.encode(&self.schema.read(path)?, path, side);
+            return self.encode(&self.schema.read(path)?, path, subset);
         }
         let (mut lengths, mut counts) = (Vec::new(), RowCounts::default());
         for part in Parts::open(&self.schema, path, ROWS)? {
             let Part { first_row, table } = part?;
-            let part = self.gridded(&table, first_row, path, side, Origin::Real)?;
+            let part = self.gridded(&table, first_row, path, subset, Origin::Real)?;
             lengths.extend(part.lengths);
             counts += part.counts;
         }
-        self.encode_in_parts(path, side, ROWS, (lengths, counts))
+        self.encode_in_parts(path, subset, ROWS, (lengths, counts))
     }
 
     fn fit_in_parts(
         schema: &Schema,
         path: &Path,
-        side: Side,
+        subset: Subset,
         rows: usize,
     ) -> Result<(Self, Encoded)> {
         let mut counts = LevelCounts::new(schema);
@@ -63,7 +63,7 @@ impl Encoder {
             }
         }
         let schema = counts.settle(schema, path)?;
-        let mut fit = Fit::new(&schema, path, side);
+        let mut fit = Fit::new(&schema, path, subset);
         for part in Parts::open(&schema, path, rows)? {
             let Part { first_row, table } = part?;
             let gridded = fit.part(&table, first_row)?;
@@ -71,14 +71,14 @@ impl Encoder {
         }
         let of_rows = (fit.lengths.clone(), fit.counts);
         let encoder = fit.finish()?;
-        let encoded = encoder.encode_in_parts(path, side, rows, of_rows)?;
+        let encoded = encoder.encode_in_parts(path, subset, rows, of_rows)?;
         Ok((encoder, encoded))
     }
 
     fn encode_in_parts(
         &self,
         path: &Path,
-        side: Side,
+        subset: Subset,
         rows: usize,
         (lengths, counts): (Vec<usize>, RowCounts),
     ) -> Result<Encoded> {
@@ -87,7 +87,7 @@ impl Encoder {
         let values = Values::fill(lengths.len() * steps * features, |mut values| {
             for part in Parts::open(&self.schema, path, rows)? {
                 let Part { first_row, table } = part?;
-                let part = self.gridded(&table, first_row, path, side, Origin::Real)?;
+                let part = self.gridded(&table, first_row, path, subset, Origin::Real)?;
                 let (here, rest) = values
                     .split_at_mut_checked(part.lengths.len() * steps * features)
                     .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
@@ -276,13 +276,13 @@ mod tests {
                 column.rare = Some(crate::Rare { below: 0.05, into: "Other".into() });
             }
             let split = crate::Split { share: 0.3, seed: 1 };
-            for side in [Side::Whole, Side::Training(split)] {
+            for subset in [Subset::Whole, Subset::Training(split)] {
                 let (whole, encoded) =
-                    Encoder::fit_side(&schema, &schema.read(&path)?, &path, side)?;
+                    Encoder::fit_subset(&schema, &schema.read(&path)?, &path, subset)?;
                 for rows in [1, 100, 1_000_000] {
-                    let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, side, rows)?;
-                    assert!(encoder == whole, "{table}, {rows} rows, {side:?}");
-                    assert!(in_parts == encoded, "{table}, {rows} rows, {side:?}");
+                    let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, subset, rows)?;
+                    assert!(encoder == whole, "{table}, {rows} rows, {subset:?}");
+                    assert!(in_parts == encoded, "{table}, {rows} rows, {subset:?}");
                 }
             }
         }
@@ -295,7 +295,7 @@ mod tests {
         let plain = repository.join("data/pbc/pbcseq.csv");
         let schema = Schema::load(&repository.join("data-schemas/pbc.toml"))?;
         let (whole, encoded) =
-            Encoder::fit_side(&schema, &schema.read(&plain)?, &plain, Side::Whole)?;
+            Encoder::fit_subset(&schema, &schema.read(&plain)?, &plain, Subset::Whole)?;
         let text = std::fs::read_to_string(&plain).expect("reads");
         let text = format!("sep=;\n# from a ward\n{}", text.replace(',', ";")).replace('\n', "\r");
         let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
@@ -304,7 +304,7 @@ mod tests {
         let path = folder.path().join("t.csv.zst");
         std::fs::write(&path, zstd::encode_all(&bytes[..], 1).expect("packs")).expect("writes");
         for rows in [100, 1_000_000] {
-            let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, Side::Whole, rows)?;
+            let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, Subset::Whole, rows)?;
             // How the table is written is the one thing that differs.
             let encoder = Encoder { style: whole.style.clone(), ..encoder };
             assert!(encoder == whole && in_parts == encoded, "{rows} rows");
@@ -312,7 +312,7 @@ mod tests {
         // A damaged archive ends with a message, wherever it is read.
         let bytes = std::fs::read(&path).expect("reads");
         std::fs::write(&path, &bytes[..bytes.len() - 9]).expect("writes");
-        let error = Encoder::fit_in_parts(&schema, &path, Side::Whole, 100).expect_err("refused");
+        let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 100).expect_err("refused");
         assert!(error.to_string().contains("is cut off or no zstd archive"), "{error}");
         Ok(())
     }
@@ -326,8 +326,9 @@ mod tests {
         let schema = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
             step = 1.0\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
         let schema = Schema::parse(schema, Path::new("t.toml"))?;
-        let error =
-            Encoder::fit_in_parts(&schema, &path, Side::Whole, 1).expect_err("refused").to_string();
+        let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1)
+            .expect_err("refused")
+            .to_string();
         assert!(error.contains("row 3") && error.contains("sort it by patient"), "{error}");
         Ok(())
     }

@@ -3,7 +3,7 @@
 use polars::prelude::{ChunkAgg, Float64Chunked};
 
 /// Values that are kept; of longer columns every second, every fourth … cell is.
-const MOST: usize = 1 << 20;
+const MAX_VALUES: usize = 1 << 20;
 
 /// A column's observed values. What is kept depends on the cells alone, not on the parts
 /// that they come in.
@@ -36,7 +36,7 @@ impl Sample {
             if let Some(value) = cells.get((number - first) as usize) {
                 self.kept.push((number, value));
             }
-            if self.kept.len() > MOST {
+            if self.kept.len() > MAX_VALUES {
                 self.thinning += 1;
                 let step = 1 << self.thinning;
                 self.kept.retain(|(number, _)| number.is_multiple_of(step));
@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_long_column_is_thinned_the_same_in_any_parts() {
-        let values: Vec<f64> = (0..MOST + MOST / 2).map(|n| (n as f64 * 0.37).sin()).collect();
+        let values: Vec<f64> =
+            (0..MAX_VALUES + MAX_VALUES / 2).map(|n| (n as f64 * 0.37).sin()).collect();
         let gather = |part: usize| {
             let mut sample = Sample::default();
             for part in values.chunks(part) {
@@ -71,7 +72,7 @@ mod tests {
             sample.sorted()
         };
         let whole = gather(values.len());
-        assert!(whole.len() > MOST / 2 && whole.len() <= MOST);
+        assert!(whole.len() > MAX_VALUES / 2 && whole.len() <= MAX_VALUES);
         assert!(whole == gather(10_007));
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         assert_eq!(whole[0], least);

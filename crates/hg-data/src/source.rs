@@ -240,7 +240,7 @@ impl TimeSource {
         })
     }
 
-    /// Typed times from their seconds; `None` for numbers and texts.
+    /// ParsedTable times from their seconds; `None` for numbers and texts.
     pub(crate) fn series(&self, name: PlSmallStr, seconds: &[f64]) -> PolarsResult<Option<Series>> {
         let count = |resolution: Resolution| -> Series {
             let counted = seconds.iter().map(|&seconds| resolution.count(seconds));

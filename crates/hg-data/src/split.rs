@@ -1,12 +1,12 @@
 //! Which patients are held out of training.
 
 use crate::Result;
-use crate::typed::{PATIENT, Typed};
+use crate::parsed::{PATIENT, ParsedTable};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
 
 /// A split of the patients. Whether one is held out depends on the seed and the id alone,
-/// so all rows of a patient, and all windows, lie on one side, in whatever order they come.
+/// so all rows of a patient, and all windows, lie on one subset, in whatever order they come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Split {
     /// The share of patients that is held out, in [0, 1); about so many are.
@@ -15,9 +15,9 @@ pub struct Split {
     pub seed: u64,
 }
 
-/// The side of a split that is wanted.
+/// The subset of a split that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Side {
+pub enum Subset {
     /// Everybody.
     Whole,
     /// Those that are not held out.
@@ -37,8 +37,8 @@ impl Split {
     }
 }
 
-impl Side {
-    /// Whether a patient is on this side.
+impl Subset {
+    /// Whether a patient is in this subset.
     pub(crate) fn takes(self, patient: &str) -> bool {
         match self {
             Self::Whole => true,
@@ -47,7 +47,7 @@ impl Side {
         }
     }
 
-    /// What is wrong where a split of `patients` patients leaves nobody on this side, or on the
+    /// What is wrong where a split of `patients` patients leaves nobody in this subset, or in the
     /// other.
     pub(crate) fn of_nobody(self, patients: usize, is_other: bool) -> Option<String> {
         let (split, is_training) = match self {
@@ -69,8 +69,8 @@ impl Side {
         })
     }
 
-    /// Leaves this side's rows.
-    pub(crate) fn of(self, typed: Typed) -> Result<Typed> {
+    /// Leaves this subset's rows.
+    pub(crate) fn of(self, typed: ParsedTable) -> Result<ParsedTable> {
         if self == Self::Whole {
             return Ok(typed);
         }
@@ -78,7 +78,7 @@ impl Side {
         let patients = typed.frame.column(PATIENT)?.u32()?;
         let is_taken = |patient: Option<u32>| patient.is_some_and(|n| taken[n as usize]);
         let rows: BooleanChunked = patients.iter().map(is_taken).collect();
-        Ok(Typed { frame: typed.frame.filter(&rows)?, ..typed })
+        Ok(ParsedTable { frame: typed.frame.filter(&rows)?, ..typed })
     }
 }
 
@@ -90,14 +90,16 @@ mod tests {
     fn about_the_share_is_held_out_and_the_sides_are_disjoint() {
         let split = Split { share: 0.2, seed: 7 };
         let ids: Vec<String> = (0..2000).map(|n| format!("patient {n}")).collect();
-        let held = ids.iter().filter(|id| Side::HeldOut(split).takes(id)).count();
+        let held = ids.iter().filter(|id| Subset::HeldOut(split).takes(id)).count();
         assert!((340..460).contains(&held), "{held}");
         assert!(
-            ids.iter().all(|id| Side::HeldOut(split).takes(id) != Side::Training(split).takes(id))
+            ids.iter()
+                .all(|id| Subset::HeldOut(split).takes(id) != Subset::Training(split).takes(id))
         );
         let other = Split { seed: 8, ..split };
         assert!(
-            ids.iter().any(|id| Side::HeldOut(split).takes(id) != Side::HeldOut(other).takes(id))
+            ids.iter()
+                .any(|id| Subset::HeldOut(split).takes(id) != Subset::HeldOut(other).takes(id))
         );
     }
 }

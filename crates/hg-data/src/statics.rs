@@ -1,6 +1,6 @@
 //! Columns that are constant within a patient.
 
-use crate::typed::{PATIENT, Place};
+use crate::parsed::{PATIENT, Place};
 use crate::{Error, Kind, Origin, OutOfDomain, Result};
 use polars::prelude::*;
 

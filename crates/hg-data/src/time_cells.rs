@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::clock::{Axis, Grid, TimeFormat, TimeKind, months_of};
 use crate::notes::ColumnFacts;
+use crate::parsed::{Checker, plural, present};
 use crate::source::{SourceType, TimeSource};
-use crate::typed::{Checker, plural, present};
 use polars::prelude::*;
 
 impl Checker<'_> {

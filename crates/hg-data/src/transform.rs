@@ -17,7 +17,7 @@
 //! ```
 
 use crate::Transform;
-use crate::landmarks::Landmarks;
+use crate::quantile_table::QuantileTable;
 use argmin::core::{CostFunction, Executor, State};
 use argmin::solver::brent::BrentOpt;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct FittedTransform {
     mean_log: f64,
     /// Of the quantile transform; none elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    landmarks: Option<Landmarks>,
+    landmarks: Option<QuantileTable>,
     /// The least observed value, transformed, less the margin.
     low: f64,
     /// The greatest observed value, transformed, and the margin.
@@ -69,7 +69,7 @@ impl FittedTransform {
             }
             _ => (0., 0.),
         };
-        let landmarks = (transform == Transform::Quantile).then(|| Landmarks::of(values));
+        let landmarks = (transform == Transform::Quantile).then(|| QuantileTable::of(values));
         let mut fitted = Self { transform, shift, lambda, mean_log, landmarks, low: 0., high: 1. };
         // Every transform is monotone.
         let [low, high] = [values[0], values[values.len() - 1]].map(|x| fitted.forward(x));

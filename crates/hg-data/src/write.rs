@@ -1,7 +1,7 @@
 //! Tables out: CSV, Parquet and Arrow IPC.
 
 use crate::clock::Elapsed;
-use crate::files::{Format, Packing, is_tsv, write_atomically};
+use crate::files::{Compression, Format, is_tsv, write_atomically};
 use crate::source::Resolution;
 use crate::{CellStyle, Error, Result, TableStyle};
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
@@ -49,18 +49,18 @@ fn unwritable(path: &Path, error: impl std::fmt::Display) -> Error {
 /// Lets `write` write into a file, compressed where it is to be.
 fn packed(
     path: &Path,
-    packing: Option<Packing>,
+    packing: Option<Compression>,
     file: &mut File,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
     match packing {
         None => write(file),
-        Some(Packing::Gzip) => {
+        Some(Compression::Gzip) => {
             let mut out = flate2::write::GzEncoder::new(file, flate2::Compression::default());
             write(&mut out)?;
             out.finish().map(|_| ()).map_err(|e| unwritable(path, e))
         }
-        Some(Packing::Zstd) => {
+        Some(Compression::Zstd) => {
             let mut out =
                 zstd::stream::write::Encoder::new(file, 0).map_err(|e| unwritable(path, e))?;
             write(&mut out)?;

@@ -2,7 +2,7 @@
 //! itself: the same cells, gaps and types.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{CellStyle, DataFrame, Encoder, Schema, Side, TableStyle, infer, write_table};
+use hg_data::{CellStyle, DataFrame, Encoder, Schema, Subset, TableStyle, infer, write_table};
 use polars::prelude::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -213,7 +213,7 @@ fn comes_back(case: &Case) -> Result<()> {
     let toml = proposal.toml;
     let schema = Schema::parse(&toml, Path::new("proposed.toml"))
         .with_context(|| format!("the proposal:\n{toml}"))?;
-    let fitted = Encoder::fit_file(&schema, &path, Side::Whole);
+    let fitted = Encoder::fit_file(&schema, &path, Subset::Whole);
     let (encoder, encoded) = fitted.with_context(|| format!("the proposal:\n{toml}"))?;
     let mut back = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 7)?;
 
@@ -289,14 +289,14 @@ fn cells_in_every_notation_come_back_as_they_were_written() -> Result<()> {
     let toml = "name = \"t\"\nseparator = \";\"\ndecimal = \",\"\n[patient]\ncolumn = \"patient\"\n\
         [time]\ncolumn = \"day\"\nstep = 1\n\
         [[columns]]\nname = \"dose\"\nkind = \"numeric\"\nthousands = \".\"\nmissing = [\"k.A.\"]\n\
-        measured = true\n\
+        missing_indicator = true\n\
         [[columns]]\nname = \"temp\"\nkind = \"numeric\"\nsuffix = \"°C\"\n\
         [[columns]]\nname = \"code\"\nkind = \"categorical\"\n\
         [[columns]]\nname = \"crp\"\nkind = \"numeric\"\ncensored = [\n\
         { text = \"<0,05\", value = 0.045 }, { text = \"<0,08\", value = 0.075 },\n\
         { text = \">2,5\", value = 2.505 } ]\n";
     let schema = Schema::parse(toml, Path::new("t.toml"))?;
-    let (encoder, encoded) = Encoder::fit_file(&schema, &path, Side::Whole)?;
+    let (encoder, encoded) = Encoder::fit_file(&schema, &path, Subset::Whole)?;
     let mut back = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 7)?;
     let again = folder.path().join("again.csv");
     write_table(&mut back, &again, &encoder.style)?;

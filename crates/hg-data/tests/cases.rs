@@ -2,7 +2,7 @@
 //! decoded table that equals itself, or to a message that a person can act on.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{DataFrame, Encoder, Kind, Proposal, RowCounts, Schema, Side, infer, write_table};
+use hg_data::{DataFrame, Encoder, Kind, Proposal, RowCounts, Schema, Subset, infer, write_table};
 use polars::prelude::*;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ enum Right {
     /// It comes back cell by cell, but for these columns, which are left out.
     Same(&'static [&'static str]),
     /// The grid merges and invents so many rows.
-    Gridded { merged: usize, invented: usize },
+    ResampledTable { merged: usize, invented: usize },
     /// A message that holds this.
     Refused(&'static str),
 }
 
-use Right::{Gridded, Refused, Same};
+use Right::{Refused, ResampledTable, Same};
 
 /// A file, what is right for it, and what the proposal, or a remark, says.
 const CASES: [(&str, Right, &[&str]); 44] = [
@@ -44,9 +44,13 @@ const CASES: [(&str, Right, &[&str]); 44] = [
     ("04-utf16/unicode-text.csv", Same(&[]), &["männlich", "separator = \"\\t\""]),
     ("04-utf16/utf16-bom-be.csv", Same(&[]), &["männlich"]),
     ("05-negative-offsets/labs.csv", Same(&[]), &["start = \"modelled\""]),
-    ("06-same-time/bloodgas.csv", Gridded { merged: 39, invented: 0 }, &["aggregate = \"mean\""]),
+    (
+        "06-same-time/bloodgas.csv",
+        ResampledTable { merged: 39, invented: 0 },
+        &["aggregate = \"mean\""],
+    ),
     ("06-same-time/exact-copies.csv", Same(&[]), &["cop"]),
-    ("07-missing/missing.csv", Same(&[]), &["measured = true"]),
+    ("07-missing/missing.csv", Same(&[]), &["missing_indicator = true"]),
     ("08-constant/constant.csv", Same(&[]), &["comes back empty", "constant"]),
     ("09-infinite/inf.parquet", Same(&[]), &["missing = [\"inf\"]", "missing = [\"-inf\"]"]),
     ("10-arrow-types/binary.parquet", Same(&["binary"]), &["binary"]),
@@ -61,12 +65,16 @@ const CASES: [(&str, Right, &[&str]); 44] = [
     ("10-arrow-types/string_view.parquet", Same(&[]), &[]),
     ("10-arrow-types/struct.parquet", Same(&["struct"]), &["struct"]),
     ("10-arrow-types/uint64.parquet", Same(&["uint64"]), &["2^53"]),
-    ("12-hhmm/hours.csv", Gridded { merged: 0, invented: 0 }, &["static = true"]),
-    ("12-hhmm/set.csv", Gridded { merged: 0, invented: 0 }, &["[h]:mm", "missing = [\"-1\"]"]),
+    ("12-hhmm/hours.csv", ResampledTable { merged: 0, invented: 0 }, &["static = true"]),
+    (
+        "12-hhmm/set.csv",
+        ResampledTable { merged: 0, invented: 0 },
+        &["[h]:mm", "missing = [\"-1\"]"],
+    ),
     ("13-gz/vitals.csv.gz", Same(&[]), &["name = \"vitals\""]),
     (
         "14-visits/trial.csv",
-        Gridded { merged: 114, invented: 190 },
+        ResampledTable { merged: 114, invented: 190 },
         &["column = \"participant\"", "190 steps without a row"],
     ),
     ("16-slips/vitals.csv", Same(&[]), &["10000000", "369"]),
@@ -102,14 +110,14 @@ struct Walked {
 fn walk(path: &Path) -> Result<Walked> {
     let proposal = infer(path, None, None)?;
     let schema = Schema::parse(&proposal.toml, Path::new("proposed.toml"))?;
-    let (encoder, encoded) = Encoder::fit_file(&schema, path, Side::Whole)?;
+    let (encoder, encoded) = Encoder::fit_file(&schema, path, Subset::Whole)?;
     let mut back = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 7)?;
     let folder = tempfile::tempdir()?;
     let name = path.file_name().context("a name")?;
     let again = folder.path().join(name);
     write_table(&mut back, &again, &encoder.style)?;
     let (was, is) = (schema.read(path)?, schema.read(&again)?);
-    let checked = Encoder::fit_file(&schema, &again, Side::Whole)?.1;
+    let checked = Encoder::fit_file(&schema, &again, Subset::Whole)?.1;
     ensure!(checked.lengths == encoded.lengths, "what is written is another table");
     Ok(Walked { proposal, counts: encoded.counts, schema, was, is })
 }
@@ -201,7 +209,7 @@ fn hold(name: &str, right: &Right, says: &[&str]) -> Result<()> {
         Same(left_out) => {
             compare(&walked, left_out).with_context(|| walked.proposal.toml.clone())?
         }
-        Gridded { merged, invented } => {
+        ResampledTable { merged, invented } => {
             let RowCounts { merged_rows, invented_steps, .. } = walked.counts;
             ensure!(
                 (merged_rows, invented_steps) == (*merged, *invented),

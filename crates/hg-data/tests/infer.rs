@@ -1,6 +1,6 @@
 //! What `hg schema infer` says of every table below `tests/cases`; with HG_SHOW set, in full.
 
-use hg_data::{Encoder, Schema, Side, infer};
+use hg_data::{Encoder, Schema, Subset, infer};
 use std::path::{Path, PathBuf};
 
 /// (file, patient, time, step), where a schema is proposed.
@@ -69,7 +69,7 @@ fn each_case_gets_its_roles_and_a_schema_that_fits() {
             ((patient, time), step.to_owned()),
             "{file}\n{toml}"
         );
-        Encoder::fit_file(&schema, &path, Side::Whole).unwrap_or_else(|e| panic!("{e}\n{toml}"));
+        Encoder::fit_file(&schema, &path, Subset::Whole).unwrap_or_else(|e| panic!("{e}\n{toml}"));
     }
 }
 
@@ -106,7 +106,7 @@ fn proposals_are_shown() {
                 proposal.remarks.iter().for_each(|remark| println!("INFO {remark}"));
                 proposal.warnings.iter().for_each(|warning| println!("WARN {warning}"));
                 let fitted = Schema::parse(&proposal.toml, &path)
-                    .and_then(|schema| Encoder::fit_file(&schema, &path, Side::Whole));
+                    .and_then(|schema| Encoder::fit_file(&schema, &path, Subset::Whole));
                 match fitted {
                     Err(error) => println!("DOES NOT FIT: {error}"),
                     Ok((_, encoded)) => println!(

@@ -22,13 +22,13 @@ kind = "numeric"
 transform = "box-cox"
 shift = 1.0
 thousands = ","
-measured = true
+missing_indicator = true
 margin = 0.1
 [[columns]]
 name = "y"
 kind = "numeric"
 bins = { quantiles = 4 }
-carry = "forward"
+impute = "forward"
 [[columns]]
 name = "z"
 kind = "categorical"

@@ -1,7 +1,7 @@
 //! Encoding and decoding undo each other, on tables and schemas of any kind.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Side};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset};
 use polars::prelude::*;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ fn comes_back(case: &Case) -> Result<()> {
             ensure!(was.is_some() == is.is_some() && off.abs() < 1e-5, "{name}: {was:?} {is:?}");
         }
     }
-    close(&encoder.encode(&back, path, Side::Whole)?, &encoded, 1e-6)
+    close(&encoder.encode(&back, path, Subset::Whole)?, &encoded, 1e-6)
 }
 
 fn ignores_order_and_chunks(case: &Case, turn: usize) -> Result<()> {
@@ -230,7 +230,7 @@ fn the_shipped_cohorts_come_back_from_their_encoding() -> Result<()> {
         let (schema, path) = (Schema::load(&repository(schema))?, repository(table));
         let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
         let back = decoded(&encoder, &encoded)?;
-        close(&encoder.encode(&back, &path, Side::Whole)?, &encoded, 1e-6)
+        close(&encoder.encode(&back, &path, Subset::Whole)?, &encoded, 1e-6)
             .with_context(|| table)?;
     }
     Ok(())
@@ -289,7 +289,7 @@ fn rare_levels_are_pooled_and_a_new_one_joins_them() -> Result<()> {
     let (encoder, _) = Encoder::fit(&schema, &table(["a", "a", "b", "b", "c", "d"])?, path)?;
     ensure!(encoder.schema.columns[0].level_names() == ["a", "b", "Other"]);
     let other =
-        encoder.encode(&table(["a", "new", "new", "new", "new", "b"])?, path, Side::Whole)?;
+        encoder.encode(&table(["a", "new", "new", "new", "new", "b"])?, path, Subset::Whole)?;
     ensure!(other.values[..6] == [1., 0., 0., 0., 0., 1.]);
     Ok(())
 }

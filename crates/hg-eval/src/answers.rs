@@ -248,7 +248,7 @@ fn told_apart(evaluation: &Evaluation) -> Verdict {
 }
 
 const NOBODY_HELD_OUT: &str = "nobody was held out of training; set held_out = 0.2 to ask";
-const NOTHING_KNOWN: &str = "the schema has no static column and none in patient.known, or no \
+const NOTHING_KNOWN: &str = "the schema has no static column and none in patient.quasi_identifiers, or no \
     other column differs from patient to patient and has synthetic values";
 
 fn privacy(evaluation: &Evaluation) -> Vec<Answer> {

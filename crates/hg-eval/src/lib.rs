@@ -25,7 +25,7 @@ pub use realism::{
 };
 pub use report::{Curve, Report};
 pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
-pub use utility::{ActionShare, Choice, Policies, Predictive, Simulator, Worth, predictive};
+pub use utility::{ActionShare, Choice, Policies, PolicyValue, Predictive, Simulator, predictive};
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]

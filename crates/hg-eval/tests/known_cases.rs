@@ -1,7 +1,7 @@
 //! Cohorts whose faults are known get the answers that they deserve.
 
 use hg_data::Encoded;
-use hg_data::{DataFrame, Encoder, Observed, Schema, Side, Values};
+use hg_data::{DataFrame, Encoder, Observed, Schema, Subset, Values};
 use hg_eval::{Cohort, Evaluation, Identification, Report, Subject};
 use hg_models::RowLayout;
 use rand::seq::SliceRandom;
@@ -20,7 +20,7 @@ fn real() -> Real {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
     let table = root.join("data/pbc/pbcseq.csv");
-    let (encoder, encoded) = Encoder::fit_file(&schema, &table, Side::Whole).expect("encodes");
+    let (encoder, encoded) = Encoder::fit_file(&schema, &table, Subset::Whole).expect("encodes");
     let layout = RowLayout { numeric: encoder.numeric_features(), discrete: encoder.blocks() };
     Real { encoder, layout, encoded }
 }
@@ -33,8 +33,8 @@ impl Real {
         let path = Path::new("cohort");
         let schema = &self.encoder.schema;
         Cohort {
-            observed: Observed::new(schema, &table, path, Side::Whole).expect("observes"),
-            encoded: self.encoder.encode(&table, path, Side::Whole).expect("encodes"),
+            observed: Observed::new(schema, &table, path, Subset::Whole).expect("observes"),
+            encoded: self.encoder.encode(&table, path, Subset::Whole).expect("encodes"),
         }
     }
 
@@ -161,7 +161,7 @@ fn noise_fails_everything_but_copies() {
 fn a_memorised_cohort_gives_away_who_was_trained_on() {
     let mut real = real();
     // Whoever knows all of this knows a person.
-    real.encoder.schema.patient.known =
+    real.encoder.schema.patient.quasi_identifiers =
         ["age", "sex", "futime", "status"].map(str::to_owned).into();
     let Encoded { values, lengths, steps, features, .. } = &real.encoded;
     let half = |first: usize| {

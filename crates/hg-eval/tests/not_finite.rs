@@ -1,7 +1,7 @@
 //! Values that are not finite, and sides without a value, end in no loop, no panic and no NaN:
 //! every statistic is that of the finite values, and `None` where there are none.
 
-use hg_data::{Encoded, Encoder, Observed, Schema, Side, Values};
+use hg_data::{Encoded, Encoder, Observed, Schema, Subset, Values};
 use hg_eval::{
     Cohort, Evaluation, Quick, Report, Subject, auc, correlation_ratio, discriminate, hierarchy,
     jensen_shannon, kendall, kolmogorov_smirnov, kolmogorov_smirnov_test, membership, nearness,
@@ -147,7 +147,7 @@ fn a_whole_evaluation_of_values_that_are_not_finite_ends_without_nan() {
     let path = root.join("data/pbc/pbcseq.csv");
     let table = schema.read(&path).expect("a table");
     let (encoder, encoded) = Encoder::fit(&schema, &table, &path).expect("encodes");
-    let observed = Observed::new(&schema, &table, &path, Side::Whole).expect("observes");
+    let observed = Observed::new(&schema, &table, &path, Subset::Whole).expect("observes");
     let layout = RowLayout { numeric: encoder.numeric_features(), discrete: encoder.blocks() };
     let real = Cohort { observed, encoded };
 

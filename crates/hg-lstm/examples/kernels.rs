@@ -6,8 +6,8 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use hg_lstm::kernel::{
-    Arriving, Buffer, Chains, Panels, RecurrentWeights, SimdPath, Start, add_transposed_product,
-    adjoint, forward, multiply, second_adjoint, tangent,
+    Buffer, OutputGradient, Panels, RecurrentWeights, SimdPath, Start, StepSchedule,
+    add_transposed_product, adjoint, forward, multiply, second_adjoint, tangent,
 };
 
 const HIDDEN: usize = 128;
@@ -49,7 +49,7 @@ fn main() {
 struct Scene {
     weights: Buffer<f32>,
     u: RecurrentWeights<f32>,
-    chains: Chains,
+    schedule: StepSchedule,
     x: Buffer<f32>,
     states: Buffer<f32>,
     gradients: Buffer<f32>,
@@ -76,7 +76,7 @@ impl Scene {
         let mut scene = Self {
             u,
             weights,
-            chains: Chains::new(&lengths, |n, step| step * sequences + n),
+            schedule: StepSchedule::new(&lengths, |n, step| step * sequences + n),
             x: filled(rows, HIDDEN),
             states: filled(rows, 7 * HIDDEN),
             gradients: filled(rows, 6 * HIDDEN),
@@ -84,7 +84,7 @@ impl Scene {
             second: filled(rows, 4 * HIDDEN),
             last: filled(sequences, HIDDEN),
         };
-        forward(&scene.u, &scene.chains, scene.states.view_mut());
+        forward(&scene.u, &scene.schedule, scene.states.view_mut());
         scene
     }
 
@@ -120,21 +120,21 @@ fn weight_gradient(bencher: Bencher<'_, '_>, case: Case) {
 
 #[divan::bench(args = cases())]
 fn f_forward(bencher: Bencher<'_, '_>, case: Case) {
-    bench(bencher, case, |s| forward(&s.u, &s.chains, s.states.view_mut()));
+    bench(bencher, case, |s| forward(&s.u, &s.schedule, s.states.view_mut()));
 }
 
 #[divan::bench(args = cases())]
 fn b_adjoint(bencher: Bencher<'_, '_>, case: Case) {
     bench(bencher, case, |s| {
-        let arriving = Arriving::Last(s.last.view());
-        adjoint(&s.u, &s.chains, s.states.view(), arriving, s.gradients.view_mut());
+        let arriving = OutputGradient::Last(s.last.view());
+        adjoint(&s.u, &s.schedule, s.states.view(), arriving, s.gradients.view_mut());
     });
 }
 
 #[divan::bench(args = cases())]
 fn tangent_of_f(bencher: Bencher<'_, '_>, case: Case) {
     bench(bencher, case, |s| {
-        tangent(&s.u, &s.chains, s.states.view(), s.tangents.view_mut());
+        tangent(&s.u, &s.schedule, s.states.view(), s.tangents.view_mut());
     });
 }
 
@@ -144,6 +144,6 @@ fn adjoint_of_tangent(bencher: Bencher<'_, '_>, case: Case) {
         let (states, gradients) = (s.states.view(), s.gradients.view());
         let tangents = s.tangents.view();
         let into = s.second.view_mut();
-        second_adjoint(&s.u, &s.chains, states, gradients, tangents, into, |_, _| {});
+        second_adjoint(&s.u, &s.schedule, states, gradients, tangents, into, |_, _| {});
     });
 }

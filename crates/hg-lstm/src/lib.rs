@@ -35,7 +35,7 @@
 
 mod bidirectional;
 mod cell;
-mod fused;
+mod custom_op;
 pub mod kernel;
 mod lengths;
 mod lstm;

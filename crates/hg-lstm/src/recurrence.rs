@@ -1,10 +1,10 @@
 //! The recurrence over time and its adjoint: fused, or in plain tracked
 //! candle operations.
 
-use crate::fused::Means;
+use crate::custom_op::KernelOptions;
 use crate::kernel::SimdPath;
 use crate::reference::{self, Steps};
-use crate::{Lengths, fused};
+use crate::{Lengths, custom_op};
 use candle_core::{D, Result, Tensor};
 
 /// How the recurrence is computed.
@@ -32,7 +32,7 @@ pub(crate) struct States {
 
 #[derive(Clone, Debug)]
 enum Values {
-    Fused(Tensor, Means),
+    Fused(Tensor, KernelOptions),
     Reference(Steps),
 }
 
@@ -40,10 +40,10 @@ impl Recurrence {
     /// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]`.
     pub(crate) fn forward(self, pre: &Tensor, u: &Tensor, lengths: &Lengths) -> Result<States> {
         let lengths = lengths.clone();
-        if self != Self::Reference && fused::serves(pre, u.dim(D::Minus1)?)? {
-            let means = Means { path: SimdPath::widest(), tf32: self == Self::FusedTf32 };
-            let states = fused::forward(pre, u, &lengths, means)?;
-            let hidden = fused::hidden(&states)?;
+        if self != Self::Reference && custom_op::serves(pre, u.dim(D::Minus1)?)? {
+            let means = KernelOptions { path: SimdPath::widest(), tf32: self == Self::FusedTf32 };
+            let states = custom_op::forward(pre, u, &lengths, means)?;
+            let hidden = custom_op::hidden(&states)?;
             return Ok(States { values: Values::Fused(states, means), lengths, hidden });
         }
         let (steps, hidden) = reference::forward(pre, u)?;
@@ -56,7 +56,7 @@ impl Recurrence {
 pub(crate) fn adjoint(states: &States, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
     match &states.values {
         Values::Fused(values, means) => {
-            fused::adjoint(values, u, grad_hidden, &states.lengths, *means)
+            custom_op::adjoint(values, u, grad_hidden, &states.lengths, *means)
         }
         Values::Reference(steps) => reference::adjoint(steps, u, grad_hidden),
     }

@@ -3,7 +3,8 @@
 //! compiler the tests count as ignored.
 
 use hg_lstm::kernel::{
-    self, Arriving, Buffer, Chains, GRADIENT_PARTS, Real, RecurrentWeights, STATE_PARTS, SimdPath,
+    self, Buffer, GRADIENT_PARTS, OutputGradient, Real, RecurrentWeights, STATE_PARTS, SimdPath,
+    StepSchedule,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::io::Write;
@@ -99,7 +100,7 @@ struct Noise(u32);
 impl Noise {
     fn next<S: Real>(&mut self) -> S {
         self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        S::of(f64::from(self.0) / f64::from(u32::MAX) * 2. - 1.)
+        S::from_f64(f64::from(self.0) / f64::from(u32::MAX) * 2. - 1.)
     }
 }
 
@@ -181,10 +182,10 @@ impl Case {
         &self,
         u: &[S],
         parts: usize,
-        compute: impl Fn(&RecurrentWeights<S>, &Chains, usize) -> Buffer<S>,
+        compute: impl Fn(&RecurrentWeights<S>, &StepSchedule, usize) -> Buffer<S>,
     ) -> Vec<S> {
         let (hidden, wide) = (self.hidden, kernel::padded(self.hidden));
-        let chains = Chains::new(self.lengths, |row, step| row * self.steps + step);
+        let schedule = StepSchedule::new(self.lengths, |row, step| row * self.steps + step);
         let mut all = Vec::new();
         for (direction, u) in u.chunks_exact(4 * hidden * hidden).enumerate() {
             let mut gates = Buffer::new(4 * wide, wide);
@@ -193,7 +194,7 @@ impl Case {
             }
             let mut weights = RecurrentWeights::new(wide, SimdPath::widest());
             weights.pack(gates.view());
-            let computed = compute(&weights, &chains, direction);
+            let computed = compute(&weights, &schedule, direction);
             for (n, &length) in self.lengths.iter().enumerate() {
                 for row in n * self.steps..n * self.steps + length {
                     for part in computed.row(row).chunks_exact(wide).take(parts) {
@@ -211,7 +212,7 @@ impl Case {
     fn agree<S: Bytes>(&self, program: &Path, number: usize, tolerance: f64) -> Result<(), Failed> {
         let program = (program, number);
         let mut noise = Noise(99);
-        let scale = S::of(0.5 / (self.hidden as f64).sqrt());
+        let scale = S::from_f64(0.5 / (self.hidden as f64).sqrt());
         let count = self.directions * 4 * self.hidden * self.hidden;
         let u: Vec<S> = (0..count).map(|_| noise.next::<S>() * scale).collect();
         let (pre, h_bar) = (self.draw(1, 4), self.draw(2, 1));
@@ -223,9 +224,10 @@ impl Case {
             if ours.len() != exact.len() {
                 return Err(format!("{what}: {} values, not {}", ours.len(), exact.len()).into());
             }
-            let scale = exact.iter().map(|x| x.wide().abs()).fold(1e-3, f64::max);
+            let scale = exact.iter().map(|x| x.to_f64().abs()).fold(1e-3, f64::max);
             let pairs = ours.iter().zip(exact);
-            let off = pairs.map(|(a, b)| (a.wide() - b.wide()).abs()).fold(0., f64::max) / scale;
+            let off =
+                pairs.map(|(a, b)| (a.to_f64() - b.to_f64()).abs()).fold(0., f64::max) / scale;
             // TF32 that is as near as f32 would be none.
             let is_rounded = number != 2 || off > 1e-5;
             match off < tolerance && is_rounded {
@@ -234,43 +236,43 @@ impl Case {
             }
         };
 
-        let states = self.on_cpu(&u, STATE_PARTS, |weights, chains, n| {
+        let states = self.on_cpu(&u, STATE_PARTS, |weights, schedule, n| {
             let mut states = self.rows(&pre, n, 4, STATE_PARTS);
-            kernel::forward(weights, chains, states.view_mut());
+            kernel::forward(weights, schedule, states.view_mut());
             states
         });
         same("F", &self.emulate(program, 0, &[&u, &pre])?, &states)?;
 
-        let gradients = self.on_cpu(&u, GRADIENT_PARTS, |weights, chains, n| {
+        let gradients = self.on_cpu(&u, GRADIENT_PARTS, |weights, schedule, n| {
             let mut out = Buffer::new(rows, GRADIENT_PARTS * wide);
             let (states, arriving) = (of_states(&states, n), self.rows(&h_bar, n, 1, 1));
-            let arriving = Arriving::Every(arriving.view());
-            kernel::adjoint(weights, chains, states.view(), arriving, out.view_mut());
+            let arriving = OutputGradient::Every(arriving.view());
+            kernel::adjoint(weights, schedule, states.view(), arriving, out.view_mut());
             out
         });
         same("B", &self.emulate(program, 1, &[&u, &states, &h_bar])?, &gradients)?;
 
-        let grad_pre = self.on_cpu(&u, 4, |weights, chains, n| {
+        let grad_pre = self.on_cpu(&u, 4, |weights, schedule, n| {
             let mut out = Buffer::new(rows, 4 * wide);
             let (states, direct) = (of_states(&states, n), of_states(&direct, n));
             let (states, direct) = (states.view(), direct.view());
-            kernel::adjoint_with_direct(weights, chains, states, direct, out.view_mut());
+            kernel::adjoint_with_direct(weights, schedule, states, direct, out.view_mut());
             out
         });
         same("F's adjoint", &self.emulate(program, 2, &[&u, &states, &direct])?, &grad_pre)?;
 
-        let tangents = self.on_cpu(&u, GRADIENT_PARTS, |weights, chains, n| {
+        let tangents = self.on_cpu(&u, GRADIENT_PARTS, |weights, schedule, n| {
             let (states, mut tangents) = (of_states(&states, n), of_gradients(&q, n));
-            kernel::tangent(weights, chains, states.view(), tangents.view_mut());
+            kernel::tangent(weights, schedule, states.view(), tangents.view_mut());
             tangents
         });
-        let direct_of_b = self.on_cpu(&u, STATE_PARTS, |_, chains, n| {
+        let direct_of_b = self.on_cpu(&u, STATE_PARTS, |_, schedule, n| {
             let (gradients, tangents) = (of_gradients(&gradients, n), of_gradients(&tangents, n));
             let (gradients, tangents) = (gradients.view(), tangents.view());
             let (states, path) = (of_states(&states, n), SimdPath::widest());
             let mut out = Buffer::new(rows, STATE_PARTS * wide);
             let (states, to) = (states.view(), out.view_mut());
-            kernel::direct_gradients(path, wide, chains, states, gradients, tangents, to);
+            kernel::direct_gradients(path, wide, schedule, states, gradients, tangents, to);
             out
         });
         let hidden_dot: Vec<S> = tangents

@@ -78,13 +78,13 @@ impl Critic {
     ///
     /// # Errors
     /// Only what candle reports.
-    pub fn draw(
+    pub fn init(
         config: CriticConfig,
         rng: &mut ChaCha8Rng,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let parameters = Parameters::draw(&config.specs(), rng, dtype, device)?;
+        let parameters = Parameters::init(&config.specs(), rng, dtype, device)?;
         Self::with_parameters(config, parameters)
     }
 
@@ -134,7 +134,7 @@ impl Critic {
     ///
     /// # Errors
     /// When `x` has another shape.
-    pub fn forward(&self, x: &Tensor, lengths: &Lengths) -> Result<Critique> {
+    pub fn forward(&self, x: &Tensor, lengths: &Lengths) -> Result<CriticOutput> {
         let first_map = self.first_map()?;
         let pre1 = rows_times(x, &first_map)?.broadcast_add(&self.linear1.bias)?;
         let slope1 = leaky_slope(&pre1)?;
@@ -142,7 +142,7 @@ impl Critic {
         let slope2 = leaky_slope(&pre2)?;
         let trace = self.rnn.forward(&(&pre2 * &slope2)?, lengths)?;
         let scores = self.linear3.forward(&trace.last_hidden()?)?.squeeze(1)?;
-        Ok(Critique { critic: self.clone(), first_map, slope1, slope2, trace, scores })
+        Ok(CriticOutput { critic: self.clone(), first_map, slope1, slope2, trace, scores })
     }
 
     /// `M` `[D,H]`: embeddings and first linear map in one.
@@ -165,7 +165,7 @@ impl Critic {
 
 /// The critic's opinion of a batch.
 #[derive(Clone, Debug)]
-pub struct Critique {
+pub struct CriticOutput {
     critic: Critic,
     first_map: Tensor,
     slope1: Tensor,
@@ -174,7 +174,7 @@ pub struct Critique {
     scores: Tensor,
 }
 
-impl Critique {
+impl CriticOutput {
     /// One score a sequence, `[batch]`.
     pub fn scores(&self) -> &Tensor {
         &self.scores

@@ -55,13 +55,13 @@ impl Generator {
     ///
     /// # Errors
     /// Only what candle reports.
-    pub fn draw(
+    pub fn init(
         config: GeneratorConfig,
         rng: &mut ChaCha8Rng,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let parameters = Parameters::draw(&config.specs(), rng, dtype, device)?;
+        let parameters = Parameters::init(&config.specs(), rng, dtype, device)?;
         Self::with_parameters(config, parameters)
     }
 
@@ -130,11 +130,11 @@ impl Generator {
         let x = (&x * leaky_slope(&x)?)?;
         let x = self.linear2.forward(&x)?;
         let x = (&x * leaky_slope(&x)?)?;
-        self.squash(&self.linear3.forward(&x)?)
+        self.output_activation(&self.linear3.forward(&x)?)
     }
 
     /// Sigmoid on numeric features, softmax on each block.
-    fn squash(&self, logits: &Tensor) -> Result<Tensor> {
+    fn output_activation(&self, logits: &Tensor) -> Result<Tensor> {
         let layout = &self.config.layout;
         let mut parts = Vec::with_capacity(1 + layout.discrete.len());
         if layout.numeric > 0 {

@@ -4,15 +4,15 @@
 //! This crate knows a row only as its [`RowLayout`]: so many numeric features,
 //! then so many one-hot blocks. It knows nothing about files or columns.
 
+mod cpu;
 mod critic;
 mod dense;
-mod fused;
 mod generator;
 mod layout;
 mod parameters;
 
-pub use critic::{Critic, CriticConfig, Critique};
-pub use fused::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
+pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
+pub use critic::{Critic, CriticConfig, CriticOutput};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::RowLayout;
 pub use parameters::{Parameters, read_weights};

@@ -74,7 +74,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    pub(crate) fn draw(
+    pub(crate) fn init(
         specs: &[Spec],
         rng: &mut ChaCha8Rng,
         dtype: DType,

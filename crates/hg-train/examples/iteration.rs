@@ -6,7 +6,7 @@
 use clap::Parser;
 use hg_data::Encoded;
 use hg_models::RowLayout;
-use hg_train::{Processor, TrainConfig, Trainer};
+use hg_train::{DeviceKind, TrainConfig, Trainer};
 use rand::{RngExt, SeedableRng};
 use std::time::Instant;
 
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     let Arguments { batch, steps, hidden, numeric, repeat, cuda, json, serve } = Arguments::parse();
     let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
     let encoded = random_rows(&layout, batch, steps);
-    let device = if cuda { Processor::Cuda } else { Processor::Cpu };
+    let device = if cuda { DeviceKind::Cuda } else { DeviceKind::Cpu };
     let config = TrainConfig { batch_size: batch, hidden, device, ..Default::default() };
     let mut trainer = Trainer::new(&config, &layout, &encoded)?;
     trainer.step()?;

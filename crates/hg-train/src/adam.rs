@@ -8,7 +8,7 @@
 //!
 //! Clipping puts min(1, c/‖g‖) g for g, ‖g‖ being the norm over all variables.
 
-use crate::in_place::{Blend, Move, sum_of_squares};
+use crate::in_place::{Ema, Move, sum_of_squares};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use hg_models::{Gradients, Parameters};
@@ -30,14 +30,14 @@ pub struct AdamConfig {
 
 /// What may change from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub struct StepScale {
     /// The share of the learning rate that is taken.
     pub rate: f64,
     /// What the gradient is multiplied by: min(1, c/‖g‖) where it is clipped.
     pub shrink: f64,
 }
 
-impl Default for Pace {
+impl Default for StepScale {
     fn default() -> Self {
         Self { rate: 1., shrink: 1. }
     }
@@ -72,7 +72,7 @@ impl Adam {
         &mut self,
         parameters: &Parameters,
         gradients: &Gradients,
-        Pace { rate, shrink }: Pace,
+        StepScale { rate, shrink }: StepScale,
     ) -> Result<()> {
         self.steps += 1;
         let AdamConfig { learning_rate, beta1, beta2 } = self.config;
@@ -82,8 +82,8 @@ impl Adam {
             second: 1. / correction(beta2),
             epsilon: EPSILON,
         };
-        let first = Blend { keep: beta1, add: (1. - beta1) * shrink, square: false };
-        let second = Blend { keep: beta2, add: (1. - beta2) * shrink * shrink, square: true };
+        let first = Ema { keep: beta1, add: (1. - beta1) * shrink, square: false };
+        let second = Ema { keep: beta2, add: (1. - beta2) * shrink * shrink, square: true };
         let all: Vec<_> = parameters.iter().collect();
         all.into_par_iter().try_for_each(|(name, var)| {
             let missing = || Error::Config(format!("the loss does not depend on «{name}»"));
@@ -156,11 +156,11 @@ mod tests {
     fn a_clipped_gradient_moves_like_the_shorter_one() -> Result<()> {
         let config = AdamConfig { learning_rate: 0.1, beta1: 0.9, beta2: 0.99 };
         let layout = RowLayout { numeric: 3, discrete: Vec::new() };
-        let moved = |length: f64, pace: Pace| -> Result<Vec<Vec<f64>>> {
+        let moved = |length: f64, pace: StepScale| -> Result<Vec<Vec<f64>>> {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
             let layout = layout.clone();
             let config_of_critic = CriticConfig { layout, hidden: 4 };
-            let critic = Critic::draw(config_of_critic, &mut rng, DType::F64, &Device::Cpu)?;
+            let critic = Critic::init(config_of_critic, &mut rng, DType::F64, &Device::Cpu)?;
             let gradients: Gradients = critic
                 .parameters()
                 .iter()
@@ -173,12 +173,12 @@ mod tests {
             let values = |var: &candle_core::Var| Ok(var.flatten_all()?.to_vec1::<f64>()?);
             critic.parameters().iter().map(|(_, var)| values(var)).collect()
         };
-        let ours = moved(8., Pace { rate: 0.5, shrink: 0.25 })?;
-        let exact = moved(2., Pace { rate: 0.5, shrink: 1. })?;
+        let ours = moved(8., StepScale { rate: 0.5, shrink: 0.25 })?;
+        let exact = moved(2., StepScale { rate: 0.5, shrink: 1. })?;
         let pairs = ours.iter().flatten().zip(exact.iter().flatten());
         assert!(pairs.clone().count() > 100);
         assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-12));
-        assert!(moved(2., Pace::default())? != exact);
+        assert!(moved(2., StepScale::default())? != exact);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! from the iteration alone. `checkpoints/best-00000100/` is the same for the weights with the
 //! best validation score.
 
-use crate::validation::Standing;
+use crate::validation::ValidationState;
 use crate::{Error, Result, Trainer};
 use candle_core::{Device, Tensor};
 use hg_data::fingerprint;
@@ -181,14 +181,14 @@ pub(crate) fn restore(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
 }
 
 /// What a checkpoint holds besides weights.
-fn state(checkpoint: &Path) -> Result<(HashMap<String, Tensor>, Standing)> {
+fn state(checkpoint: &Path) -> Result<(HashMap<String, Tensor>, ValidationState)> {
     let state = candle_core::safetensors::load(checkpoint.join(STATE), &Device::Cpu)?;
     let numbers = match state.get("standing") {
         Some(standing) => standing.to_vec1::<f64>()?,
         None => Vec::new(),
     };
     let standing =
-        Standing::from_numbers(&numbers).ok_or_else(|| damaged(checkpoint, "standing"))?;
+        ValidationState::from_numbers(&numbers).ok_or_else(|| damaged(checkpoint, "standing"))?;
     Ok((state, standing))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use candle_core::Device;
-use hg_data::{Side, Split};
+use hg_data::{Split, Subset};
 use hg_lstm::ReverseAlignment;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct TrainConfig {
     /// Drives every random draw.
     pub seed: u64,
     /// Where the networks are trained.
-    pub device: Processor,
+    pub device: DeviceKind,
     /// Whether a GPU multiplies in TF32 (10 bits of mantissa, sums in f32): faster, less exact.
     pub tf32: bool,
     /// Patients in a batch.
@@ -25,7 +25,7 @@ pub struct TrainConfig {
     /// `Z`: features of the noise.
     pub latent_features: usize,
     /// The law of the noise.
-    pub latent: Latent,
+    pub latent: LatentDistribution,
     /// How the generator lines up its reverse outputs.
     pub reverse_alignment: ReverseAlignment,
     /// Critic steps before each generator step, all on one real batch.
@@ -65,7 +65,7 @@ pub struct TrainConfig {
     /// Validations without a better score after which training stops; 0 for never.
     pub patience: u64,
     /// Which weights sampling takes.
-    pub select: Select,
+    pub select: CheckpointSelection,
     /// How often a run that diverges goes back to its newest checkpoint and on with half the
     /// learning rate.
     pub restarts: u64,
@@ -74,7 +74,7 @@ pub struct TrainConfig {
 /// Which of a run's weights sampling takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Select {
+pub enum CheckpointSelection {
     /// Those with the best validation score.
     #[default]
     Best,
@@ -87,12 +87,12 @@ impl Default for TrainConfig {
         Self {
             iterations: 4000,
             seed: 0,
-            device: Processor::Cpu,
+            device: DeviceKind::Cpu,
             tf32: false,
             batch_size: 32,
             hidden: 128,
             latent_features: 128,
-            latent: Latent::Gaussian,
+            latent: LatentDistribution::Gaussian,
             reverse_alignment: ReverseAlignment::Flipped,
             critic_steps: 5,
             learning_rate: 1e-3,
@@ -110,7 +110,7 @@ impl Default for TrainConfig {
             checkpoint_every: 100,
             validate_every: 100,
             patience: 0,
-            select: Select::Best,
+            select: CheckpointSelection::Best,
             restarts: 0,
         }
     }
@@ -119,7 +119,7 @@ impl Default for TrainConfig {
 /// Where networks are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Processor {
+pub enum DeviceKind {
     /// The processor, with gradients by hand: the same bits every time.
     #[default]
     Cpu,
@@ -128,7 +128,7 @@ pub enum Processor {
     Cuda,
 }
 
-impl Processor {
+impl DeviceKind {
     /// The device.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Schedule {
 /// The law of the generator's noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Latent {
+pub enum LatentDistribution {
     /// N(0, 1), as the paper says.
     #[default]
     Gaussian,
@@ -185,13 +185,13 @@ pub enum Latent {
 
 impl TrainConfig {
     /// The patients that training sees.
-    pub fn training_side(&self) -> Side {
-        if self.held_out > 0. { Side::Training(self.split()) } else { Side::Whole }
+    pub fn training_subset(&self) -> Subset {
+        if self.held_out > 0. { Subset::Training(self.split()) } else { Subset::Whole }
     }
 
     /// The patients that it does not see, where some are held out.
-    pub fn held_out_side(&self) -> Option<Side> {
-        (self.held_out > 0.).then(|| Side::HeldOut(self.split()))
+    pub fn held_out_subset(&self) -> Option<Subset> {
+        (self.held_out > 0.).then(|| Subset::HeldOut(self.split()))
     }
 
     fn split(&self) -> Split {
@@ -216,7 +216,7 @@ impl TrainConfig {
             let problem = "iterations and checkpoint_every must be at least 1";
             return Err(Error::Config(problem.into()));
         }
-        if self.tf32 && self.device == Processor::Cpu {
+        if self.tf32 && self.device == DeviceKind::Cpu {
             let problem = "tf32 is true, and the cpu has none; leave it, or set device = \"cuda\"";
             return Err(Error::Config(problem.into()));
         }

@@ -8,7 +8,7 @@ use hg_lstm::kernel;
 use std::ops::Range;
 
 /// `x ← keep · x + add · y`, or `+ add · y²`: a running mean.
-pub(crate) struct Blend {
+pub(crate) struct Ema {
     pub(crate) keep: f64,
     pub(crate) add: f64,
     pub(crate) square: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Move {
     pub(crate) epsilon: f64,
 }
 
-impl Blend {
+impl Ema {
     /// Changes `x`.
     pub(crate) fn apply(&self, x: &Var, y: &Tensor) -> Result<()> {
         match x.device() {
@@ -72,7 +72,7 @@ fn range(layout: &Layout) -> Result<Range<usize>> {
     }
 }
 
-impl InplaceOp2 for Blend {
+impl InplaceOp2 for Ema {
     fn name(&self) -> &'static str {
         "blend"
     }
@@ -155,7 +155,7 @@ mod tests {
         };
         let y = Tensor::new(&[0.5f64, -2., 3.], &Device::Cpu)?;
         for square in [false, true] {
-            let blend = Blend { keep: 0.9, add: 0.1, square };
+            let blend = Ema { keep: 0.9, add: 0.1, square };
             let (ours, plain) = (var([1., 2., -3.])?, var([1., 2., -3.])?);
             blend.apply(&ours, &y)?;
             blend.apply_plainly(&plain, &y)?;

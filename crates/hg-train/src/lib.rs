@@ -17,9 +17,9 @@ mod tensorboard;
 mod trainer;
 mod validation;
 
-pub use adam::{Adam, AdamConfig, Pace};
+pub use adam::{Adam, AdamConfig, StepScale};
 pub use batches::{Batch, Batches};
-pub use config::{Latent, Processor, Schedule, Select, TrainConfig};
+pub use config::{CheckpointSelection, DeviceKind, LatentDistribution, Schedule, TrainConfig};
 pub use error::{Error, Result};
 pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
@@ -28,4 +28,4 @@ pub use random::{Purpose, stream};
 pub use run::{Event, Outcome, Program, Run, RunManifest, generate, sizes_of, vectors};
 pub use steps::by_name;
 pub use trainer::{StepMetrics, StepTimes, Trainer, layout_of};
-pub use validation::Judgement;
+pub use validation::ValidationScore;

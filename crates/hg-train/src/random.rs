@@ -2,7 +2,7 @@
 //! purpose and the step alone, never on what was drawn before. So a run that is
 //! interrupted and resumed draws the same numbers.
 
-use crate::Latent;
+use crate::LatentDistribution;
 use hg_lstm::kernel::Real;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -44,7 +44,7 @@ pub fn stream(seed: u64, purpose: Purpose, step: u64) -> ChaCha8Rng {
 /// Fills the noise of one sequence of a step. It depends on neither the other
 /// sequences nor on how many of the values are asked for.
 pub(crate) fn noise_of<S: Real>(
-    latent: Latent,
+    latent: LatentDistribution,
     seed: u64,
     purpose: Purpose,
     step: u64,
@@ -56,10 +56,10 @@ pub(crate) fn noise_of<S: Real>(
     rng.set_word_pos((sequence as u128) << 32);
     for value in values {
         let drawn: f32 = match latent {
-            Latent::Gaussian => StandardNormal.sample(&mut rng),
-            Latent::Uniform => rng.random(),
+            LatentDistribution::Gaussian => StandardNormal.sample(&mut rng),
+            LatentDistribution::Uniform => rng.random(),
         };
-        *value = S::of(f64::from(drawn));
+        *value = S::from_f64(f64::from(drawn));
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     fn the_noise_of_a_sequence_stands_alone() {
         let noise = |sequence, count| {
             let mut values = vec![0f32; count];
-            noise_of(Latent::Gaussian, 1, Purpose::Noise, 7, sequence, &mut values);
+            noise_of(LatentDistribution::Gaussian, 1, Purpose::Noise, 7, sequence, &mut values);
             values
         };
         assert_eq!(noise(3, 10), noise(3, 200)[..10]);

@@ -14,9 +14,12 @@ use crate::checkpoint;
 use crate::random::Purpose;
 use crate::record::{self, Record};
 use crate::synthesis::{Source, draw_lengths, rows};
-use crate::{Error, Judgement, Result, Select, StepMetrics, TrainConfig, Trainer, layout_of};
+use crate::{
+    CheckpointSelection, Error, Result, StepMetrics, TrainConfig, Trainer, ValidationScore,
+    layout_of,
+};
 use candle_core::{DType, Device, Tensor};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Side, fill_then_rename, write_atomically};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
 use hg_lstm::kernel::SimdPath;
 use hg_models::{Generator, read_weights};
 use serde::{Deserialize, Serialize};
@@ -25,7 +28,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Synthetic patients that a validation judges.
-const JUDGED: usize = 512;
+const VALIDATION_PATIENTS: usize = 512;
 
 /// What happens in training.
 #[derive(Clone, Debug)]
@@ -96,7 +99,7 @@ pub struct Program {
     pub commit: String,
     /// Crates and versions that can change a result's bits.
     pub crates: Vec<String>,
-    /// Processor and system that it was built for.
+    /// DeviceKind and system that it was built for.
     pub target: String,
     /// Features that it was built with.
     #[serde(default)]
@@ -134,7 +137,7 @@ impl Run {
             return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
         }
         let schema = Schema::load(schema_path)?;
-        let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_side())?;
+        let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_subset())?;
         let json = encoder
             .to_json()
             .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
@@ -297,14 +300,14 @@ impl Run {
     /// When it is gone, or no longer the table of the run's fingerprint.
     pub fn real(&self) -> Result<Encoded> {
         self.check_data()?;
-        self.encode_side(self.manifest.train.training_side())
+        self.encode_subset(self.manifest.train.training_subset())
     }
 
     /// One side of the run's real table, encoded.
     ///
     /// # Errors
     /// When it is gone, or does not fit any more.
-    pub fn encode_side(&self, side: Side) -> Result<Encoded> {
+    pub fn encode_subset(&self, side: Subset) -> Result<Encoded> {
         Ok(self.encoder.encode_file(&self.manifest.data, side)?)
     }
 
@@ -339,8 +342,8 @@ impl Run {
     fn weights(&self) -> Result<PathBuf> {
         let folder = self.checkpoints();
         let best = match self.manifest.train.select {
-            Select::Best => checkpoint::best(&folder)?,
-            Select::Last => None,
+            CheckpointSelection::Best => checkpoint::best(&folder)?,
+            CheckpointSelection::Last => None,
         };
         let chosen = match best {
             Some(best) => Some(best),
@@ -388,7 +391,7 @@ impl Run {
     pub fn train(
         &self,
         trainer: &mut Trainer,
-        judge: Option<&dyn Fn(&Encoded) -> Judgement>,
+        judge: Option<&dyn Fn(&Encoded) -> ValidationScore>,
         mut observe: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<Outcome> {
         let TrainConfig { iterations, checkpoint_every, patience, restarts, .. } =
@@ -430,14 +433,14 @@ impl Run {
     fn advance(
         &self,
         trainer: &mut Trainer,
-        judge: Option<&dyn Fn(&Encoded) -> Judgement>,
+        judge: Option<&dyn Fn(&Encoded) -> ValidationScore>,
     ) -> Result<StepMetrics> {
         let TrainConfig { iterations, validate_every, .. } = self.manifest.train;
         let mut step = trainer.step()?;
         let due = validate_every > 0
             && (step.iteration.is_multiple_of(validate_every) || step.iteration == iterations);
         if let Some(judge) = judge.filter(|_| due) {
-            let judgement = judge(&trainer.trial(&self.encoder.lengths, JUDGED)?);
+            let judgement = judge(&trainer.trial(&self.encoder.lengths, VALIDATION_PATIENTS)?);
             step.validation = Some(judgement.score);
             if trainer.standing.judge(step.iteration, judgement)? {
                 checkpoint::save_best(trainer, &self.checkpoints())?;

@@ -55,7 +55,7 @@ impl Draws<'_> {
     fn alpha<S: Real>(&self, sequences: usize) -> Vec<S> {
         let rng = stream(self.config.seed, Purpose::Interpolation, self.step);
         let law = Distribution::<f32>::sample_iter(StandardUniform, rng);
-        law.take(sequences).map(|alpha| S::of(f64::from(alpha))).collect()
+        law.take(sequences).map(|alpha| S::from_f64(f64::from(alpha))).collect()
     }
 
     /// The limits of the correlations of `width` features, where they have any.

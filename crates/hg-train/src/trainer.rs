@@ -2,12 +2,12 @@
 
 use crate::adam::norm;
 use crate::checkpoint;
-use crate::in_place::Blend;
+use crate::in_place::Ema;
 use crate::random::{Purpose, stream};
 use crate::steps::{Draws, Fused, Steps};
 use crate::synthesis::{Source, draw_lengths, rows};
-use crate::validation::Standing;
-use crate::{Adam, AdamConfig, Batches, Error, Pace, Processor, Result, TrainConfig};
+use crate::validation::ValidationState;
+use crate::{Adam, AdamConfig, Batches, DeviceKind, Error, Result, StepScale, TrainConfig};
 use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
@@ -97,7 +97,7 @@ pub struct Trainer {
     pub(crate) generator_adam: Adam,
     pub(crate) critic_adam: Adam,
     pub(crate) iteration: u64,
-    pub(crate) standing: Standing,
+    pub(crate) standing: ValidationState,
     steps: Steps,
     times: StepTimes,
 }
@@ -140,8 +140,8 @@ impl Trainer {
     /// [`Error::Config`] for a setting out of its range, or a device that is not there.
     pub fn new(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
         let steps = |generator: &_, critic: &_| match config.device {
-            Processor::Cpu => Steps::Single(Fused::new(generator, critic)),
-            Processor::Cuda => Steps::Tape(DType::F32),
+            DeviceKind::Cpu => Steps::Single(Fused::new(generator, critic)),
+            DeviceKind::Cuda => Steps::Tape(DType::F32),
         };
         let device = config.device.open()?;
         let mut trainer = Self::with_steps(config, layout, encoded, (DType::F32, device), steps)?;
@@ -188,13 +188,13 @@ impl Trainer {
         config.check()?;
         let draw = |purpose| {
             let mut rng = stream(config.seed, purpose, 0);
-            Generator::draw(config.generator(layout), &mut rng, dtype, &device)
+            Generator::init(config.generator(layout), &mut rng, dtype, &device)
         };
         let generator = draw(Purpose::GeneratorWeights)?;
         // The mean of one set of weights: the same weights.
         let averaged = draw(Purpose::GeneratorWeights)?;
         let mut rng = stream(config.seed, Purpose::CriticWeights, 0);
-        let critic = Critic::draw(config.critic(layout), &mut rng, dtype, &device)?;
+        let critic = Critic::init(config.critic(layout), &mut rng, dtype, &device)?;
         let adam = AdamConfig {
             learning_rate: config.learning_rate,
             beta1: config.beta1,
@@ -210,7 +210,7 @@ impl Trainer {
             critic,
             averaged,
             iteration: 0,
-            standing: Standing::default(),
+            standing: ValidationState::default(),
             times: StepTimes::default(),
         })
     }
@@ -307,7 +307,7 @@ impl Trainer {
             let (measures, gradients) = self.steps.critic(networks, &batch, draws(n))?;
             measured.push(measures);
             // The norm costs a pass over the gradient; where nothing is clipped, one is enough.
-            let mut pace = Pace { rate, shrink: 1. };
+            let mut pace = StepScale { rate, shrink: 1. };
             if clip > 0. || n + 1 == critic_steps {
                 let norm = norm(&gradients)?;
                 pace.shrink = shrink(&norm)?;
@@ -320,7 +320,7 @@ impl Trainer {
         let (measures, gradients) = self.steps.generator(networks, &batch, draws(critic_steps))?;
         measured.push(measures);
         let generator_norm = norm(&gradients)?;
-        let pace = Pace { rate, shrink: shrink(&generator_norm)? };
+        let pace = StepScale { rate, shrink: shrink(&generator_norm)? };
         self.generator_adam.step(self.generator.parameters(), &gradients, pace)?;
         for norm in critic_norm.into_iter().chain([generator_norm]) {
             measured.push(norm.reshape(1)?);
@@ -373,7 +373,7 @@ impl Trainer {
     fn average_weights(&self) -> Result<()> {
         let done = self.iteration as f64;
         let decay = self.config.weight_averaging.min((1. + done) / (10. + done));
-        let blend = Blend { keep: decay, add: 1. - decay, square: false };
+        let blend = Ema { keep: decay, add: 1. - decay, square: false };
         let means = self.averaged.parameters().iter();
         let pairs: Vec<_> = means.zip(self.generator.parameters().iter()).collect();
         pairs.into_par_iter().try_for_each(|((_, mean), (_, weight))| {

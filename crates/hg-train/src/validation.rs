@@ -4,7 +4,7 @@ use crate::{Error, Result};
 
 /// What a judge says of a synthetic cohort.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Judgement {
+pub struct ValidationScore {
     /// How far it is from real patients: 0 is best.
     pub score: f64,
     /// The entropy of its columns over that of the real ones: near 0 the generator always
@@ -19,7 +19,7 @@ const COLLAPSED: f64 = 0.1;
 
 /// What a run remembers of its validations and restarts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Standing {
+pub(crate) struct ValidationState {
     /// The best score so far; infinite before the first.
     pub(crate) best: f64,
     /// Validations since then.
@@ -30,16 +30,16 @@ pub(crate) struct Standing {
     pub(crate) restarts: u64,
 }
 
-impl Default for Standing {
+impl Default for ValidationState {
     fn default() -> Self {
         Self { best: f64::INFINITY, since_best: 0, was_diverse: false, restarts: 0 }
     }
 }
 
-impl Standing {
+impl ValidationState {
     /// Takes in a judgement of the weights after `iteration`; whether it is the best so far.
-    pub(crate) fn judge(&mut self, iteration: u64, judgement: Judgement) -> Result<bool> {
-        let Judgement { score, diversity } = judgement;
+    pub(crate) fn judge(&mut self, iteration: u64, judgement: ValidationScore) -> Result<bool> {
+        let ValidationScore { score, diversity } = judgement;
         if self.was_diverse && diversity < COLLAPSED {
             let problem = format!(
                 "the generator has collapsed: its columns have {:.0} % of the entropy of the real \
@@ -82,9 +82,10 @@ mod tests {
 
     #[test]
     fn the_best_is_remembered_and_a_collapse_is_told_from_a_beginning() -> Result<()> {
-        let mut standing = Standing::default();
-        let mut judge =
-            |iteration, score, diversity| standing.judge(iteration, Judgement { score, diversity });
+        let mut standing = ValidationState::default();
+        let mut judge = |iteration, score, diversity| {
+            standing.judge(iteration, ValidationScore { score, diversity })
+        };
         assert!(judge(1, 0.5, 0.01)?, "an untrained generator makes one row, that is no collapse");
         assert!(!judge(2, 0.6, 0.8)?);
         assert!(judge(3, 0.4, 0.8)?);
@@ -94,7 +95,7 @@ mod tests {
             "training diverged at iteration 4: the generator has collapsed: its columns have 5 % \
              of the entropy of the real ones"
         );
-        assert_eq!(Standing::from_numbers(&standing.to_numbers()), Some(standing));
+        assert_eq!(ValidationState::from_numbers(&standing.to_numbers()), Some(standing));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use candle_core::Device;
 use hg_data::{Encoder, Schema};
-use hg_train::{Processor, TrainConfig, Trainer, layout_of};
+use hg_train::{DeviceKind, TrainConfig, Trainer, layout_of};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,11 +23,11 @@ fn same_curve() -> Result<(), Failed> {
     let table = root.join("data/pbc/pbcseq.csv");
     let schema = Schema::load(&root.join("data-schemas/pbc.toml"))?;
     let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, &table)?;
-    let trainer = |device: Processor| {
+    let trainer = |device: DeviceKind| {
         let config = TrainConfig { batch_size: 12, hidden: 20, device, ..Default::default() };
         Trainer::new(&config, &layout_of(&encoder), &encoded)
     };
-    let (mut ours, mut exact) = (trainer(Processor::Cuda)?, trainer(Processor::Cpu)?);
+    let (mut ours, mut exact) = (trainer(DeviceKind::Cuda)?, trainer(DeviceKind::Cpu)?);
     for _ in 0..5 {
         let (ours, exact) = (ours.step()?, exact.step()?);
         for (value, expected) in [

@@ -58,13 +58,13 @@ impl Case {
             hidden,
             reverse_alignment: alignment,
         };
-        let generator = Generator::draw(config, &mut rng, dtype, &device)?;
+        let generator = Generator::init(config, &mut rng, dtype, &device)?;
         // A fresh generator's columns hardly vary, and correlation divides by that
         // spread: it would lose digits on either side.
         for (_, var) in generator.parameters().iter() {
             var.set(&(var.as_tensor() * 4.)?)?;
         }
-        let critic = Critic::draw(CriticConfig { layout, hidden }, &mut rng, dtype, &device)?;
+        let critic = Critic::init(CriticConfig { layout, hidden }, &mut rng, dtype, &device)?;
         Ok(Self {
             generator: generator.with_recurrence(Recurrence::Reference),
             critic: critic.with_recurrence(Recurrence::Reference),

@@ -9,7 +9,7 @@ use hg_models::{
     Alignment, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters,
     RowLayout,
 };
-use hg_train::{Adam, AdamConfig, Pace, by_name, critic_loss, generator_loss, interpolate};
+use hg_train::{Adam, AdamConfig, StepScale, by_name, critic_loss, generator_loss, interpolate};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -101,7 +101,7 @@ impl Goldens {
         }
         ensure!(count == golden.len());
         let config = AdamConfig { learning_rate: 1e-3, beta1: 0.9, beta2: 0.99 };
-        Adam::new(config, parameters)?.step(parameters, gradients, Pace::default())?;
+        Adam::new(config, parameters)?.step(parameters, gradients, StepScale::default())?;
         for (name, var) in parameters.iter().filter(|(name, _)| !without_gradient.contains(name)) {
             self.agrees(&format!("{network}.after.{name}"), var)?;
         }

@@ -9,11 +9,11 @@ use toml::de::{DeTable, DeValue};
 
 /// Working names.
 const RESERVED: [&str; 5] = [
-    crate::typed::PATIENT,
-    crate::typed::TIME,
+    crate::parsed::PATIENT,
+    crate::parsed::TIME,
     crate::grid::STEP,
     crate::grid::ROWS,
-    crate::typed::START,
+    crate::parsed::START,
 ];
 
 /// Everything that is wrong with `schema`, which was read from `text`.
@@ -61,10 +61,10 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
         let problem = format!("«{}» is both patient and time; name two columns", time.column);
         say(lines.of_key("time", "column"), problem);
     }
-    for name in &schema.patient.known {
+    for name in &schema.patient.quasi_identifiers {
         if !schema.columns.iter().any(|column| column.name == *name) {
-            let problem = format!("patient.known: «{name}» is no [[columns]] entry");
-            say(lines.of_key("patient", "known"), problem);
+            let problem = format!("patient.quasi_identifiers: «{name}» is no [[columns]] entry");
+            say(lines.of_key("patient", "quasi_identifiers"), problem);
         }
     }
     if schema.patient.population == Some(0) {

@@ -83,7 +83,7 @@ mod tests {
         let text = r#"name = "small"
 [patient]
 column = "id"
-known = ["nobody"]
+quasi_identifiers = ["nobody"]
 [time]
 column = "day"
 step = 1.0
@@ -105,7 +105,7 @@ kind = "numeric"
         let path = Path::new("s.toml");
         let message = Schema::parse(text, path).expect_err("refused").to_string();
         for part in [
-            "s.toml, line 4: patient.known: «nobody» is no [[columns]] entry",
+            "s.toml, line 4: patient.quasi_identifiers: «nobody» is no [[columns]] entry",
             "s.toml, line 9: decision.actions: action «sex» is static; nobody decides it by step",
             "s.toml, line 9: decision.actions: action «dose» is no [[columns]] entry",
             "s.toml, line 10: decision.reward: «drug» must be numeric and have no bins",
@@ -119,7 +119,7 @@ kind = "numeric"
             .replace("discount = 1.0", "discount = 0.5")
             .replace("nobody", "sex");
         let schema = Schema::parse(&sound, path).expect("sound");
-        assert_eq!(schema.known_columns(), [0]);
+        assert_eq!(schema.quasi_identifiers(), [0]);
         assert_eq!(schema.decision.map(|decision| decision.discount), Some(0.5));
     }
 }

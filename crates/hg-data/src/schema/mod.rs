@@ -56,7 +56,8 @@ pub struct Patient {
     /// Columns that somebody who looks for a person may know of them, as age and sex; the static
     /// ones if none are given. `hg evaluate` attacks with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub known: Vec<String>,
+    #[serde(alias = "known")]
+    pub quasi_identifiers: Vec<String>,
     /// How many people the table's patients stand for; if not given, nobody but them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<u64>,
@@ -213,13 +214,15 @@ pub struct Column {
     /// Model whether the value was measured, and leave synthetic cells empty
     /// where it was not.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub measured: bool,
+    #[serde(alias = "measured")]
+    pub missing_indicator: bool,
     /// Which of several values in one grid step counts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub aggregate: Aggregate,
     /// How a missing value is filled from the patient's other steps.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub carry: Carry,
+    #[serde(alias = "carry")]
+    pub impute: Impute,
 }
 
 fn is_zero(x: &f64) -> bool {
@@ -306,7 +309,7 @@ pub struct Rare {
 /// missing then becomes the cohort's median or commonest level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Carry {
+pub enum Impute {
     /// From the last step measured before, else from the first after.
     #[default]
     Both,
@@ -395,7 +398,7 @@ impl Schema {
     /// The names of all columns that matter: patient, time, and the modelled ones.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.columns.iter().map(|column| column.name.as_str());
-        let columns = names.filter(|name| *name != crate::typed::START);
+        let columns = names.filter(|name| *name != crate::parsed::START);
         [self.patient.column.as_str(), self.time.column.as_str()].into_iter().chain(columns)
     }
 }
@@ -412,9 +415,9 @@ pub fn json_schema() -> String {
 
 impl Schema {
     /// Positions of the columns that somebody who looks for a person may know.
-    pub fn known_columns(&self) -> Vec<usize> {
-        let is_known = |column: &Column| match self.patient.known.as_slice() {
-            [] => column.is_static && column.name != crate::typed::START,
+    pub fn quasi_identifiers(&self) -> Vec<usize> {
+        let is_known = |column: &Column| match self.patient.quasi_identifiers.as_slice() {
+            [] => column.is_static && column.name != crate::parsed::START,
             known => known.contains(&column.name),
         };
         (0..self.columns.len()).filter(|&n| is_known(&self.columns[n])).collect()

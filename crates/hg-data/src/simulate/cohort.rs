@@ -13,7 +13,7 @@ use std::path::Path;
 /// Parameters that ship with the program.
 const SHIPPED: &str = include_str!("../../../../data-schemas/art-for-hiv.model.toml");
 /// Patients that are simulated before they are handed on.
-const TOGETHER: usize = 2048;
+const PATIENTS_PER_PART: usize = 2048;
 /// Relative error of the solver, far below the noise of measuring.
 const TOLERANCE: f64 = 1e-5;
 
@@ -387,7 +387,7 @@ impl Iterator for Cohort<'_> {
     type Item = Result<DataFrame>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let numbers = self.next..(self.next + TOGETHER).min(self.patients);
+        let numbers = self.next..(self.next + PATIENTS_PER_PART).min(self.patients);
         if numbers.is_empty() {
             return None;
         }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 /// Records of a side that are compared; of more, evenly spread ones are.
-const MOST: usize = 10_000;
+const MAX_RECORDS: usize = 10_000;
 /// Patients of a side that are attacked; of more, evenly spread ones are.
 pub(crate) const PATIENTS: usize = 1000;
 
@@ -96,7 +96,7 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
 
 /// Evenly spread records `[features]`.
 fn rows(encoded: &Encoded) -> Vec<&[f32]> {
-    let spread = encoded.rows().step_by(stride(encoded.lengths.iter().sum(), MOST));
+    let spread = encoded.rows().step_by(stride(encoded.lengths.iter().sum(), MAX_RECORDS));
     spread.filter(|row| is_finite(row)).collect()
 }
 

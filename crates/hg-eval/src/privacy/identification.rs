@@ -14,7 +14,7 @@
 //! taken, so Rₛ is their mean; nothing is taken off for errors in the data (λ = 1).
 
 use super::patients::Patients;
-use super::secrets::Secrets;
+use super::secrets::SensitiveAttributes;
 use hg_data::{Kind, Schema};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub(crate) fn identification(
     others: Option<&Patients>,
     synthetic: &Patients,
 ) -> Option<Identification> {
-    let secrets = Secrets::new(schema, real, synthetic)?;
+    let secrets = SensitiveAttributes::new(schema, real, synthetic)?;
     let cuts: Vec<Vec<f64>> =
         secrets.known.iter().map(|&n| tenths(schema, n, &real.columns[n])).collect();
     let classes = |patients: &Patients| -> Vec<Class> {

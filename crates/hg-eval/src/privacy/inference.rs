@@ -7,7 +7,7 @@
 
 use super::disclosure::PATIENTS;
 use super::patients::{Patients, commonest};
-use super::secrets::{Secrets, median};
+use super::secrets::{SensitiveAttributes, median};
 use crate::statistics::{deviation, mean, stride};
 use crate::{Auc, auc};
 use hg_data::{Kind, Schema};
@@ -33,7 +33,7 @@ pub(crate) fn inference(
     others: &Patients,
     synthetic: &Patients,
 ) -> Option<Inference> {
-    let secrets = Secrets::new(schema, real, synthetic)?;
+    let secrets = SensitiveAttributes::new(schema, real, synthetic)?;
     if synthetic.count == 0 {
         return None;
     }

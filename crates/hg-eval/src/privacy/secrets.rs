@@ -5,7 +5,7 @@ use crate::statistics::shares;
 use hg_data::{Kind, Schema};
 
 /// The columns that are not known, and when a guess of one counts as right.
-pub(crate) struct Secrets {
+pub(crate) struct SensitiveAttributes {
     /// Positions of the columns that are known.
     pub(crate) known: Vec<usize>,
     /// The others.
@@ -24,12 +24,12 @@ pub(crate) struct Secret {
 /// 1.48 median absolute deviations are one standard deviation of a normal law.
 const DEVIATIONS: f64 = 1.48;
 
-impl Secrets {
+impl SensitiveAttributes {
     /// `None` where all columns are known, or none, or no guess of the others would tell
     /// anything, as where they are constant, or the synthetic patients have no value to guess
     /// from.
     pub(crate) fn new(schema: &Schema, real: &Patients, synthetic: &Patients) -> Option<Self> {
-        let known = schema.known_columns();
+        let known = schema.quasi_identifiers();
         let others = (0..schema.columns.len()).filter(|n| !known.contains(n));
         let secret = |column: usize| {
             let values: Vec<f64> = real.columns[column].iter().flatten().copied().collect();

@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Sequences of a side that are used; of more, random ones are.
-const MOST: usize = 2000;
+const MAX_SEQUENCES: usize = 2000;
 const HIDDEN: usize = 32;
 const BATCH: usize = 64;
 /// Passes over the smaller side's half, and the most steps.
@@ -44,13 +44,13 @@ pub fn discriminate(
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut halves = |mut all: Vec<usize>| {
         all.shuffle(&mut rng);
-        all.truncate(MOST);
+        all.truncate(MAX_SEQUENCES);
         let test = all.split_off(all.len() / 2);
         (all, test)
     };
     let ((real_train, real_test), (made_train, made_test)) = (halves(of_real), halves(of_made));
     let config = CriticConfig { layout: layout.clone(), hidden: HIDDEN };
-    let classifier = Critic::draw(config, &mut rng, DType::F32, &Device::Cpu)?;
+    let classifier = Critic::init(config, &mut rng, DType::F32, &Device::Cpu)?;
     let variables: Vec<Var> =
         classifier.parameters().iter().map(|(_, variable)| variable.clone()).collect();
     let settings = ParamsAdamW { lr: LEARNING_RATE, weight_decay: 1e-2, ..Default::default() };

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 /// Patients whose trends and cycles are taken; of more, evenly spread ones are.
-const MOST: usize = 2000;
+const MAX_PATIENTS: usize = 2000;
 
 /// How far two cohorts are apart in time; 0 is equal, and `None` is where the real cohort has
 /// nothing to compare with (patients of one step, columns that do not change).
@@ -118,7 +118,7 @@ impl<'a> Series<'a> {
     /// τ of the trends and of the cycles of every pair of columns, mean over patients; `None`
     /// where no patient has both.
     fn together(&self, columns: &[usize]) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
-        let every = stride(self.patients.len(), MOST);
+        let every = stride(self.patients.len(), MAX_PATIENTS);
         let split: Vec<Vec<Option<Split>>> = self
             .patients
             .par_iter()

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Sequences of the real cohort that are looked at; of more, evenly spread ones are.
-const MOST: usize = 2048;
+const MAX_SEQUENCES: usize = 2048;
 /// Bins by which the entropy of a numeric feature, which lies in [0, 1], is measured.
 const BINS: usize = 20;
 
@@ -102,7 +102,7 @@ impl Quick {
 impl Summary {
     fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
         let Encoded { lengths, features, .. } = cohort;
-        let every = stride(lengths.len(), MOST);
+        let every = stride(lengths.len(), MAX_SEQUENCES);
         // Rows with blocks made one-hot, as decoding takes the greatest.
         let mut rows: Vec<Vec<f64>> = Vec::new();
         // Pairs of rows that follow each other.

@@ -1,6 +1,6 @@
 //! The figures of the report's table.
 
-use crate::{Auc, Distances, Dynamics, Evaluation, Nearness, Worth};
+use crate::{Auc, Distances, Dynamics, Evaluation, Nearness, PolicyValue};
 
 /// Name, value of the synthetic cohort, and of patients that were held out, each beside those trained
 /// on.
@@ -85,7 +85,7 @@ pub(super) fn measures(evaluation: &Evaluation) -> Vec<[String; 3]> {
         all.push(alone("actions, total variation", policies.action_frequencies));
         all.push(alone("same action as real patients' policy, share of steps", policies.agreement));
         all.push(alone("the same of policies of two halves", policies.agreement_of_halves));
-        let mut worth = |how: &str, Worth { usual, real, synthetic, error }: Worth| {
+        let mut worth = |how: &str, PolicyValue { usual, real, synthetic, error }: PolicyValue| {
             let error = error.map_or(String::new(), |error| format!(" ± {error:.3}"));
             for (what, value) in [
                 ("patients are treated as usual", usual),

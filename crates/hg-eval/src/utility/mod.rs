@@ -5,5 +5,5 @@ mod policy;
 mod predictive;
 
 pub(crate) use policy::policies;
-pub use policy::{ActionShare, Choice, Policies, Simulator, Worth};
+pub use policy::{ActionShare, Choice, Policies, PolicyValue, Simulator};
 pub use predictive::{Predictive, predictive};

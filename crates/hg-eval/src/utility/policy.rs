@@ -63,9 +63,9 @@ pub struct Policies {
     /// The same of policies of two halves of the real cohort.
     pub agreement_of_halves: f64,
     /// What the policies are worth by the real cohort's own steps.
-    pub by_the_table: Worth,
+    pub by_the_table: PolicyValue,
     /// What they are worth when they are run, where there is a simulator.
-    pub when_run: Option<Worth>,
+    pub when_run: Option<PolicyValue>,
 }
 
 /// How often an action is taken.
@@ -81,7 +81,7 @@ pub struct ActionShare {
 
 /// Mean discounted sums of rewards.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Worth {
+pub struct PolicyValue {
     /// As patients are treated in the real cohort.
     pub usual: f64,
     /// By the policy learnt from the real cohort.
@@ -92,7 +92,7 @@ pub struct Worth {
     pub error: Option<f64>,
 }
 
-impl Worth {
+impl PolicyValue {
     /// The share of what the real cohort's policy gains that the synthetic one's does; `None`
     /// where it gains nothing.
     pub fn kept(&self) -> Option<f64> {
@@ -110,18 +110,18 @@ pub(crate) fn policies(
     simulator: Option<&dyn Simulator>,
 ) -> Result<Option<Policies>> {
     let Some(decision) = &encoder.schema.decision else { return Ok(None) };
-    let Some(view) = View::new(encoder, decision, real) else { return Ok(None) };
+    let Some(view) = MdpView::new(encoder, decision, real) else { return Ok(None) };
     let (by_patient, of_made) = (view.steps(real), view.steps(synthetic));
     let steps = || by_patient.iter().flatten();
     if steps().next().is_none() || of_made.iter().all(Vec::is_empty) {
         return Ok(None);
     }
-    let world = World::new(steps());
+    let world = TabularMdp::new(steps());
     let of_real = world.learn(decision.discount);
-    let synthetic_world = World::new(of_made.iter().flatten());
+    let synthetic_world = TabularMdp::new(of_made.iter().flatten());
     let of_synthetic = synthetic_world.learn(decision.discount);
     let of_half = |first: usize| {
-        World::new(by_patient.iter().skip(first).step_by(2).flatten()).learn(decision.discount)
+        TabularMdp::new(by_patient.iter().skip(first).step_by(2).flatten()).learn(decision.discount)
     };
     let (first, second) = (of_half(0), of_half(1));
     let agree = |a: &Policy, b: &Policy| {
@@ -138,7 +138,7 @@ pub(crate) fn policies(
         let worths = starts.iter().map(|state| values.get(state).copied().unwrap_or(0.));
         mean(worths).unwrap_or(0.)
     };
-    let by_the_table = Worth {
+    let by_the_table = PolicyValue {
         usual: worth(&Policy::usual()),
         real: worth(&of_real),
         synthetic: worth(&of_synthetic),
@@ -164,7 +164,7 @@ pub(crate) fn policies(
 fn commonest(
     encoder: &Encoder,
     decision: &Decision,
-    [real, synthetic]: [&World; 2],
+    [real, synthetic]: [&TabularMdp; 2],
 ) -> Vec<ActionShare> {
     let mut all: Vec<(&Action, f64)> =
         real.frequencies.iter().map(|(a, &share)| (a, share)).collect();
@@ -202,7 +202,7 @@ struct Step {
 }
 
 /// How rows are seen: as states, actions and rewards.
-struct View {
+struct MdpView {
     clusters: Clusters,
     /// The features that a state is made of.
     shown: Vec<usize>,
@@ -219,7 +219,7 @@ enum Lever {
     Doses(usize, Vec<f32>),
 }
 
-impl View {
+impl MdpView {
     /// `None` for a cohort without rows, or actions that are all there is.
     fn new(encoder: &Encoder, decision: &Decision, real: &Encoded) -> Option<Self> {
         let features = |name: &String| {
@@ -296,7 +296,7 @@ impl View {
         of_real: &Policy,
         of_synthetic: &Policy,
         discount: f64,
-    ) -> Result<Worth> {
+    ) -> Result<PolicyValue> {
         let returns = |cohort: &Encoded| -> (f64, f64) {
             let of = |patient: usize| {
                 let mut worth = 1.;
@@ -322,7 +322,7 @@ impl View {
         let usual = returns(&simulator.treat(None)?);
         let (real, synthetic) = (under(of_real)?, under(of_synthetic)?);
         let error = usual.1.max(real.1).max(synthetic.1);
-        Ok(Worth { usual: usual.0, real: real.0, synthetic: synthetic.0, error: Some(error) })
+        Ok(PolicyValue { usual: usual.0, real: real.0, synthetic: synthetic.0, error: Some(error) })
     }
 }
 
@@ -338,7 +338,7 @@ fn doses(real: &Encoded, feature: usize) -> Lever {
 }
 
 /// What a table's steps say of the world.
-struct World {
+struct TabularMdp {
     cells: BTreeMap<usize, BTreeMap<Action, Cell>>,
     /// The share of steps with each action.
     frequencies: BTreeMap<Action, f64>,
@@ -355,7 +355,7 @@ struct Cell {
 /// Values by state.
 type StateValues = BTreeMap<usize, f64>;
 
-impl World {
+impl TabularMdp {
     fn new<'a>(steps: impl Iterator<Item = &'a Step> + Clone) -> Self {
         let each = 1. / steps.clone().count() as f64;
         let mut cells: BTreeMap<usize, BTreeMap<Action, Cell>> = BTreeMap::new();
@@ -499,7 +499,7 @@ mod tests {
 
     #[test]
     fn the_best_policy_is_found_and_worth_what_it_is_by_hand() {
-        let world = World::new(steps().iter());
+        let world = TabularMdp::new(steps().iter());
         let policy = world.learn(0.5);
         assert_eq!(policy.action(0), Some(&vec![1]));
         assert_eq!(policy.action(1), Some(&vec![1]));

@@ -19,11 +19,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 /// Patients of a side that are learnt from or tested; of more, evenly spread ones are.
-const MOST: usize = 2000;
+const MAX_PATIENTS: usize = 2000;
 /// ρ
 const RIDGE: f64 = 1e-4;
 /// Patients whose products are summed at once.
-const TOGETHER: usize = 50;
+const PATIENTS_PER_SUM: usize = 50;
 
 /// The share of the next step's variance that is predicted in real patients, R².
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -55,7 +55,7 @@ pub fn predictive(real: &Encoded, synthetic: &Encoded, targets: &[usize]) -> Opt
 }
 
 fn spread(patients: Vec<usize>) -> Vec<usize> {
-    let every = stride(patients.len(), MOST);
+    let every = stride(patients.len(), MAX_PATIENTS);
     patients.into_iter().step_by(every).collect()
 }
 
@@ -74,7 +74,7 @@ impl Moments {
     /// `None` where there is no step.
     fn of(encoded: &Encoded, patients: &[usize], targets: &[usize]) -> Option<Self> {
         let parts: Vec<Option<Self>> = patients
-            .par_chunks(TOGETHER)
+            .par_chunks(PATIENTS_PER_SUM)
             .map(|part| Self::of_part(encoded, part, targets))
             .collect();
         // In order, so that the sums are the same on any number of threads.

@@ -3,12 +3,12 @@
 use super::activation::{sigmoid, tanh};
 use super::matrix::MatrixMut;
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, Input, RecurrentWeights, STATE_PARTS, check, part};
+use super::{Input, RecurrentWeights, STATE_PARTS, StepSchedule, check, part};
 
 struct Forward<'a, S: Real> {
     input: Option<Input<'a, S>>,
     u: &'a RecurrentWeights<S>,
-    chains: &'a Chains,
+    schedule: &'a StepSchedule,
     states: MatrixMut<'a, S>,
 }
 
@@ -17,20 +17,20 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { input, u, chains, states } = self;
+        let Self { input, u, schedule, states } = self;
         let (hidden, stride) = (u.hidden, states.stride);
         let base = states.values.as_mut_ptr();
         let nothing = vec![S::default(); hidden];
         let mut fed = 0;
-        for step in 0..chains.steps() {
-            // SAFETY: `check` compared the chains with the rows; no two chains
+        for step in 0..schedule.steps() {
+            // SAFETY: `check` compared the schedule with the rows; no two schedule
             // share a row, and a step reads rows of the step before alone.
             unsafe {
                 if let Some(input) = &input {
-                    input.feed::<V>(chains, step, &mut fed, base, stride);
+                    input.feed::<V>(schedule, step, &mut fed, base, stride);
                 }
-                u.carry_forwards::<V>(chains, step, base, stride, part::HIDDEN);
-                for (row, before) in chains.visits(step) {
+                u.carry_forwards::<V>(schedule, step, base, stride, part::HIDDEN);
+                for (row, before) in schedule.visits(step) {
                     let row = base.add(row * stride);
                     let cell_before = match before {
                         Some(before) => {
@@ -73,23 +73,27 @@ unsafe fn cell<S: Real, V: Vector<Scalar = S>>(row: *mut S, cell_before: *const 
 /// the gates; c, τ and h are written beside them.
 ///
 /// # Panics
-/// When the chains leave the matrix or its rows are too short.
-pub fn forward<S: Real>(u: &RecurrentWeights<S>, chains: &Chains, states: MatrixMut<'_, S>) {
-    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
-    dispatch(u.path, Forward { input: None, u, chains, states });
+/// When the schedule leave the matrix or its rows are too short.
+pub fn forward<S: Real>(
+    u: &RecurrentWeights<S>,
+    schedule: &StepSchedule,
+    states: MatrixMut<'_, S>,
+) {
+    check(states.rows, states.width, schedule, u.hidden, STATE_PARTS);
+    dispatch(u.path, Forward { input: None, u, schedule, states });
 }
 
 /// [`forward`] with `pre` computed from `input`.
 ///
 /// # Panics
-/// When the chains leave a matrix or its rows are too short, or the weights do not fit.
+/// When the schedule leave a matrix or its rows are too short, or the weights do not fit.
 pub fn forward_from<S: Real>(
     input: Input<'_, S>,
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: MatrixMut<'_, S>,
 ) {
-    input.check(u, chains);
-    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
-    dispatch(u.path, Forward { input: Some(input), u, chains, states });
+    input.check(u, schedule);
+    check(states.rows, states.width, schedule, u.hidden, STATE_PARTS);
+    dispatch(u.path, Forward { input: Some(input), u, schedule, states });
 }

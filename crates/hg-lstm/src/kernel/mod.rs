@@ -56,20 +56,19 @@
 //! on the threads.
 
 mod activation;
-mod chains;
-mod direct;
 mod forward;
+mod local_gradients;
 mod matrix;
 mod pointwise;
 mod product;
 mod pull_back;
 mod simd;
+mod step_schedule;
 mod tangent;
 
 pub use activation::{exp_of_negative_in_place, sigmoid_in_place};
-pub use chains::{Chains, Segment};
-pub use direct::direct_gradients;
 pub use forward::{forward, forward_from};
+pub use local_gradients::direct_gradients;
 pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
 pub use pointwise::{
     add_column_sums, add_column_sums_of_rows, leaky_in_place, leaky_pull_back_in_place,
@@ -78,8 +77,11 @@ pub use pointwise::{
 pub use product::{
     Panels, Start, add_transposed_product, add_transposed_product_of_rows, multiply, multiply_rows,
 };
-pub use pull_back::{Arriving, adjoint, adjoint_by_segments, adjoint_with_direct, second_adjoint};
+pub use pull_back::{
+    OutputGradient, adjoint, adjoint_by_segments, adjoint_with_direct, second_adjoint,
+};
 pub use simd::{Real, SimdPath, VECTORS};
+pub use step_schedule::{Segment, StepSchedule};
 pub use tangent::{tangent, tangent_from};
 
 use product::{Product, Rows, Steps};
@@ -132,29 +134,29 @@ impl<S: Real> RecurrentWeights<S> {
     /// `hidden_part` of the rows one step earlier.
     ///
     /// # Safety
-    /// `base` has the chains' rows `stride` apart, with that part in each, and the
+    /// `base` has the schedule' rows `stride` apart, with that part in each, and the
     /// processor has `V`'s instructions.
     #[inline(always)]
     unsafe fn carry_forwards<V: simd::Vector<Scalar = S>>(
         &self,
-        chains: &Chains,
+        schedule: &StepSchedule,
         step: usize,
         base: *mut S,
         stride: usize,
         hidden_part: usize,
     ) {
-        let before = chains.active_before(step);
+        let before = schedule.active_before(step);
         if before.is_empty() {
             return;
         }
-        // SAFETY: the caller's; no two chains share a row.
+        // SAFETY: the caller's; no two schedule share a row.
         unsafe {
             let product = Product {
                 a: base.add(hidden_part * self.hidden),
                 a_rows: Rows::At(before, stride),
                 a_steps: Steps::Next,
                 c: base,
-                c_rows: Rows::At(chains.active(step), stride),
+                c_rows: Rows::At(schedule.active(step), stride),
                 rows: before.len(),
             };
             product.add::<V>(&self.forwards, Start::Keep);
@@ -182,12 +184,12 @@ impl<S: Real> Input<'_, S> {
     /// `done` is the first step that still waits.
     ///
     /// # Safety
-    /// `base` has the chains' rows `stride` apart, with four parts in each, and the processor
+    /// `base` has the schedule' rows `stride` apart, with four parts in each, and the processor
     /// has `V`'s instructions.
     #[inline(always)]
     unsafe fn feed<V: simd::Vector<Scalar = S>>(
         &self,
-        chains: &Chains,
+        schedule: &StepSchedule,
         step: usize,
         done: &mut usize,
         base: *mut S,
@@ -196,7 +198,7 @@ impl<S: Real> Input<'_, S> {
         if step < *done {
             return;
         }
-        let (rows, until) = chains.span(step, INPUT_ROWS);
+        let (rows, until) = schedule.span(step, INPUT_ROWS);
         *done = until;
         let product = Product {
             a: self.x.values.as_ptr(),
@@ -210,8 +212,8 @@ impl<S: Real> Input<'_, S> {
         unsafe { product.add::<V>(self.weights, self.start) };
     }
 
-    fn check(&self, u: &RecurrentWeights<S>, chains: &Chains) {
-        check(self.x.rows, self.x.width, chains, 1, self.weights.depth());
+    fn check(&self, u: &RecurrentWeights<S>, schedule: &StepSchedule) {
+        check(self.x.rows, self.x.width, schedule, 1, self.weights.depth());
         assert!(self.weights.columns() == 4 * u.hidden && self.weights.path() == u.path);
         if let Start::Bias(bias) = self.start {
             assert!(bias.len() >= 4 * u.hidden);
@@ -256,8 +258,8 @@ fn check_rows(rows: &[u32], count: usize) {
     assert!(rows.iter().all(|&row| (row as usize) < count), "a row that the matrix has not");
 }
 
-/// Refuses matrices that the chains, or the kernels' parts, would leave.
-fn check(rows: usize, width: usize, chains: &Chains, hidden: usize, parts: usize) {
-    assert!(chains.extent() <= rows, "the chains visit rows that the matrix has not");
+/// Refuses matrices that the schedule, or the kernels' parts, would leave.
+fn check(rows: usize, width: usize, schedule: &StepSchedule, hidden: usize, parts: usize) {
+    assert!(schedule.extent() <= rows, "the schedule visit rows that the matrix has not");
     assert!(width >= parts * hidden, "a row has less than {parts} parts of {hidden}");
 }

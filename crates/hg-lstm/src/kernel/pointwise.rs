@@ -91,7 +91,7 @@ impl<S: Real> Kernel<S> for Scale<'_, S> {
             // SAFETY: the caller's; a chunk holds `LANES` numbers.
             unsafe {
                 let scaled = V::load(chunk.as_ptr()).mul(V::splat(self.factor));
-                scaled.unless_faded().store(chunk.as_mut_ptr());
+                scaled.flush_to_zero().store(chunk.as_mut_ptr());
             }
         }
     }
@@ -170,7 +170,7 @@ pub fn sum_of_squares<S: Real>(x: &[S]) -> f64 {
     let mut strands = [0f64; 8];
     for chunk in x.chunks(8) {
         for (strand, value) in strands.iter_mut().zip(chunk) {
-            *strand += value.wide() * value.wide();
+            *strand += value.to_f64() * value.to_f64();
         }
     }
     strands.iter().sum()

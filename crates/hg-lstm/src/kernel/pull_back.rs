@@ -1,16 +1,17 @@
 //! F's adjoint, backwards in time: B, and both adjoints of the second order.
 
-use super::direct::{
-    Direct, DirectSource, FromTangent, Given, Nothing, State, one_minus_square, sigmoid_slope,
+use super::local_gradients::{
+    DirectSource, FromTangent, Given, LocalGradients, Nothing, State, one_minus_square,
+    sigmoid_slope,
 };
 use super::matrix::{Matrix, MatrixMut};
 use super::product::{Product, Rows, Start, Steps};
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, Segment, check, part};
+use super::{GRADIENT_PARTS, RecurrentWeights, STATE_PARTS, Segment, StepSchedule, check, part};
 
 /// The gradient h̄ that arrives at the hidden states.
 #[derive(Clone, Copy, Debug)]
-pub enum Arriving<'a, S> {
+pub enum OutputGradient<'a, S> {
     /// At every step: `[rows, H]` in the rows of the states.
     Every(Matrix<'a, S>),
     /// At each sequence's last step alone: `[sequences, H]`.
@@ -21,9 +22,9 @@ pub enum Arriving<'a, S> {
 
 struct PullBack<'a, S: Real, D, F> {
     u: &'a RecurrentWeights<S>,
-    chains: &'a Chains,
+    schedule: &'a StepSchedule,
     states: Matrix<'a, S>,
-    arriving: Arriving<'a, S>,
+    arriving: OutputGradient<'a, S>,
     direct: D,
     out: MatrixMut<'a, S>,
     done: F,
@@ -39,18 +40,18 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { u, chains, states, arriving, direct, out, mut done } = self;
+        let Self { u, schedule, states, arriving, direct, out, mut done } = self;
         let (hidden, stride) = (u.hidden, out.stride);
         let (rows, width, extent) = (out.rows, out.width, out.values.len());
         let keeps_all = out.width >= GRADIENT_PARTS * hidden;
         let base = out.values.as_mut_ptr();
         // Uᵀ δp_{t+1}, and what c of the step after gives to c.
-        let mut grad_hidden = vec![S::default(); chains.count() * hidden];
-        let mut carried = vec![S::default(); chains.count() * hidden];
-        let mut until = chains.steps();
-        for step in (0..chains.steps()).rev() {
-            let after = chains.active_at_next(step);
-            // SAFETY: `check` compared the chains with the rows; no two chains
+        let mut grad_hidden = vec![S::default(); schedule.count() * hidden];
+        let mut carried = vec![S::default(); schedule.count() * hidden];
+        let mut until = schedule.steps();
+        for step in (0..schedule.steps()).rev() {
+            let after = schedule.active_at_next(step);
+            // SAFETY: `check` compared the schedule with the rows; no two schedule
             // share a row, and a step reads rows of the step after alone.
             unsafe {
                 if !after.is_empty() {
@@ -64,11 +65,13 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
                     };
                     product.add::<V>(&u.backwards, Start::Zero);
                 }
-                for (chain, (row, before)) in chains.visits(step).enumerate() {
+                for (chain, (row, before)) in schedule.visits(step).enumerate() {
                     let arrives = match arriving {
-                        Arriving::Every(rows) => Some(rows.values.as_ptr().add(row * rows.stride)),
-                        Arriving::Last(rows) if chain >= after.len() => {
-                            Some(rows.values.as_ptr().add(chains.order()[chain] * rows.stride))
+                        OutputGradient::Every(rows) => {
+                            Some(rows.values.as_ptr().add(row * rows.stride))
+                        }
+                        OutputGradient::Last(rows) if chain >= after.len() => {
+                            Some(rows.values.as_ptr().add(schedule.order()[chain] * rows.stride))
                         }
                         _ => None,
                     };
@@ -76,18 +79,18 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
                     for at in (0..hidden).step_by(V::LANES) {
                         let one = V::splat(S::SMALL[1]);
                         let state = State::load(states, hidden, row, before, at);
-                        let given: Direct<V> = direct.at(row, before, at, &state);
+                        let given: LocalGradients<V> = direct.at(row, before, at, &state);
                         let State { f, i, a, o, tanh_c, cell_before } = state;
                         let carried = carried.as_mut_ptr().add(chain * hidden + at);
                         let from_next = V::load(grad_hidden.as_ptr().add(chain * hidden + at));
-                        let mut grad_h = from_next.unless_faded().add(given.hidden);
+                        let mut grad_h = from_next.flush_to_zero().add(given.hidden);
                         if let Some(arrives) = arrives {
                             grad_h = grad_h.add(V::load(arrives.add(at)));
                         }
                         let grad_tanh = grad_h.mul_add(o, given.tanh);
                         let grad_c = grad_tanh.mul_add(
                             one_minus_square(tanh_c, one),
-                            V::load(carried).unless_faded().add(given.cell),
+                            V::load(carried).flush_to_zero().add(given.cell),
                         );
                         let [on_f, on_i, on_a, on_o] = given.gates;
                         let pre = [
@@ -106,7 +109,7 @@ impl<S: Real, D: DirectSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S
                         grad_c.mul_add(f, given.previous_cell).store(carried);
                     }
                 }
-                let segment = chains.segment(step, until);
+                let segment = schedule.segment(step, until);
                 if segment.rows.len() >= SEGMENT_ROWS || step == 0 {
                     until = step;
                     let values = std::slice::from_raw_parts(base.cast_const(), extent);
@@ -124,14 +127,14 @@ where
 {
     fn dispatch(self) {
         let hidden = self.u.hidden;
-        check(self.states.rows, self.states.width, self.chains, hidden, STATE_PARTS);
-        check(self.out.rows, self.out.width, self.chains, hidden, 4);
+        check(self.states.rows, self.states.width, self.schedule, hidden, STATE_PARTS);
+        check(self.out.rows, self.out.width, self.schedule, hidden, 4);
         match self.arriving {
-            Arriving::Every(rows) => check(rows.rows, rows.width, self.chains, hidden, 1),
-            Arriving::Last(rows) => {
-                assert!(rows.rows >= self.chains.count() && rows.width >= hidden);
+            OutputGradient::Every(rows) => check(rows.rows, rows.width, self.schedule, hidden, 1),
+            OutputGradient::Last(rows) => {
+                assert!(rows.rows >= self.schedule.count() && rows.width >= hidden);
             }
-            Arriving::Nowhere => {}
+            OutputGradient::Nowhere => {}
         }
         dispatch(self.u.path, self);
     }
@@ -140,15 +143,15 @@ where
 /// B: `out` receives δp, and δc and δh too where its rows have six parts.
 ///
 /// # Panics
-/// When the chains leave a matrix or rows are too short.
+/// When the schedule leave a matrix or rows are too short.
 pub fn adjoint<S: Real>(
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
-    arriving: Arriving<'_, S>,
+    arriving: OutputGradient<'_, S>,
     out: MatrixMut<'_, S>,
 ) {
-    adjoint_by_segments(u, chains, states, arriving, out, |_, _| {});
+    adjoint_by_segments(u, schedule, states, arriving, out, |_, _| {});
 }
 
 /// [`adjoint`] that calls `done` with some rows at a time and with `out`, last steps first, as
@@ -158,31 +161,31 @@ pub fn adjoint<S: Real>(
 /// As [`adjoint`].
 pub fn adjoint_by_segments<S: Real>(
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
-    arriving: Arriving<'_, S>,
+    arriving: OutputGradient<'_, S>,
     out: MatrixMut<'_, S>,
     done: impl FnMut(Segment<'_>, Matrix<'_, S>),
 ) {
-    PullBack { u, chains, states, arriving, direct: Nothing, out, done }.dispatch();
+    PullBack { u, schedule, states, arriving, direct: Nothing, out, done }.dispatch();
 }
 
 /// F's adjoint for gradients that reach all of its values: `direct` has the
 /// layout of states `[rows, 7H]`.
 ///
 /// # Panics
-/// When the chains leave a matrix or rows are too short.
+/// When the schedule leave a matrix or rows are too short.
 pub fn adjoint_with_direct<S: Real>(
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
     direct: Matrix<'_, S>,
     out: MatrixMut<'_, S>,
 ) {
-    check(direct.rows, direct.width, chains, u.hidden, STATE_PARTS);
+    check(direct.rows, direct.width, schedule, u.hidden, STATE_PARTS);
     let direct = Given { direct, hidden: u.hidden };
-    let (arriving, done) = (Arriving::Nowhere, |_: Segment<'_>, _: Matrix<'_, S>| {});
-    PullBack { u, chains, states, arriving, direct, out, done }.dispatch();
+    let (arriving, done) = (OutputGradient::Nowhere, |_: Segment<'_>, _: Matrix<'_, S>| {});
+    PullBack { u, schedule, states, arriving, direct, out, done }.dispatch();
 }
 
 /// F's adjoint for D: the last pass of the second order. `gradients` is B's
@@ -190,18 +193,19 @@ pub fn adjoint_with_direct<S: Real>(
 /// receives εp, and `done` is called as in [`adjoint_by_segments`].
 ///
 /// # Panics
-/// When the chains leave a matrix or rows are too short.
+/// When the schedule leave a matrix or rows are too short.
 pub fn second_adjoint<S: Real>(
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
     gradients: Matrix<'_, S>,
     tangents: Matrix<'_, S>,
     out: MatrixMut<'_, S>,
     done: impl FnMut(Segment<'_>, Matrix<'_, S>),
 ) {
-    check(gradients.rows, gradients.width, chains, u.hidden, GRADIENT_PARTS);
-    check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
+    check(gradients.rows, gradients.width, schedule, u.hidden, GRADIENT_PARTS);
+    check(tangents.rows, tangents.width, schedule, u.hidden, GRADIENT_PARTS);
     let direct = FromTangent { gradients, tangents, hidden: u.hidden };
-    PullBack { u, chains, states, arriving: Arriving::Nowhere, direct, out, done }.dispatch();
+    PullBack { u, schedule, states, arriving: OutputGradient::Nowhere, direct, out, done }
+        .dispatch();
 }

@@ -116,9 +116,9 @@ pub trait Real:
     + private::Vectors
 {
     /// The nearest value to `x`.
-    fn of(x: f64) -> Self;
+    fn from_f64(x: f64) -> Self;
     /// Exactly this value.
-    fn wide(self) -> f64;
+    fn to_f64(self) -> f64;
 }
 
 /// What [`Real`] needs inside this crate.
@@ -160,11 +160,11 @@ macro_rules! real {
      $faded:literal, $neon:ident, $avx2:ident, $avx512:ident) => {
         impl Real for $t {
             #[inline(always)]
-            fn of(x: f64) -> Self {
+            fn from_f64(x: f64) -> Self {
                 x as $t
             }
             #[inline(always)]
-            fn wide(self) -> f64 {
+            fn to_f64(self) -> f64 {
                 f64::from(self)
             }
         }
@@ -289,7 +289,7 @@ pub unsafe trait Vector: Copy {
     /// # Safety
     /// As [`Vector::splat`].
     #[inline(always)]
-    unsafe fn unless_faded(self) -> Self {
+    unsafe fn flush_to_zero(self) -> Self {
         use private::Vectors;
         // SAFETY: the caller's.
         let [zero, faded] =

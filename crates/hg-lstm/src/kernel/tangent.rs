@@ -1,14 +1,14 @@
 //! F's tangent, which is B's adjoint, forwards in time.
 
-use super::direct::{State, one_minus_square, sigmoid_slope};
+use super::local_gradients::{State, one_minus_square, sigmoid_slope};
 use super::matrix::{Matrix, MatrixMut};
 use super::simd::{Kernel, Real, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, Input, RecurrentWeights, STATE_PARTS, check, part};
+use super::{GRADIENT_PARTS, Input, RecurrentWeights, STATE_PARTS, StepSchedule, check, part};
 
 struct Tangent<'a, S: Real> {
     input: Option<Input<'a, S>>,
     u: &'a RecurrentWeights<S>,
-    chains: &'a Chains,
+    schedule: &'a StepSchedule,
     states: Matrix<'a, S>,
     tangents: MatrixMut<'a, S>,
 }
@@ -18,19 +18,19 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { input, u, chains, states, tangents } = self;
+        let Self { input, u, schedule, states, tangents } = self;
         let (hidden, stride) = (u.hidden, tangents.stride);
         let base = tangents.values.as_mut_ptr();
         let mut fed = 0;
-        for step in 0..chains.steps() {
-            // SAFETY: `check` compared the chains with the rows; no two chains
+        for step in 0..schedule.steps() {
+            // SAFETY: `check` compared the schedule with the rows; no two schedule
             // share a row, and a step reads rows of the step before alone.
             unsafe {
                 if let Some(input) = &input {
-                    input.feed::<V>(chains, step, &mut fed, base, stride);
+                    input.feed::<V>(schedule, step, &mut fed, base, stride);
                 }
-                u.carry_forwards::<V>(chains, step, base, stride, part::GRAD_HIDDEN);
-                for (row, before) in chains.visits(step) {
+                u.carry_forwards::<V>(schedule, step, base, stride, part::GRAD_HIDDEN);
+                for (row, before) in schedule.visits(step) {
                     let to = base.add(row * stride);
                     for at in (0..hidden).step_by(V::LANES) {
                         let one = V::splat(S::SMALL[1]);
@@ -53,7 +53,7 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
                         let shown = o.mul(one_minus_square(tanh_c, one));
                         let hidden_dot = from_o.mul_add(tanh_c, shown.mul(cell_dot));
                         let (cell_dot, hidden_dot) =
-                            (cell_dot.unless_faded(), hidden_dot.unless_faded());
+                            (cell_dot.flush_to_zero(), hidden_dot.flush_to_zero());
                         cell_dot.store(to.add(part::GRAD_CELL * hidden + at));
                         hidden_dot.store(to.add(part::GRAD_HIDDEN * hidden + at));
                     }
@@ -67,40 +67,40 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
 /// `[rows, 6H]` hold q and become ṗ; ċ and ḣ are written beside them.
 ///
 /// # Panics
-/// When the chains leave a matrix or rows are too short.
+/// When the schedule leave a matrix or rows are too short.
 pub fn tangent<S: Real>(
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
     tangents: MatrixMut<'_, S>,
 ) {
-    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
-    check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
-    dispatch(u.path, Tangent { input: None, u, chains, states, tangents });
+    check(states.rows, states.width, schedule, u.hidden, STATE_PARTS);
+    check(tangents.rows, tangents.width, schedule, u.hidden, GRADIENT_PARTS);
+    dispatch(u.path, Tangent { input: None, u, schedule, states, tangents });
 }
 
 /// [`tangent`] with q computed from `input`.
 ///
 /// # Panics
-/// When the chains leave a matrix or rows are too short, or the weights do not fit.
+/// When the schedule leave a matrix or rows are too short, or the weights do not fit.
 pub fn tangent_from<S: Real>(
     input: Input<'_, S>,
     u: &RecurrentWeights<S>,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
     tangents: MatrixMut<'_, S>,
 ) {
-    input.check(u, chains);
-    check(states.rows, states.width, chains, u.hidden, STATE_PARTS);
-    check(tangents.rows, tangents.width, chains, u.hidden, GRADIENT_PARTS);
-    dispatch(u.path, Tangent { input: Some(input), u, chains, states, tangents });
+    input.check(u, schedule);
+    check(states.rows, states.width, schedule, u.hidden, STATE_PARTS);
+    check(tangents.rows, tangents.width, schedule, u.hidden, GRADIENT_PARTS);
+    dispatch(u.path, Tangent { input: Some(input), u, schedule, states, tangents });
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::matrix::Buffer;
     use super::super::simd::SimdPath;
-    use super::super::{Arriving, adjoint, forward};
+    use super::super::{OutputGradient, adjoint, forward};
     use super::*;
 
     const HIDDEN: usize = 16;
@@ -120,18 +120,18 @@ mod tests {
         for path in SimdPath::available() {
             let mut u = RecurrentWeights::new(HIDDEN, path);
             u.pack(filled(4 * HIDDEN, HIDDEN, 0.2).view());
-            let chains = Chains::new(&[steps], |_, step| step);
+            let schedule = StepSchedule::new(&[steps], |_, step| step);
             let mut states = filled(steps, STATE_PARTS * HIDDEN, 1.);
-            forward(&u, &chains, states.view_mut());
+            forward(&u, &schedule, states.view_mut());
 
             let mut gradients = Buffer::new(steps, GRADIENT_PARTS * HIDDEN);
             let arriving = filled(1, HIDDEN, 1.);
-            let last = Arriving::Last(arriving.view());
-            adjoint(&u, &chains, states.view(), last, gradients.view_mut());
+            let last = OutputGradient::Last(arriving.view());
+            adjoint(&u, &schedule, states.view(), last, gradients.view_mut());
 
             let mut tangents = Buffer::new(steps, GRADIENT_PARTS * HIDDEN);
             tangents.row_mut(0)[..4 * HIDDEN].copy_from_slice(filled(1, 4 * HIDDEN, 1.).row(0));
-            tangent(&u, &chains, states.view(), tangents.view_mut());
+            tangent(&u, &schedule, states.view(), tangents.view_mut());
 
             let none = [0.; HIDDEN];
             for (fading, begin, end) in [(&gradients, steps - 1, 0), (&tangents, 0, steps - 1)] {

@@ -4,7 +4,7 @@ use super::time::find_format;
 use crate::Result;
 use crate::clock::TimeKind;
 use crate::notation::{EXACT, Notation};
-use crate::typed::plural;
+use crate::parsed::plural;
 use polars::prelude::{Column, DataFrame, DataType, IntoColumn, TimeUnit};
 use std::collections::HashMap;
 

@@ -94,7 +94,7 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
     if share > 0. {
         let percent = 100. * share;
         let percent = if percent < 1. { "less than 1".into() } else { format!("{percent:.0}") };
-        let _ = writeln!(entry, "measured = true # {percent} % missing");
+        let _ = writeln!(entry, "missing_indicator = true # {percent} % missing");
     }
     Entry { toml: entry, is_left_out: false, doubts }
 }
@@ -274,12 +274,12 @@ mod tests {
             (
                 "empty",
                 many(&[""], 8),
-                "kind = \"numeric\"\n# empty: comes back empty\nmeasured = true # 100 % missing\n",
+                "kind = \"numeric\"\n# empty: comes back empty\nmissing_indicator = true # 100 % missing\n",
             ),
             (
                 "gap",
                 many(&["a", "b", "a", ""], 8),
-                "levels = [\"a\", \"b\"]\nmeasured = true # 25 % missing\n",
+                "levels = [\"a\", \"b\"]\nmissing_indicator = true # 25 % missing\n",
             ),
             (
                 "seen",

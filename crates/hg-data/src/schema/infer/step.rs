@@ -3,7 +3,7 @@
 use super::time::Clock;
 use super::words::unit_of;
 use crate::clock::{TimeKind, months_of};
-use crate::landmarks::quantile;
+use crate::quantile_table::quantile;
 
 /// Steps that the grid should not exceed for most patients, unless the table is regular.
 const MOST_STEPS: f64 = 100.;

@@ -1,10 +1,10 @@
 //! A few sequences of a batch, packed time by time.
 
-use hg_lstm::kernel::Chains;
+use hg_lstm::kernel::StepSchedule;
 
 /// Which row each step of each sequence of a unit has.
 #[derive(Clone, Debug)]
-pub(super) struct Packing {
+pub(super) struct PackedBatch {
     /// The batch's sequences, longest first.
     pub(super) sequences: Vec<usize>,
     /// Their lengths.
@@ -18,11 +18,11 @@ pub(super) struct Packing {
     pub(super) twice: Directions,
 }
 
-/// The chains of both directions.
+/// The schedule of both directions.
 #[derive(Clone, Debug)]
-pub(super) struct Directions(pub(super) [Chains; 2]);
+pub(super) struct Directions(pub(super) [StepSchedule; 2]);
 
-impl Packing {
+impl PackedBatch {
     /// Packs these sequences of a batch with `lengths`.
     pub(super) fn new(mut sequences: Vec<usize>, lengths: &[usize]) -> Self {
         sequences.sort_by_key(|&sequence| std::cmp::Reverse(lengths[sequence]));
@@ -38,8 +38,8 @@ impl Packing {
             let count = lengths.len();
             let row = |n: usize, time: usize| n / count * rows + starts[time] + n % count;
             Directions([
-                Chains::new(&all, row),
-                Chains::new(&all, |n, step| row(n, all[n] - 1 - step)),
+                StepSchedule::new(&all, row),
+                StepSchedule::new(&all, |n, step| row(n, all[n] - 1 - step)),
             ])
         };
         let (once, twice) = (directions(1), directions(2));

@@ -3,13 +3,13 @@
 /// The order in which recurrences visit the rows of a matrix. Sequences stand
 /// longest first, so that those that still run at a step are the first ones.
 #[derive(Clone, Debug)]
-pub struct Chains {
+pub struct StepSchedule {
     /// `rows[starts[s]..starts[s + 1]]` are the rows of step `s`.
     starts: Vec<usize>,
     rows: Vec<u32>,
     /// For each of `rows` from step 1 on, the row of the step before.
     before: Vec<u32>,
-    /// Position among the chains → number of the sequence.
+    /// Position among the schedule → number of the sequence.
     order: Vec<usize>,
 }
 
@@ -24,7 +24,7 @@ pub struct Segment<'a> {
     pub before: &'a [u32],
 }
 
-impl Chains {
+impl StepSchedule {
     /// Sequence `n` has `lengths[n]` steps; step `s` is at the matrix's row
     /// `row(n, s)`, and no two are at the same one.
     pub fn new(lengths: &[usize], row: impl Fn(usize, usize) -> usize) -> Self {
@@ -57,12 +57,12 @@ impl Chains {
         self.order.len()
     }
 
-    /// Position among the chains → number of the sequence.
+    /// Position among the schedule → number of the sequence.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
 
-    /// The rows of the sequences that have step `step`, in the chains' order.
+    /// The rows of the sequences that have step `step`, in the schedule' order.
     pub fn active(&self, step: usize) -> &[u32] {
         &self.rows[self.starts[step]..self.starts[step + 1]]
     }
@@ -85,7 +85,7 @@ impl Chains {
     }
 
     /// The rows one step earlier of the sequences that have step `step`, in the
-    /// chains' order; empty at the first step.
+    /// schedule' order; empty at the first step.
     pub(super) fn active_before(&self, step: usize) -> &[u32] {
         if step > 0 { &self.before[self.later(step)..self.later(step + 1)] } else { &[] }
     }
@@ -102,14 +102,14 @@ impl Chains {
         self.starts[step.max(1)] - self.starts[1]
     }
 
-    /// [`Chains::active`] with the row one step earlier, where there is one.
+    /// [`StepSchedule::active`] with the row one step earlier, where there is one.
     pub(super) fn visits(&self, step: usize) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
         let before = self.active_before(step);
         let active = self.active(step).iter().enumerate();
         active.map(|(n, &row)| (row as usize, before.get(n).map(|&before| before as usize)))
     }
 
-    /// [`Chains::active`] of the step after, empty after the last.
+    /// [`StepSchedule::active`] of the step after, empty after the last.
     pub(super) fn active_at_next(&self, step: usize) -> &[u32] {
         if step + 1 < self.steps() { self.active(step + 1) } else { &[] }
     }
@@ -126,17 +126,17 @@ mod tests {
 
     #[test]
     fn the_longest_stand_first_and_each_stops_at_its_length() {
-        let chains = Chains::new(&[1, 3, 2], |n, step| n * 10 + step);
-        assert_eq!((chains.steps(), chains.count(), chains.extent()), (3, 3, 22));
-        assert_eq!(chains.order(), [1, 2, 0]);
-        assert_eq!(chains.active(0), [10, 20, 0]);
-        assert_eq!(chains.active(1), [11, 21]);
-        assert_eq!(chains.active(2), [12]);
-        assert_eq!(chains.ends().collect::<Vec<_>>(), [(0, 0), (2, 21), (1, 12)]);
-        let all = chains.segment(0, 3);
+        let schedule = StepSchedule::new(&[1, 3, 2], |n, step| n * 10 + step);
+        assert_eq!((schedule.steps(), schedule.count(), schedule.extent()), (3, 3, 22));
+        assert_eq!(schedule.order(), [1, 2, 0]);
+        assert_eq!(schedule.active(0), [10, 20, 0]);
+        assert_eq!(schedule.active(1), [11, 21]);
+        assert_eq!(schedule.active(2), [12]);
+        assert_eq!(schedule.ends().collect::<Vec<_>>(), [(0, 0), (2, 21), (1, 12)]);
+        let all = schedule.segment(0, 3);
         assert_eq!(all.rows, [10, 20, 0, 11, 21, 12]);
         assert_eq!((all.later, all.before), (&[11, 21, 12][..], &[10, 20, 11][..]));
-        let last = chains.segment(2, 3);
+        let last = schedule.segment(2, 3);
         assert_eq!((last.rows, last.later, last.before), (&[12][..], &[12][..], &[11][..]));
     }
 }

@@ -75,7 +75,7 @@ impl<S: Real> Moments<S> {
         self.sums.fill(0.);
         for row in 0..x.rows() {
             for (sum, value) in self.sums.iter_mut().zip(x.row(row)) {
-                *sum += value.wide();
+                *sum += value.to_f64();
             }
         }
     }
@@ -85,7 +85,7 @@ impl<S: Real> Moments<S> {
         for row in 0..x.rows() {
             let to = self.centred.row_mut(row).iter_mut();
             for ((to, &x), &mean) in to.zip(x.row(row)).zip(means) {
-                *to = S::of(x.wide() - mean);
+                *to = S::from_f64(x.to_f64() - mean);
             }
         }
         self.products.as_mut_slice().fill(S::default());
@@ -105,7 +105,7 @@ impl Correlation {
         let means: Vec<f64> = (0..width).map(mean).collect();
         parts.par_iter_mut().for_each(|(moments, x)| moments.centre(x, &means));
         let total = |i: usize, j: usize| -> f64 {
-            parts.iter().map(|(moments, _)| moments.products.row(i)[j].wide()).sum()
+            parts.iter().map(|(moments, _)| moments.products.row(i)[j].to_f64()).sum()
         };
         let norms: Vec<f64> =
             (0..width).map(|n| total(n, n).max(NORM_FLOOR * NORM_FLOOR).sqrt()).collect();
@@ -152,7 +152,7 @@ impl Correlation {
             for i in 0..width {
                 let diagonal = if i == j && !floored { twice_rq } else { 0. };
                 let entry = (2. * q[i * width + j] - diagonal) / (self.norms[i] * self.norms[j]);
-                into.row_mut(i)[j] = S::of(entry);
+                into.row_mut(i)[j] = S::from_f64(entry);
             }
         }
     }

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 /// Values that each landmark stands for at least, so that a saved model does not
 /// hold the private values one by one.
 const VALUES_PER_LANDMARK: usize = 10;
-/// Landmarks at most.
-const MOST: usize = 1000;
+/// QuantileTable at most.
+const MAX_QUANTILES: usize = 1000;
 
 /// The values at `m` equally spaced quantiles, the least and the greatest among them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Landmarks(Vec<f64>);
+pub(crate) struct QuantileTable(Vec<f64>);
 
-impl Landmarks {
+impl QuantileTable {
     /// Of ascending values, at least one.
     pub(crate) fn of(values: &[f64]) -> Self {
-        let count = (values.len() / VALUES_PER_LANDMARK).clamp(2, MOST);
+        let count = (values.len() / VALUES_PER_LANDMARK).clamp(2, MAX_QUANTILES);
         let at = |n: usize| quantile(values, n as f64 / (count - 1) as f64);
         Self((0..count).map(at).collect())
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_position_leads_back_to_its_value() {
         let values: Vec<f64> = (0..300).map(|n| f64::from(n / 3).powi(2)).collect();
-        let landmarks = Landmarks::of(&values);
+        let landmarks = QuantileTable::of(&values);
         assert_eq!(landmarks.count(), 30);
         for x in values {
             let back = landmarks.value(landmarks.position(x));

@@ -56,7 +56,7 @@ impl Case {
         let [pre, u, h_bar] = &self.inputs;
         let (hidden, grad_pre) = match fused_on {
             Some(path) => {
-                let means = Means { path, tf32: false };
+                let means = KernelOptions { path, tf32: false };
                 let states = forward(pre, u, &self.lengths, means)?;
                 let grad_pre = adjoint(&states, u, h_bar, &self.lengths, means)?;
                 (hidden(&states)?, grad_pre)

@@ -3,7 +3,7 @@
 use super::correlation::{Alignment, Correlation, Moments};
 use super::critic::{CriticGradient, CriticWeights, CriticWork, interpolate};
 use super::generator::{GeneratorGradient, GeneratorWeights, GeneratorWork};
-use super::unit::Packing;
+use super::micro_batch::PackedBatch;
 use crate::{CriticConfig, Error, GeneratorConfig, Parameters, Result};
 use candle_core::Tensor;
 use hg_lstm::Lengths;
@@ -41,7 +41,7 @@ pub struct GeneratorMeasures {
 /// A real batch, packed once for all steps that see it.
 #[derive(Debug)]
 pub struct RealBatch<S: Real> {
-    units: Vec<(Packing, Buffer<S>)>,
+    units: Vec<(PackedBatch, Buffer<S>)>,
     sequences: usize,
     rows: usize,
     correlation: Correlation,
@@ -56,7 +56,7 @@ impl<S: Real> RealBatch<S> {
 
 /// What is kept of a unit between the phases of a step.
 #[derive(Debug)]
-struct Unit<S: Real> {
+struct MicroBatch<S: Real> {
     moments: Moments<S>,
     /// The generator's rows, and the gradient that arrives at them, `[rows, D]`.
     out: Buffer<S>,
@@ -110,7 +110,7 @@ impl<S: Real> Pool<S> {
 pub struct Engine<S: Real> {
     generator_weights: GeneratorWeights<S>,
     critic_weights: CriticWeights<S>,
-    units: Vec<Unit<S>>,
+    units: Vec<MicroBatch<S>>,
     pool: Pool<S>,
     on_generator: Gradients,
     on_critic: Gradients,
@@ -164,7 +164,7 @@ impl<S: Real> Engine<S> {
         }
         let values: Vec<S> = rows.flatten_all()?.to_vec1()?;
         let units = self.units_of(lengths.rows());
-        let units: Vec<(Packing, Buffer<S>)> = units
+        let units: Vec<(PackedBatch, Buffer<S>)> = units
             .into_par_iter()
             .map(|packing| {
                 let mut rows = Buffer::new(packing.rows, width);
@@ -183,14 +183,14 @@ impl<S: Real> Engine<S> {
     }
 
     /// Cuts a batch into units and makes sure that each has buffers.
-    fn units_of(&mut self, lengths: &[usize]) -> Vec<Packing> {
+    fn units_of(&mut self, lengths: &[usize]) -> Vec<PackedBatch> {
         let starts = (0..lengths.len()).step_by(UNIT);
-        let packings: Vec<Packing> = starts
+        let packings: Vec<PackedBatch> = starts
             .map(|start| (start..(start + UNIT).min(lengths.len())).collect())
-            .map(|sequences| Packing::new(sequences, lengths))
+            .map(|sequences| PackedBatch::new(sequences, lengths))
             .collect();
         while self.units.len() < packings.len() {
-            self.units.push(Unit::new(&self.pool));
+            self.units.push(MicroBatch::new(&self.pool));
         }
         packings
     }
@@ -212,7 +212,7 @@ impl<S: Real> Engine<S> {
     ) -> Result<(CriticMeasures, &Gradients)> {
         self.generator_weights.load(generator)?;
         let weights = &self.generator_weights;
-        let fake = |work: &mut Work<S>, packing: &Packing| {
+        let fake = |work: &mut Work<S>, packing: &PackedBatch| {
             work.generator.forward(weights, packing, noise);
             let at = packing.rows * work.both.stride();
             work.both.as_mut_slice()[at..].copy_from_slice(work.generator.out.as_slice());
@@ -237,7 +237,7 @@ impl<S: Real> Engine<S> {
     ) -> Result<(CriticMeasures, &Gradients)> {
         let (_, steps, width) = fake.dims3()?;
         let values: Vec<S> = fake.flatten_all()?.to_vec1()?;
-        let fake = |work: &mut Work<S>, packing: &Packing| {
+        let fake = |work: &mut Work<S>, packing: &PackedBatch| {
             for (_, sequence, time, row) in packing.steps() {
                 let from = &values[(sequence * steps + time) * width..][..width];
                 work.both.row_mut(packing.rows + row)[..width].copy_from_slice(from);
@@ -276,7 +276,7 @@ impl<S: Real> Engine<S> {
                 pool.with(|Work { generator, critic: work, .. }| {
                     generator.forward(weights, packing, noise);
                     unit.out.copy_from(&generator.out);
-                    let on_scores = vec![S::of(on_score); packing.sequences.len()];
+                    let on_scores = vec![S::from_f64(on_score); packing.sequences.len()];
                     let (x, once) = (&generator.out, &packing.once);
                     let scores = work.forward_and_adjoint(critic, x, &on_scores, once, None);
                     work.input_gradient(critic);
@@ -297,7 +297,7 @@ impl<S: Real> Engine<S> {
 
         // The forward pass once more: cheaper than to keep all that it computed.
         units.par_iter_mut().zip(&real.units).for_each(|(unit, (packing, _))| {
-            let Unit { moments, grad_out, on_generator, .. } = unit;
+            let MicroBatch { moments, grad_out, on_generator, .. } = unit;
             multiply(moments.centred(), &panels, Start::Keep, grad_out.view_mut());
             on_generator.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
             pool.with(|Work { generator, .. }| {
@@ -341,7 +341,7 @@ impl<S: Real> Engine<S> {
     }
 }
 
-impl<S: Real> Unit<S> {
+impl<S: Real> MicroBatch<S> {
     fn new(Pool { generator, critic, path, .. }: &Pool<S>) -> Self {
         let width = critic.layout.width();
         Self {
@@ -357,34 +357,36 @@ impl<S: Real> Unit<S> {
 /// One critic step over all units.
 fn critic_step<'a, S: Real>(
     weights: &CriticWeights<S>,
-    units: &mut [Unit<S>],
+    units: &mut [MicroBatch<S>],
     pool: &Pool<S>,
     real: &RealBatch<S>,
-    fake: &(dyn Fn(&mut Work<S>, &Packing) + Sync),
+    fake: &(dyn Fn(&mut Work<S>, &PackedBatch) + Sync),
     (alpha, penalty_weight): (&[S], f64),
     into: &'a mut Gradients,
 ) -> Result<(CriticMeasures, &'a Gradients)> {
     let units = &mut units[..real.units.len()];
     let share = 1. / real.sequences as f64;
-    let of_unit = |work: &mut Work<S>, unit: &mut Unit<S>, packing: &Packing, rows: &Buffer<S>| {
-        work.both.set_rows(2 * packing.rows);
-        let half = rows.as_slice().len();
-        work.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
-        fake(work, packing);
-        let Work { critic, both, between, .. } = work;
-        let into = &mut unit.on_critic;
-        into.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+    let of_unit =
+        |work: &mut Work<S>, unit: &mut MicroBatch<S>, packing: &PackedBatch, rows: &Buffer<S>| {
+            work.both.set_rows(2 * packing.rows);
+            let half = rows.as_slice().len();
+            work.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
+            fake(work, packing);
+            let Work { critic, both, between, .. } = work;
+            let into = &mut unit.on_critic;
+            into.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
 
-        let count = packing.sequences.len();
-        let on_score = |n: usize| S::of(if n < count { -share } else { share });
-        let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
-        let scores = critic.add_first(weights, both, &on_scores, &packing.twice, into);
+            let count = packing.sequences.len();
+            let on_score = |n: usize| S::from_f64(if n < count { -share } else { share });
+            let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
+            let scores = critic.add_first(weights, both, &on_scores, &packing.twice, into);
 
-        interpolate(both, alpha, packing, between);
-        let penalty = critic.add_penalty(weights, between, packing, share * penalty_weight, into);
-        let (real, fake) = scores.split_at(count);
-        [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
-    };
+            interpolate(both, alpha, packing, between);
+            let penalty =
+                critic.add_penalty(weights, between, packing, share * penalty_weight, into);
+            let (real, fake) = scores.split_at(count);
+            [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
+        };
     let sums: Vec<[f64; 2]> = units
         .par_iter_mut()
         .zip(&real.units)

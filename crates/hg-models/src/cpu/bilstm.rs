@@ -2,10 +2,10 @@
 
 use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers, pad_rows};
-use super::unit::Directions;
+use super::micro_batch::Directions;
 use crate::{Parameters, Result};
 use hg_lstm::kernel::{
-    self, Arriving, Buffer, GRADIENT_PARTS, Matrix, PADDING, Panels, Real, RecurrentWeights,
+    self, Buffer, GRADIENT_PARTS, Matrix, OutputGradient, PADDING, Panels, Real, RecurrentWeights,
     STATE_PARTS, Segment, SimdPath, Start, add_transposed_product_of_rows, padded,
 };
 
@@ -101,7 +101,7 @@ impl<S: Real> BiLstm<S> {
         &self,
         x: Matrix<'_, S>,
         directions: &Directions,
-        arriving: [Arriving<'_, S>; 2],
+        arriving: [OutputGradient<'_, S>; 2],
         work: &mut Workspace<S>,
         grad_x: &mut Buffer<S>,
         mut into: Option<(&mut BiGradient<S>, &mut Panels<S>)>,
@@ -125,7 +125,7 @@ impl<S: Real> BiLstm<S> {
         &self,
         x: Matrix<'_, S>,
         directions: &Directions,
-        arriving: [Arriving<'_, S>; 2],
+        arriving: [OutputGradient<'_, S>; 2],
         work: &mut Workspace<S>,
         into: &mut BiGradient<S>,
         scratch: &mut Panels<S>,
@@ -144,18 +144,24 @@ impl<S: Real> BiLstm<S> {
     pub(super) fn second_order(
         &self,
         [x, x_dot]: [Matrix<'_, S>; 2],
-        Directions(chains): &Directions,
+        Directions(schedule): &Directions,
         work: &mut Workspace<S>,
         grad_x: &mut Buffer<S>,
         into: &mut BiGradient<S>,
         scratch: &mut Panels<S>,
     ) {
         grad_x.set_rows(x.rows);
-        for (n, chains) in chains.iter().enumerate() {
+        for (n, schedule) in schedule.iter().enumerate() {
             let (direction, tangents) = (&self.directions[n], &mut work.tangents[n]);
             tangents.set_rows(x.rows);
             let (states, input) = (work.states[n].view(), direction.input.as_input(x_dot, true));
-            kernel::tangent_from(input, &direction.recurrent, chains, states, tangents.view_mut());
+            kernel::tangent_from(
+                input,
+                &direction.recurrent,
+                schedule,
+                states,
+                tangents.view_mut(),
+            );
 
             let (tangents, gradients) = (tangents.view(), work.gradients[n].view());
             let gates = 4 * padded(self.hidden);
@@ -168,7 +174,7 @@ impl<S: Real> BiLstm<S> {
             };
             work.second[n].set_rows(x.rows);
             let (u, out) = (&direction.recurrent, work.second[n].columns_mut(0, gates));
-            kernel::second_adjoint(u, chains, states, gradients, tangents, out, add);
+            kernel::second_adjoint(u, schedule, states, gradients, tangents, out, add);
         }
     }
 
@@ -176,21 +182,21 @@ impl<S: Real> BiLstm<S> {
         &self,
         n: usize,
         x: Matrix<'_, S>,
-        Directions(chains): &Directions,
+        Directions(schedule): &Directions,
         work: &mut Workspace<S>,
     ) {
         let (direction, states) = (&self.directions[n], &mut work.states[n]);
         states.set_rows(x.rows);
         let input = direction.input.as_input(x, false);
-        kernel::forward_from(input, &direction.recurrent, &chains[n], states.view_mut());
+        kernel::forward_from(input, &direction.recurrent, &schedule[n], states.view_mut());
     }
 
     /// Calls `done` with a few rows at a time, the states and the gradients `[rows, 4H]`.
     fn adjoint_direction(
         &self,
         n: usize,
-        Directions(chains): &Directions,
-        arriving: Arriving<'_, S>,
+        Directions(schedule): &Directions,
+        arriving: OutputGradient<'_, S>,
         keep: bool,
         work: &mut Workspace<S>,
         mut done: impl FnMut(Segment<'_>, Matrix<'_, S>, Matrix<'_, S>),
@@ -201,7 +207,7 @@ impl<S: Real> BiLstm<S> {
         let parts = if keep { GRADIENT_PARTS } else { 4 };
         let out = gradients.columns_mut(0, parts * wide);
         let u = &self.directions[n].recurrent;
-        kernel::adjoint_by_segments(u, &chains[n], states, arriving, out, |segment, out| {
+        kernel::adjoint_by_segments(u, &schedule[n], states, arriving, out, |segment, out| {
             done(segment, states, out.columns(0, 4 * wide));
         });
     }

@@ -21,7 +21,7 @@ pub(crate) const TIME: &str = "__time";
 pub(crate) const START: &str = "(first time)";
 
 /// A checked table.
-pub(crate) struct Typed {
+pub(crate) struct ParsedTable {
     /// [`PATIENT`] (u32), [`TIME`] (f64, on the grid's axis) and one f64 column per schema
     /// column.
     pub(crate) frame: DataFrame,
@@ -49,7 +49,7 @@ pub(crate) fn check(
     path: &Path,
     first_row: usize,
     origin: Origin,
-) -> Result<Typed> {
+) -> Result<ParsedTable> {
     require_columns(table.get_column_names().into_iter(), schema, path)?;
     let untyped = is_untyped(path);
     let checker = || Checker {
@@ -102,7 +102,16 @@ pub(crate) fn check(
 
     let place = Place { schema, path, first_row, patients: &patients };
     check_statics(&mut frame, &place, origin, &mut out_of_domain)?;
-    Ok(Typed { frame, patients, patient_source, facts, time, time_facts, grid, out_of_domain })
+    Ok(ParsedTable {
+        frame,
+        patients,
+        patient_source,
+        facts,
+        time,
+        time_facts,
+        grid,
+        out_of_domain,
+    })
 }
 
 /// Where messages about a table's rows point to.

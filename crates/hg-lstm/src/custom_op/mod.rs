@@ -15,7 +15,8 @@ mod tests;
 
 use crate::Lengths;
 use crate::kernel::{
-    self, Arriving, Buffer, Chains, GRADIENT_PARTS, Real, RecurrentWeights, STATE_PARTS, SimdPath,
+    self, Buffer, GRADIENT_PARTS, OutputGradient, Real, RecurrentWeights, STATE_PARTS, SimdPath,
+    StepSchedule,
 };
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -50,8 +51,13 @@ fn gpu_serves(_device: &Device, _dtype: DType, _hidden: usize) -> Result<bool> {
 
 /// F: `pre` `[K, batch, steps, 4H]`, `u` `[K, 4H, H]` → states
 /// `[K, batch, steps, 7H]`: f, i, a, o, c, tanh c, h; zero beyond each length.
-pub(crate) fn forward(pre: &Tensor, u: &Tensor, lengths: &Lengths, means: Means) -> Result<Tensor> {
-    let op = Forward(Task::new(u, lengths, means)?);
+pub(crate) fn forward(
+    pre: &Tensor,
+    u: &Tensor,
+    lengths: &Lengths,
+    means: KernelOptions,
+) -> Result<Tensor> {
+    let op = Forward(LstmProblem::new(u, lengths, means)?);
     pre.contiguous()?.apply_op2(&u.contiguous()?, op)
 }
 
@@ -68,9 +74,9 @@ pub(crate) fn adjoint(
     u: &Tensor,
     grad_hidden: &Tensor,
     lengths: &Lengths,
-    means: Means,
+    means: KernelOptions,
 ) -> Result<Tensor> {
-    let task = Task::new(u, lengths, means)?;
+    let task = LstmProblem::new(u, lengths, means)?;
     let hidden = task.hidden;
     let grad_hidden = grad_hidden.contiguous()?;
     let all = states.contiguous()?.apply_op3(&u.contiguous()?, &grad_hidden, Adjoint(task))?;
@@ -80,7 +86,7 @@ pub(crate) fn adjoint(
 
 /// What the kernels compute with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Means {
+pub(crate) struct KernelOptions {
     /// The processor's instructions.
     pub(crate) path: SimdPath,
     /// Whether NVIDIA GPUs take the recurrent products of f32 in TF32.
@@ -92,18 +98,18 @@ pub(crate) struct Means {
 }
 
 #[derive(Clone)]
-struct Task {
+struct LstmProblem {
     lengths: Lengths,
     directions: usize,
     hidden: usize,
-    means: Means,
+    means: KernelOptions,
 }
 
-struct Forward(Task);
-struct Adjoint(Task);
+struct Forward(LstmProblem);
+struct Adjoint(LstmProblem);
 
-impl Task {
-    fn new(u: &Tensor, lengths: &Lengths, means: Means) -> Result<Self> {
+impl LstmProblem {
+    fn new(u: &Tensor, lengths: &Lengths, means: KernelOptions) -> Result<Self> {
         let (directions, _, hidden) = u.dims3()?;
         Ok(Self { lengths: lengths.clone(), directions, hidden, means })
     }
@@ -118,17 +124,17 @@ impl Task {
     fn by_slices<S: Real, const N: usize>(
         &self,
         parts: [usize; N],
-        compute: impl Fn(&Slice) -> [Buffer<S>; N] + Sync,
+        compute: impl Fn(&BatchSlice) -> [Buffer<S>; N] + Sync,
     ) -> [Vec<S>; N] {
         let batch = self.lengths.batch();
-        let slices: Vec<Slice> = (0..self.directions)
+        let slices: Vec<BatchSlice> = (0..self.directions)
             .flat_map(|direction| (0..batch).step_by(SLICE).map(move |start| (direction, start)))
             .map(|(direction, start)| {
                 let rows = start..(start + SLICE).min(batch);
                 let steps = self.lengths.steps();
                 let lengths = &self.lengths.rows()[rows.clone()];
-                let chains = Chains::new(lengths, |row, step| row * steps + step);
-                Slice { direction, rows, chains }
+                let schedule = StepSchedule::new(lengths, |row, step| row * steps + step);
+                BatchSlice { direction, rows, schedule }
             })
             .collect();
         let computed: Vec<[Vec<S>; N]> = slices
@@ -151,7 +157,13 @@ impl Task {
 
     /// A slice's rows of a contiguous `[K, batch, steps, parts · H]`, at its
     /// sequences' own steps, within rows of `room` padded parts.
-    fn padded<S: Real>(&self, from: &[S], parts: usize, room: usize, slice: &Slice) -> Buffer<S> {
+    fn padded<S: Real>(
+        &self,
+        from: &[S],
+        parts: usize,
+        room: usize,
+        slice: &BatchSlice,
+    ) -> Buffer<S> {
         let (hidden, wide) = (self.hidden, kernel::padded(self.hidden));
         let steps = self.lengths.steps();
         let mut buffer = Buffer::new(slice.rows.len() * steps, room * wide);
@@ -200,7 +212,7 @@ impl Task {
         let weights = self.weights(u);
         let [states] = self.by_slices([STATE_PARTS], |slice| {
             let mut states = self.padded(pre, 4, STATE_PARTS, slice);
-            kernel::forward(&weights[slice.direction], &slice.chains, states.view_mut());
+            kernel::forward(&weights[slice.direction], &slice.schedule, states.view_mut());
             [states]
         });
         states
@@ -215,7 +227,7 @@ impl Task {
             let mut out = self.empty(slice, 4);
             kernel::adjoint_with_direct(
                 &weights[slice.direction],
-                &slice.chains,
+                &slice.schedule,
                 states.view(),
                 direct.view(),
                 out.view_mut(),
@@ -233,9 +245,9 @@ impl Task {
             let mut out = self.empty(slice, GRADIENT_PARTS);
             kernel::adjoint(
                 &weights[slice.direction],
-                &slice.chains,
+                &slice.schedule,
                 states.view(),
-                Arriving::Every(arriving.view()),
+                OutputGradient::Every(arriving.view()),
                 out.view_mut(),
             );
             [out]
@@ -259,12 +271,12 @@ impl Task {
             let gradients = self.padded(gradients, GRADIENT_PARTS, GRADIENT_PARTS, slice);
             let mut tangents = self.padded(grad_gradients, GRADIENT_PARTS, GRADIENT_PARTS, slice);
             let weights = &weights[slice.direction];
-            kernel::tangent(weights, &slice.chains, states.view(), tangents.view_mut());
+            kernel::tangent(weights, &slice.schedule, states.view(), tangents.view_mut());
             let mut direct = self.empty(slice, STATE_PARTS);
             kernel::direct_gradients(
                 self.means.path,
                 wide,
-                &slice.chains,
+                &slice.schedule,
                 states.view(),
                 gradients.view(),
                 tangents.view(),
@@ -279,7 +291,7 @@ impl Task {
         })
     }
 
-    fn empty<S: Real>(&self, slice: &Slice, parts: usize) -> Buffer<S> {
+    fn empty<S: Real>(&self, slice: &BatchSlice, parts: usize) -> Buffer<S> {
         let rows = slice.rows.len() * self.lengths.steps();
         Buffer::new(rows, parts * kernel::padded(self.hidden))
     }
@@ -302,10 +314,10 @@ impl Task {
 }
 
 /// Rows of the batch in one direction.
-struct Slice {
+struct BatchSlice {
     direction: usize,
     rows: Range<usize>,
-    chains: Chains,
+    schedule: StepSchedule,
 }
 
 fn contiguous<'a, S: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [S]> {

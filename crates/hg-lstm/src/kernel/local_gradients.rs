@@ -2,10 +2,10 @@
 
 use super::matrix::{Matrix, MatrixMut};
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
-use super::{Chains, GRADIENT_PARTS, STATE_PARTS, check, part};
+use super::{GRADIENT_PARTS, STATE_PARTS, StepSchedule, check, part};
 
 /// Gradients that reach the values of one step directly.
-pub(super) struct Direct<V> {
+pub(super) struct LocalGradients<V> {
     /// For f, i, a, o.
     pub(super) gates: [V; 4],
     pub(super) cell: V,
@@ -29,7 +29,7 @@ pub(super) trait DirectSource<S: Real>: Copy {
         before: Option<usize>,
         at: usize,
         state: &State<V>,
-    ) -> Direct<V>;
+    ) -> LocalGradients<V>;
 }
 
 /// The values of one step, a vector of each.
@@ -66,10 +66,16 @@ impl<S: Real> DirectSource<S> for Nothing {
         _before: Option<usize>,
         _at: usize,
         _state: &State<V>,
-    ) -> Direct<V> {
+    ) -> LocalGradients<V> {
         // SAFETY: the caller's.
         let zero = unsafe { V::splat(S::default()) };
-        Direct { gates: [zero; 4], cell: zero, tanh: zero, hidden: zero, previous_cell: zero }
+        LocalGradients {
+            gates: [zero; 4],
+            cell: zero,
+            tanh: zero,
+            hidden: zero,
+            previous_cell: zero,
+        }
     }
 }
 
@@ -88,11 +94,11 @@ impl<S: Real> DirectSource<S> for Given<'_, S> {
         _before: Option<usize>,
         at: usize,
         _state: &State<V>,
-    ) -> Direct<V> {
+    ) -> LocalGradients<V> {
         // SAFETY: the caller's.
         unsafe {
             let of = |n: usize| part::load(self.direct, self.hidden, row, n, at);
-            Direct {
+            LocalGradients {
                 gates: [of(part::F), of(part::I), of(part::A), of(part::O)],
                 cell: of(part::CELL),
                 tanh: of(part::TANH),
@@ -119,7 +125,7 @@ impl<S: Real> DirectSource<S> for FromTangent<'_, S> {
         before: Option<usize>,
         at: usize,
         state: &State<V>,
-    ) -> Direct<V> {
+    ) -> LocalGradients<V> {
         let hidden = self.hidden;
         // SAFETY: the caller's.
         unsafe {
@@ -141,7 +147,7 @@ impl<S: Real> DirectSource<S> for FromTangent<'_, S> {
             let turn = |s: V| one.sub(s.add(s));
             let tanh_slope = one_minus_square(tanh_c, one);
             let twice = |x: V| x.add(x);
-            Direct {
+            LocalGradients {
                 gates: [
                     on_f.mul(cell_before).mul_add(turn(f), cell_dot_before.mul(grad_cell)),
                     on_i.mul(a).mul_add(turn(i), on_a.mul(one_minus_square(a, one))),
@@ -158,7 +164,7 @@ impl<S: Real> DirectSource<S> for FromTangent<'_, S> {
 }
 
 struct Write<'a, S: Real> {
-    chains: &'a Chains,
+    schedule: &'a StepSchedule,
     states: Matrix<'a, S>,
     gradients: Matrix<'a, S>,
     tangents: Matrix<'a, S>,
@@ -171,16 +177,16 @@ impl<S: Real> Kernel<S> for Write<'_, S> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
-        let Self { chains, states, gradients, tangents, hidden, out } = self;
+        let Self { schedule, states, gradients, tangents, hidden, out } = self;
         let source = FromTangent { gradients, tangents, hidden };
         let base = out.values.as_mut_ptr();
-        for step in 0..chains.steps() {
-            for (row, before) in chains.visits(step) {
+        for step in 0..schedule.steps() {
+            for (row, before) in schedule.visits(step) {
                 for at in (0..hidden).step_by(V::LANES) {
-                    // SAFETY: `direct_gradients` compared the chains with the rows.
+                    // SAFETY: `direct_gradients` compared the schedule with the rows.
                     unsafe {
                         let state = State::load(states, hidden, row, before, at);
-                        let direct: Direct<V> = source.at(row, before, at, &state);
+                        let direct: LocalGradients<V> = source.at(row, before, at, &state);
                         let to = base.add(row * out.stride + at);
                         for (n, gate) in direct.gates.into_iter().enumerate() {
                             gate.store(to.add(n * hidden));
@@ -232,19 +238,19 @@ impl<V: Vector> State<V> {
 /// chain visits, are left as they are; c's part holds what the step after adds).
 ///
 /// # Panics
-/// When the chains leave a matrix or rows are too short.
+/// When the schedule leave a matrix or rows are too short.
 pub fn direct_gradients<S: Real>(
     path: SimdPath,
     hidden: usize,
-    chains: &Chains,
+    schedule: &StepSchedule,
     states: Matrix<'_, S>,
     gradients: Matrix<'_, S>,
     tangents: Matrix<'_, S>,
     out: MatrixMut<'_, S>,
 ) {
-    check(states.rows, states.width, chains, hidden, STATE_PARTS);
-    check(gradients.rows, gradients.width, chains, hidden, GRADIENT_PARTS);
-    check(tangents.rows, tangents.width, chains, hidden, GRADIENT_PARTS);
-    check(out.rows, out.width, chains, hidden, STATE_PARTS);
-    dispatch(path, Write { chains, states, gradients, tangents, hidden, out });
+    check(states.rows, states.width, schedule, hidden, STATE_PARTS);
+    check(gradients.rows, gradients.width, schedule, hidden, GRADIENT_PARTS);
+    check(tangents.rows, tangents.width, schedule, hidden, GRADIENT_PARTS);
+    check(out.rows, out.width, schedule, hidden, STATE_PARTS);
+    dispatch(path, Write { schedule, states, gradients, tangents, hidden, out });
 }

@@ -3,13 +3,13 @@
 use super::bilstm::{BiGradient, BiLstm, Workspace};
 use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers};
-use super::unit::Packing;
+use super::micro_batch::PackedBatch;
 use super::{Gradients, LEAK};
 use crate::{GeneratorConfig, Parameters, Result, RowLayout};
 use hg_lstm::ReverseAlignment;
 use hg_lstm::kernel::{
-    Arriving, Buffer, Panels, Real, SimdPath, Start, exp_of_negative_in_place, leaky_in_place,
-    leaky_pull_back_in_place, padded, sigmoid_in_place,
+    Buffer, OutputGradient, Panels, Real, SimdPath, Start, exp_of_negative_in_place,
+    leaky_in_place, leaky_pull_back_in_place, padded, sigmoid_in_place,
 };
 
 /// The generator's weights, packed.
@@ -128,7 +128,7 @@ impl<S: Real> GeneratorWork<S> {
     pub(super) fn forward(
         &mut self,
         weights: &GeneratorWeights<S>,
-        packing: &Packing,
+        packing: &PackedBatch,
         noise: &(dyn Fn(usize, &mut [S]) + Sync),
     ) {
         let latent = weights.config.latent;
@@ -149,7 +149,7 @@ impl<S: Real> GeneratorWork<S> {
             both[..wide].copy_from_slice(self.rnn.hidden(0, row));
             both[wide..].copy_from_slice(self.rnn.hidden(1, reverse_row));
         });
-        let leak = S::of(LEAK);
+        let leak = S::from_f64(LEAK);
         let [linear1, linear2, linear3] = &weights.dense;
         self.activated1.set_rows(packing.rows);
         linear1.forward(self.hidden.view(), self.activated1.view_mut());
@@ -160,7 +160,7 @@ impl<S: Real> GeneratorWork<S> {
         self.out.set_rows(packing.rows);
         linear3.forward(self.activated2.view(), self.out.view_mut());
         for row in 0..packing.rows {
-            squash(weights.path, &weights.config.layout, self.out.row_mut(row));
+            output_activation(weights.path, &weights.config.layout, self.out.row_mut(row));
         }
     }
 
@@ -168,11 +168,11 @@ impl<S: Real> GeneratorWork<S> {
     pub(super) fn add_gradient(
         &mut self,
         weights: &GeneratorWeights<S>,
-        packing: &Packing,
+        packing: &PackedBatch,
         grad_out: &mut Buffer<S>,
         into: &mut GeneratorGradient<S>,
     ) {
-        let (leak, path) = (S::of(LEAK), weights.path);
+        let (leak, path) = (S::from_f64(LEAK), weights.path);
         for row in 0..packing.rows {
             squash_pull_back(&weights.config.layout, self.out.row(row), grad_out.row_mut(row));
         }
@@ -202,14 +202,18 @@ impl<S: Real> GeneratorWork<S> {
             forwards.row_mut(row).copy_from_slice(&both[..wide]);
             backwards.row_mut(reverse_row).copy_from_slice(&both[wide..]);
         });
-        let arriving = [0, 1].map(|n: usize| Arriving::Every(self.arriving[n].view()));
+        let arriving = [0, 1].map(|n: usize| OutputGradient::Every(self.arriving[n].view()));
         let (x, rnn) = (self.noise.view(), &mut self.rnn);
         weights.rnn.adjoint(x, &packing.once, arriving, rnn, &mut into.rnn, scratch);
     }
 }
 
 /// Calls `each(row, row of the reverse direction that is lined up with it)`.
-fn for_aligned(alignment: ReverseAlignment, packing: &Packing, mut each: impl FnMut(usize, usize)) {
+fn for_aligned(
+    alignment: ReverseAlignment,
+    packing: &PackedBatch,
+    mut each: impl FnMut(usize, usize),
+) {
     for (n, _, time, row) in packing.steps() {
         let reverse_row = match alignment {
             ReverseAlignment::Flipped => row,
@@ -220,7 +224,7 @@ fn for_aligned(alignment: ReverseAlignment, packing: &Packing, mut each: impl Fn
 }
 
 /// Sigmoid on numeric features, softmax on each block; padding becomes 0.
-fn squash<S: Real>(path: SimdPath, layout: &RowLayout, row: &mut [S]) {
+fn output_activation<S: Real>(path: SimdPath, layout: &RowLayout, row: &mut [S]) {
     row[layout.width()..].fill(S::default());
     for block in layout.blocks() {
         let block = &mut row[block];
@@ -237,10 +241,10 @@ fn squash<S: Real>(path: SimdPath, layout: &RowLayout, row: &mut [S]) {
     }
 }
 
-/// The adjoint of [`squash`]: from its result and the gradient for that to the
+/// The adjoint of [`output_activation`]: from its result and the gradient for that to the
 /// gradient for the logits.
 fn squash_pull_back<S: Real>(layout: &RowLayout, out: &[S], grad: &mut [S]) {
-    let one = S::of(1.);
+    let one = S::from_f64(1.);
     for (g, &s) in grad.iter_mut().zip(out).take(layout.numeric) {
         *g = *g * s * (one - s);
     }

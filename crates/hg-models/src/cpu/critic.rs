@@ -10,13 +10,13 @@
 use super::bilstm::{BiGradient, BiLstm, Workspace};
 use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers};
-use super::unit::{Directions, Packing};
+use super::micro_batch::{Directions, PackedBatch};
 use super::{Gradients, LEAK};
 use crate::critic::embedding_name;
 use crate::{CriticConfig, Parameters, Result};
 use hg_lstm::kernel::{
-    Arriving, Buffer, Panels, Real, SimdPath, Start, leaky_in_place, leaky_pull_back_in_place,
-    scale_in_place, sum_of_squares,
+    Buffer, OutputGradient, Panels, Real, SimdPath, Start, leaky_in_place,
+    leaky_pull_back_in_place, scale_in_place, sum_of_squares,
 };
 
 /// Under the root of the gradient's norm.
@@ -68,7 +68,7 @@ impl<S: Real> CriticWeights<S> {
         for (n, half) in readout.chunks_exact(self.config.hidden).enumerate() {
             self.readout.row_mut(n)[..half.len()].copy_from_slice(half);
         }
-        self.readout_bias = get("linear3.bias")?[0].wide();
+        self.readout_bias = get("linear3.bias")?[0].to_f64();
         self.rnn.load(parameters)
     }
 
@@ -92,9 +92,9 @@ impl<S: Real> CriticWeights<S> {
 }
 
 /// Calls `each(sequence, direction, row)` for where every sequence ends.
-fn for_ends(Directions(chains): &Directions, mut each: impl FnMut(usize, usize, usize)) {
-    for (direction, chains) in chains.iter().enumerate() {
-        for (sequence, row) in chains.ends() {
+fn for_ends(Directions(schedule): &Directions, mut each: impl FnMut(usize, usize, usize)) {
+    for (direction, schedule) in schedule.iter().enumerate() {
+        for (sequence, row) in schedule.ends() {
             each(sequence, direction, row);
         }
     }
@@ -226,7 +226,7 @@ impl<S: Real> CriticWork<S> {
         directions: &Directions,
         mut into: Option<&mut CriticGradient<S>>,
     ) -> Vec<f64> {
-        let leak = S::of(LEAK);
+        let leak = S::from_f64(LEAK);
         self.activated1.set_rows(x.rows());
         weights.first.forward(x.view(), self.activated1.view_mut());
         leaky_in_place(weights.path, leak, self.activated1.as_mut_slice());
@@ -246,7 +246,7 @@ impl<S: Real> CriticWork<S> {
         weights.rnn.forward_and_adjoint(
             self.activated2.view(),
             directions,
-            [0, 1].map(|n: usize| Arriving::Last(self.arriving[n].view())),
+            [0, 1].map(|n: usize| OutputGradient::Last(self.arriving[n].view())),
             &mut self.rnn,
             &mut self.grad2,
             into.as_mut().map(|into| (&mut into.rnn, &mut self.scratch)),
@@ -256,7 +256,7 @@ impl<S: Real> CriticWork<S> {
             let last = self.rnn.hidden(direction, row);
             let readout = weights.readout.row(direction);
             scores[sequence] +=
-                last.iter().zip(readout).map(|(&h, &w)| h.wide() * w.wide()).sum::<f64>();
+                last.iter().zip(readout).map(|(&h, &w)| h.to_f64() * w.to_f64()).sum::<f64>();
             if let Some(into) = &mut into {
                 for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
                     *to += on_scores[sequence] * h;
@@ -282,7 +282,7 @@ impl<S: Real> CriticWork<S> {
         activated1: &Buffer<S>,
         activated2: &Buffer<S>,
     ) {
-        let (leak, path) = (S::of(LEAK), weights.path);
+        let (leak, path) = (S::from_f64(LEAK), weights.path);
         leaky_pull_back_in_place(path, leak, grad2.as_mut_slice(), activated2.as_slice());
         grad1.set_rows(grad2.rows());
         weights.second.pull_back(grad2.view(), Start::Zero, grad1.view_mut());
@@ -319,12 +319,12 @@ impl<S: Real> CriticWork<S> {
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
-        packing: &Packing,
+        packing: &PackedBatch,
         share: f64,
         into: &mut CriticGradient<S>,
     ) -> f64 {
-        let (leak, path, directions) = (S::of(LEAK), weights.path, &packing.once);
-        let ones = vec![S::of(1.); packing.sequences.len()];
+        let (leak, path, directions) = (S::from_f64(LEAK), weights.path, &packing.once);
+        let ones = vec![S::from_f64(1.); packing.sequences.len()];
         self.forward_and_adjoint(weights, x, &ones, directions, None);
         self.input_gradient(weights);
         let penalty = self.turn_into_direction(path, packing, share);
@@ -365,14 +365,14 @@ impl<S: Real> CriticWork<S> {
     }
 
     /// g → w = share · ∂(‖g‖ − 1)²/∂g for every sequence; Σ (‖g‖ − 1)².
-    fn turn_into_direction(&mut self, path: SimdPath, packing: &Packing, share: f64) -> f64 {
+    fn turn_into_direction(&mut self, path: SimdPath, packing: &PackedBatch, share: f64) -> f64 {
         let mut squares = vec![NORM_FLOOR; packing.sequences.len()];
         for (n, _, _, row) in packing.steps() {
             squares[n] += sum_of_squares(self.grad_input.row(row));
         }
         let norms: Vec<f64> = squares.iter().map(|square| square.sqrt()).collect();
         for (n, _, _, row) in packing.steps() {
-            let factor = S::of(share * 2. * (norms[n] - 1.) / norms[n]);
+            let factor = S::from_f64(share * 2. * (norms[n] - 1.) / norms[n]);
             scale_in_place(path, factor, self.grad_input.row_mut(row));
         }
         norms.iter().map(|norm| (norm - 1.) * (norm - 1.)).sum()
@@ -384,7 +384,7 @@ impl<S: Real> CriticWork<S> {
 pub(super) fn interpolate<S: Real>(
     both: &Buffer<S>,
     alpha: &[S],
-    packing: &Packing,
+    packing: &PackedBatch,
     between: &mut Buffer<S>,
 ) {
     between.set_rows(packing.rows);

@@ -3,7 +3,7 @@
 //! Nothing here waits for the GPU. Lengths go up with every launch: 4 bytes a row.
 
 use super::plan::{Gpu, Number, Plan, Time};
-use super::{Task, contiguous_range};
+use super::{LstmProblem, contiguous_range};
 use crate::kernel::{GRADIENT_PARTS, STATE_PARTS};
 use candle_core::cuda_backend::cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute};
 use candle_core::cuda_backend::cudarc::driver::{
@@ -68,7 +68,7 @@ pub(super) fn serves(device: &CudaDevice, dtype: DType, hidden: usize) -> Result
 /// One pass over all steps.
 #[derive(Clone, Copy)]
 struct Call<'a> {
-    task: &'a Task,
+    task: &'a LstmProblem,
     /// As the kernel is named.
     operation: &'a str,
     time: Time,
@@ -154,7 +154,7 @@ fn launch<S: Float>(call: Call<'_>, number: Number) -> Result<CudaStorage> {
         shared_mem_bytes: unsigned(plan.memory)?,
     };
     // SAFETY: the arguments are the kernel's in number, order and type; shapes were compared by
-    // `Task`, and `out`, which nobody else has, holds all that it writes.
+    // `LstmProblem`, and `out`, which nobody else has, holds all that it writes.
     unsafe { arguments.launch(config) }.w()?;
     drop((views, parts));
     Ok(CudaStorage::wrap_cuda_slice(out, device))
@@ -171,7 +171,11 @@ fn run(call: Call<'_>) -> Result<CudaStorage> {
 }
 
 /// F.
-pub(super) fn forward(task: &Task, pre: Input<'_>, u: Input<'_>) -> Result<(CudaStorage, Shape)> {
+pub(super) fn forward(
+    task: &LstmProblem,
+    pre: Input<'_>,
+    u: Input<'_>,
+) -> Result<(CudaStorage, Shape)> {
     let shape = task.shape(STATE_PARTS);
     let (inputs, results) = ([pre], [shape.elem_count()]);
     let (operation, time) = ("forward", Time::Forwards);
@@ -181,7 +185,7 @@ pub(super) fn forward(task: &Task, pre: Input<'_>, u: Input<'_>) -> Result<(Cuda
 
 /// B, with δc and δh.
 pub(super) fn adjoint(
-    task: &Task,
+    task: &LstmProblem,
     states: Input<'_>,
     u: Input<'_>,
     grad_hidden: Input<'_>,
@@ -195,7 +199,7 @@ pub(super) fn adjoint(
 
 /// F's adjoint: the gradient for `pre` from one for the states.
 pub(super) fn forward_adjoint(
-    task: &Task,
+    task: &LstmProblem,
     states: &Tensor,
     u: &Tensor,
     direct: &Tensor,
@@ -212,7 +216,7 @@ pub(super) fn forward_adjoint(
 
 /// B's derivative: what the states and h̄ receive from a gradient for B's result.
 pub(super) fn adjoint_derivative(
-    task: &Task,
+    task: &LstmProblem,
     states: &Tensor,
     u: &Tensor,
     gradients: &Tensor,
@@ -238,7 +242,7 @@ pub(super) fn adjoint_derivative(
 /// A pass that autograd does not go through, as an operation on `u`; candle gives storage to
 /// nothing else.
 struct Pass {
-    task: Task,
+    task: LstmProblem,
     operation: &'static str,
     time: Time,
     others: Vec<Tensor>,

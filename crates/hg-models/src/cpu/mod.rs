@@ -24,7 +24,7 @@ mod engine;
 mod export;
 mod generator;
 mod linear;
-mod unit;
+mod micro_batch;
 
 pub use correlation::Alignment;
 pub use engine::{CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
