@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// The crates whose versions can change the bits of a result.
 const DECISIVE: [&str; 7] =
-    ["candle-core", "gemm", "polars", "rand", "rand_chacha", "rand_distr", "argmin"];
+    ["candle-core", "gemm", "polars-core", "rand", "rand_chacha", "rand_distr", "argmin"];
 
 fn main() {
     let git = |arguments: &[&str]| {

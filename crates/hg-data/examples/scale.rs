@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use hg_data::{DataFrame, Encoder, Schema, Subset, write_simulated};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;

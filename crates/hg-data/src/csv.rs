@@ -5,7 +5,7 @@ use crate::files::is_tsv;
 use crate::text::{Lines, Text};
 use crate::{Error, Result};
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@ use crate::source::{SourceType, TimeSource};
 use crate::{
     Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Result, Shown, ValueGrid,
 };
-use polars::prelude::*;
+use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;

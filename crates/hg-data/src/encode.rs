@@ -18,7 +18,7 @@ use crate::{
     Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Origin, Result, Schema, Shown,
     Subset, TableStyle, Transform, Values,
 };
-use polars::prelude::DataFrame;
+use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

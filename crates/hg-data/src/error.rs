@@ -73,7 +73,7 @@ pub enum Error {
     },
     /// An error of polars while computing on a table that was already checked.
     #[error(transparent)]
-    Polars(#[from] polars::error::PolarsError),
+    Polars(#[from] polars_core::error::PolarsError),
 }
 
 /// Problems that are shown; the rest is counted.

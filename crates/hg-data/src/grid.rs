@@ -2,17 +2,14 @@
 
 use crate::parsed::{PATIENT, ParsedTable, TIME};
 use crate::{Aggregate, Error, Impute, Result, Schema, ShortPatients};
-use polars::prelude::*;
+use polars_core::prelude::*;
+use rayon::prelude::*;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 
-/// Working name of the grid step.
-pub(crate) const STEP: &str = "__step";
-/// Working name of a grid step's rows.
-pub(crate) const ROWS: &str = "__rows";
-
 /// Steps of a patient at most: more are a slip in the times.
-const MOST_STEPS: f64 = 100_000.;
+const MAX_STEPS: f64 = 100_000.;
 
 /// Rows on the regular grid.
 pub(crate) struct ResampledTable {
@@ -51,57 +48,65 @@ impl std::ops::AddAssign for RowCounts {
 }
 
 /// Puts a checked table on the schema's grid; `path` is for messages.
-pub(crate) fn grid(typed: ParsedTable, schema: &Schema, path: &Path) -> Result<ResampledTable> {
-    if let Some(lengths) = regular(&typed, schema)? {
+pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, path: &Path) -> Result<ResampledTable> {
+    if let Some(lengths) = regular(&parsed, schema)? {
         let (invented, counts) = (Vec::new(), RowCounts::default());
-        return Ok(ResampledTable { frame: typed.frame, lengths, invented, counts });
+        return Ok(ResampledTable { frame: parsed.frame, lengths, invented, counts });
     }
-    let rows = without_copies(&typed)?;
-    let copies = typed.frame.height() - rows.height();
-    let stepped = rows
-        .lazy()
-        .sort([PATIENT, TIME], SortMultipleOptions::default().with_maintain_order(true))
-        .with_column(step_of_row(typed.grid.width)?.alias(STEP))
-        .filter(col(STEP).lt(lit(schema.sequence.max_length.unwrap_or(usize::MAX) as f64)));
-    let mut of_steps: Vec<Expr> = schema.columns.iter().map(aggregated).collect();
-    of_steps.push(len().cast(DataType::UInt32).alias(ROWS));
-    let observed = stepped.group_by_stable([col(PATIENT), col(STEP)]).agg(of_steps).collect()?;
-    let taken: usize = observed.column(ROWS)?.u32()?.iter().flatten().map(|n| n as usize).sum();
-    let merged_rows = taken - observed.height();
 
-    let (skeleton, lengths, dropped_patients) = skeleton(&observed, &typed, schema, path)?;
-    let keys = [col(PATIENT), col(STEP)];
-    let mut join = JoinArgs::new(JoinType::Left);
-    join.maintain_order = MaintainOrderJoin::Left;
-    let frame = skeleton.lazy().join(observed.lazy(), keys.clone(), keys, join).collect()?;
-    let invented: Vec<bool> =
-        frame.column(ROWS)?.is_null().iter().map(|n| n == Some(true)).collect();
+    // The table's rows in order, those of one grid step together.
+    let order = rows_in_order(&parsed)?;
+    let copies = parsed.frame.height() - order.len();
+    let observed = observed_steps(&parsed, &order, schema.sequence.max_length)?;
+    let taken: usize = observed.iter().map(|step| step.rows.len()).sum();
+    let merged_rows = taken - observed.len();
+
+    // Every step of every patient, whether the table has rows there or not.
+    let Skeleton { patients, steps, lengths, dropped_patients } =
+        skeleton(&observed, &parsed, schema, path)?;
+    let columns = schema.columns.par_iter().map(|column| {
+        let cells: Vec<Option<f64>> = parsed.frame.column(&column.name)?.f64()?.iter().collect();
+        let at = |step: &Option<usize>| {
+            let rows = &order[observed[(*step)?].rows.clone()];
+            aggregate(column.aggregate, rows.iter().filter_map(|&row| cells[row]))
+        };
+        let cells: Float64Chunked = steps.iter().map(at).collect();
+        Ok(cells.with_name(column.name.as_str().into()).into_column())
+    });
+    let mut columns = columns.collect::<Result<Vec<_>>>()?;
+    columns.insert(0, Column::new(PATIENT.into(), patients));
+    let frame = DataFrame::new(steps.len(), columns)?;
+
+    let invented: Vec<bool> = steps.iter().map(Option::is_none).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
     let counts = RowCounts { dropped_patients, copies, merged_rows, invented_steps };
     Ok(ResampledTable { frame, lengths, invented, counts })
 }
 
-/// What a column shows at a step of several rows.
-fn aggregated(column: &crate::Column) -> Expr {
-    let values = col(column.name.as_str()).drop_nulls();
-    match column.aggregate {
+/// What a column shows at a step of several rows: `values` are those measured there, in order.
+fn aggregate(how: Aggregate, values: impl Iterator<Item = f64>) -> Option<f64> {
+    let sum = |(sum, count): (f64, usize), value| (sum + value, count + 1);
+    match how {
         Aggregate::Last => values.last(),
-        Aggregate::Mean => values.mean(),
+        Aggregate::Mean => match values.fold((0., 0), sum) {
+            (_, 0) => None,
+            (sum, count) => Some(sum / count as f64),
+        },
         // The sum of nothing is 0, but an empty step was not measured.
-        Aggregate::Sum => {
-            when(values.clone().len().gt(lit(0))).then(values.sum()).otherwise(lit(NULL))
-        }
+        Aggregate::Sum => match values.fold((0., 0), sum) {
+            (_, 0) => None,
+            (sum, _) => Some(sum),
+        },
     }
-    .alias(column.name.as_str())
 }
 
 /// The lengths of a table that already is on the grid: patient after patient, step after
 /// step, none missing, and no patient to cut or refuse. Most large tables are.
-fn regular(typed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> {
-    let patients = typed.frame.column(PATIENT)?.u32()?;
-    let times = typed.frame.column(TIME)?.f64()?;
+fn regular(parsed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> {
+    let patients = parsed.frame.column(PATIENT)?.u32()?;
+    let times = parsed.frame.column(TIME)?.f64()?;
     let sequence = &schema.sequence;
-    let longest = sequence.max_length.unwrap_or(usize::MAX).min(MOST_STEPS as usize);
+    let longest = sequence.max_length.unwrap_or(usize::MAX).min(MAX_STEPS as usize);
     let mut lengths: Vec<usize> = Vec::new();
     let (mut current, mut start, mut before) = (None, 0., f64::NEG_INFINITY);
     for (patient, time) in patients.iter().zip(times.iter()) {
@@ -114,7 +119,7 @@ fn regular(typed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> {
             lengths.push(0);
         }
         let Some(length) = lengths.last_mut() else { return Ok(None) };
-        let step = ((time - start) / typed.grid.width + 0.5).floor();
+        let step = ((time - start) / parsed.grid.width + 0.5).floor();
         if step != *length as f64 || time <= before {
             return Ok(None);
         }
@@ -126,108 +131,193 @@ fn regular(typed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> {
     Ok((fits && sequence.window.is_none()).then_some(lengths))
 }
 
-/// The nearest grid step, counted from the patient's first row.
-fn step_of_row(step: f64) -> PolarsResult<Expr> {
-    let since_first = col(TIME) - col(TIME).min().over([col(PATIENT)])?;
-    Ok((since_first / lit(step) + lit(0.5)).floor())
-}
-
-/// The rows, each once.
-fn without_copies(typed: &ParsedTable) -> Result<DataFrame> {
-    let patients = typed.frame.column(PATIENT)?.u32()?;
-    let times = typed.frame.column(TIME)?.f64()?;
-    let mut seen = HashSet::new();
-    let is_new = |(patient, time): (Option<u32>, Option<f64>)| {
-        // Adding 0 makes −0 and 0 one key.
-        seen.insert((patient, time.map(|time| (time + 0.).to_bits())))
-    };
-    if patients.iter().zip(times.iter()).all(is_new) {
-        return Ok(typed.frame.clone());
+/// The rows by patient and time, those at the same time as they stand in the table; of exact
+/// copies the first alone.
+fn rows_in_order(parsed: &ParsedTable) -> Result<Vec<usize>> {
+    let (patients, times) = keys(parsed)?;
+    let key = |row: usize| (patients[row], times[row]);
+    let compare = |a: (u32, f64), b: (u32, f64)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
+    let mut order: Vec<usize> = (0..patients.len()).collect();
+    if !order.is_sorted_by(|&a, &b| compare(key(a), key(b)).is_le()) {
+        order.par_sort_by(|&a, &b| compare(key(a), key(b)));
     }
-    let rows = typed.frame.clone().lazy();
-    Ok(rows.unique_stable(None, UniqueKeepStrategy::First).collect()?)
-}
+    if order.windows(2).all(|rows| key(rows[0]) != key(rows[1])) {
+        return Ok(order);
+    }
 
-/// Every (patient, step) up to each patient's last observed step.
-fn skeleton(
-    observed: &DataFrame,
-    typed: &ParsedTable,
-    schema: &Schema,
-    path: &Path,
-) -> Result<(DataFrame, Vec<usize>, usize)> {
-    let mut all_lengths = vec![0usize; typed.patients.len()];
-    let patients = observed.column(PATIENT)?.u32()?;
-    let steps = observed.column(STEP)?.f64()?;
-    for (patient, step) in patients.iter().zip(steps.iter()) {
-        if let (Some(patient), Some(step)) = (patient, step) {
-            if step >= MOST_STEPS {
-                let problem = format!(
-                    "spans {step:e} steps of the grid; mend its times, raise time.step, or set \
-                     sequence.max_length"
-                );
-                let patient = typed.patients[patient as usize].clone();
-                return Err(Error::Patient { path: path.to_owned(), patient, problem });
+    // Copies stand among the rows of one time.
+    let columns: Vec<Vec<Option<f64>>> = parsed
+        .frame
+        .columns()
+        .iter()
+        .filter(|column| ![PATIENT, TIME].contains(&column.name().as_str()))
+        .map(|column| Ok(column.cast(&DataType::Float64)?.f64()?.iter().collect()))
+        .collect::<Result<_>>()?;
+    // Adding 0 makes −0 and 0 one value.
+    let bits =
+        |cell: Option<f64>| cell.map(|x| if x.is_nan() { f64::NAN } else { x + 0. }.to_bits());
+    let cells = |row: usize| -> Vec<Option<u64>> { columns.iter().map(|c| bits(c[row])).collect() };
+    let mut kept = Vec::with_capacity(order.len());
+    for rows in order.chunk_by(|&a, &b| key(a) == key(b)) {
+        match rows {
+            [row] => kept.push(*row),
+            _ => {
+                let mut seen = HashSet::new();
+                kept.extend(rows.iter().filter(|&&row| seen.insert(cells(row))));
             }
-            let length = &mut all_lengths[patient as usize];
-            *length = (*length).max(step as usize + 1);
         }
     }
+    Ok(kept)
+}
+
+/// The patient and the time of each row.
+fn keys(parsed: &ParsedTable) -> Result<(Vec<u32>, Vec<f64>)> {
+    let patients = parsed.frame.column(PATIENT)?.u32()?.iter().map(Option::unwrap_or_default);
+    // Adding 0 makes −0 and 0 one time.
+    let times = parsed.frame.column(TIME)?.f64()?.iter().map(|time| time.unwrap_or_default() + 0.);
+    Ok((patients.collect(), times.collect()))
+}
+
+/// A grid step at which the table has rows.
+struct ObservedStep {
+    patient: u32,
+    /// Counted from the patient's first row.
+    step: f64,
+    /// Its rows, as positions in the order of [`rows_in_order`].
+    rows: Range<usize>,
+}
+
+/// The grid steps, each the nearest of its rows, in order; none from `max_length` on.
+fn observed_steps(
+    parsed: &ParsedTable,
+    order: &[usize],
+    max_length: Option<usize>,
+) -> Result<Vec<ObservedStep>> {
+    let (patients, times) = keys(parsed)?;
+    let limit = max_length.unwrap_or(usize::MAX) as f64;
+    let mut found: Vec<ObservedStep> = Vec::new();
+    let mut first = (None, 0.);
+    for (position, &row) in order.iter().enumerate() {
+        let (patient, time) = (patients[row], times[row]);
+        if first.0 != Some(patient) {
+            first = (Some(patient), time);
+        }
+        let step = ((time - first.1) / parsed.grid.width + 0.5).floor();
+        match found.last_mut() {
+            _ if step >= limit => {}
+            Some(last) if last.patient == patient && last.step == step => {
+                last.rows.end = position + 1;
+            }
+            _ => found.push(ObservedStep { patient, step, rows: position..position + 1 }),
+        }
+    }
+    Ok(found)
+}
+
+/// Every step of the grid, of the patients that are long enough, in order.
+struct Skeleton {
+    /// The patient of each step.
+    patients: Vec<u32>,
+    /// Which of the observed steps each is; `None` where the table has no row.
+    steps: Vec<Option<usize>>,
+    /// Steps of each sequence: of each patient, or of a patient's windows.
+    lengths: Vec<usize>,
+    /// Patients that are shorter than the schema wants.
+    dropped_patients: usize,
+}
+
+fn skeleton(
+    observed: &[ObservedStep],
+    parsed: &ParsedTable,
+    schema: &Schema,
+    path: &Path,
+) -> Result<Skeleton> {
     let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
     let sequence = &schema.sequence;
-    let (shortest, mut dropped, mut problems) = (sequence.min_length, 0, Vec::new());
-    // A patient of the split's other side has no rows.
-    for (patient, &length) in all_lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+    let (shortest, mut dropped_patients, mut problems) = (sequence.min_length, 0, Vec::new());
+    let of_patient = |patient: u32, problem: String| {
+        let (path, patient) = (path.to_owned(), parsed.patients[patient as usize].clone());
+        Error::Patient { path, patient, problem }
+    };
+    let mut first = 0;
+    for run in observed.chunk_by(|a, b| a.patient == b.patient) {
+        let (patient, last) = (run[0].patient, run[run.len() - 1].step);
+        let of_run = first..first + run.len();
+        first = of_run.end;
+        if last >= MAX_STEPS {
+            let problem = format!(
+                "spans {last:e} steps of the grid; mend its times, raise time.step, or set \
+                 sequence.max_length"
+            );
+            return Err(of_patient(patient, problem));
+        }
+        let length = last as usize + 1;
         if length < shortest {
-            dropped += 1;
+            dropped_patients += 1;
             if sequence.short_patients == ShortPatients::Refuse {
                 let problem = format!(
                     "has {length} of the {shortest} steps that sequence.min_length asks for; \
                      lower it, or set sequence.short_patients = \"drop\""
                 );
-                let (path, patient) = (path.to_owned(), typed.patients[patient].clone());
-                problems.push(Error::Patient { path, patient, problem });
+                problems.push(of_patient(patient, problem));
             }
             continue;
         }
-        let window = sequence.window.unwrap_or(length);
-        for start in (0..length).step_by(window) {
-            let length = window.min(length - start);
-            if length >= shortest {
-                lengths.push(length);
-                patients.extend(std::iter::repeat_n(patient as u32, length));
-                steps.extend((start..start + length).map(|step| step as f64));
+
+        let mut places = vec![None; length];
+        for (step, place) in run.iter().zip(of_run) {
+            places[step.step as usize] = Some(place);
+        }
+        for window in places.chunks(sequence.window.unwrap_or(length)) {
+            if window.len() >= shortest {
+                lengths.push(window.len());
+                patients.extend(std::iter::repeat_n(patient, window.len()));
+                steps.extend(window);
             }
         }
     }
     Error::all(problems)?;
-    let columns = vec![
-        Series::new(PATIENT.into(), patients).into_column(),
-        Series::new(STEP.into(), steps).into_column(),
-    ];
-    Ok((DataFrame::new(columns[0].len(), columns)?, lengths, dropped))
+    Ok(Skeleton { patients, steps, lengths, dropped_patients })
 }
 
 /// Fills gaps from the same patient's other steps, as each column asks.
-pub(crate) fn fill_within_patients(gridded: &ResampledTable, schema: &Schema) -> Result<DataFrame> {
-    let fills: Vec<Expr> = schema
-        .columns
-        .iter()
-        .filter(|column| {
-            let has_gaps = |cells: &polars::prelude::Column| cells.null_count() > 0;
-            column.impute != Impute::None && gridded.frame.column(&column.name).is_ok_and(has_gaps)
-        })
-        .map(|column| {
-            let carried =
-                col(column.name.as_str()).fill_null_with_strategy(FillNullStrategy::Forward(None));
-            let filled = match column.impute {
-                Impute::Both => carried.fill_null_with_strategy(FillNullStrategy::Backward(None)),
-                Impute::Forward | Impute::None => carried,
-            };
-            filled.over([col(PATIENT)])
-        })
-        .collect::<PolarsResult<_>>()?;
-    if fills.is_empty() {
-        return Ok(gridded.frame.clone());
+pub(crate) fn fill_within_patients(
+    resampled: &ResampledTable,
+    schema: &Schema,
+) -> Result<DataFrame> {
+    let mut frame = resampled.frame.clone();
+    let patients: Vec<Option<u32>> = frame.column(PATIENT)?.u32()?.iter().collect();
+    let filled = schema.columns.par_iter().filter(|column| column.impute != Impute::None);
+    let filled = filled.map(|column| {
+        let cells = resampled.frame.column(&column.name)?.f64()?;
+        if cells.null_count() == 0 {
+            return Ok(None);
+        }
+        let mut cells: Vec<Option<f64>> = cells.iter().collect();
+        let mut rest = cells.as_mut_slice();
+        for patient in patients.chunk_by(|a, b| a == b) {
+            let (of_patient, others) = rest.split_at_mut(patient.len());
+            carry_forward(of_patient.iter_mut());
+            if column.impute == Impute::Both {
+                carry_forward(of_patient.iter_mut().rev());
+            }
+            rest = others;
+        }
+        let cells: Float64Chunked = cells.into_iter().collect();
+        Ok(Some(cells.with_name(column.name.as_str().into()).into_column()))
+    });
+    for column in filled.collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        let name = column.name().clone();
+        frame.replace(&name, column)?;
     }
-    Ok(gridded.frame.clone().lazy().with_columns(fills).collect()?)
+    Ok(frame)
+}
+
+/// Gives each gap the value before it.
+fn carry_forward<'a>(cells: impl Iterator<Item = &'a mut Option<f64>>) {
+    let mut before = None;
+    for cell in cells {
+        *cell = cell.or(before);
+        before = *cell;
+    }
 }

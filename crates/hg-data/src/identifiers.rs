@@ -8,7 +8,7 @@
 
 use crate::parsed::present;
 use crate::{Result, Schema};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 

@@ -5,7 +5,7 @@ use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
 use crate::{Column, Result};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use std::collections::{HashMap, HashSet};
 
 /// The levels of a column, to find a cell's among.

@@ -5,7 +5,7 @@ use crate::notation::{finite, is_code};
 use crate::parsed::{START, plural, present};
 use crate::source::SourceType;
 use crate::{Aggregate, Column, Error, Impute, Kind, Rare, Result, Schema, Start};
-use polars::prelude::{DataFrame, DataType};
+use polars_core::prelude::{DataFrame, DataType};
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -62,4 +62,4 @@ pub use transform::FittedTransform;
 pub use values::Values;
 pub use write::{write_simulated, write_table};
 
-pub use polars::prelude::DataFrame;
+pub use polars_core::prelude::DataFrame;

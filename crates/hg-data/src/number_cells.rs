@@ -5,7 +5,7 @@ use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
 use crate::{Column, FittedBins, Result};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use std::collections::HashMap;
 
 impl Checker<'_> {

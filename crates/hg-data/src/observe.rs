@@ -5,7 +5,7 @@ use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
 use crate::parsed::{ParsedTable, check};
 use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset};
-use polars::prelude::DataFrame;
+use polars_core::prelude::DataFrame;
 use serde::Serialize;
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
 use crate::statics::check_statics;
 use crate::{Error, Kind, Origin, OutOfDomain, Result, Schema};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;

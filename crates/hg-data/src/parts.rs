@@ -4,9 +4,9 @@ use crate::encode::Fit;
 use crate::files::{files, is_csv, reach};
 use crate::levels::LevelCounts;
 use crate::parsed::require_columns;
-use crate::table::scan;
+use crate::table::{Batches, READING, names_of};
 use crate::{Encoded, Encoder, Error, Origin, Result, RowCounts, Schema, Subset, Values};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -165,12 +165,26 @@ impl<'a> Parts<'a> {
 
     /// The batches of another file.
     fn binary(&self, file: &Path) -> Result<Receiver<Result<DataFrame>>> {
-        let mut lazy = scan(file)?;
-        let names = lazy.collect_schema()?;
-        require_columns(names.iter_names(), self.schema, file)?;
-        let matters = |name: &&PlSmallStr| self.matters(name);
-        let columns = names.iter_names().filter(matters).map(|name| col(name.as_str()));
-        batches(lazy.select(columns.collect::<Vec<_>>()), file.to_owned())
+        let names = names_of(file)?.map_err(|problem| Error::file(file, problem))?;
+        let names: Vec<PlSmallStr> = names.into_iter().map(Into::into).collect();
+        require_columns(names.iter(), self.schema, file)?;
+        let wanted = names.iter().filter(|name| self.matters(name)).map(ToString::to_string);
+        let batches = Batches::open(file, wanted.collect(), self.rows)?;
+        let (file, (send, receive)) = (file.to_owned(), sync_channel(2));
+        let read = move || {
+            for batch in batches {
+                let unreadable =
+                    |e: PolarsError| Error::file(&file, format!("cannot read the table: {e}"));
+                let failed = batch.is_err();
+                // Where nobody listens any more there is nothing to read for.
+                if send.send(batch.map_err(unreadable)).is_err() || failed {
+                    break;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(READING.into()).spawn(read);
+        thread.map_err(|e| Error::file(self.path, format!("cannot start a thread: {e}")))?;
+        Ok(receive)
     }
 
     /// The next part, `None` after the last.
@@ -223,22 +237,6 @@ impl Iterator for Parts<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.part().transpose()
     }
-}
-
-/// The rows of a plan as polars' streaming engine hands them out, in order. A thread runs
-/// it, two batches ahead at most, and ends when nobody listens any more.
-fn batches(lazy: LazyFrame, file: PathBuf) -> Result<Receiver<Result<DataFrame>>> {
-    let (send, receive) = sync_channel(2);
-    let to = send.clone();
-    let hand_out = PlanCallback::new(move |batch| Ok(to.send(Ok(batch)).is_err()));
-    let lazy = lazy.sink_batches(hand_out, true, None)?;
-    std::thread::spawn(move || {
-        if let Err(error) = lazy.collect_with_engine(Engine::Streaming) {
-            // Nobody listens where this fails.
-            let _ = send.send(Err(Error::file(&file, format!("cannot read the table: {error}"))));
-        }
-    });
-    Ok(receive)
 }
 
 /// (hash of the patient, rows) of each run of rows of one patient.

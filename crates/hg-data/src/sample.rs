@@ -1,6 +1,6 @@
 //! What a column's fit rests on, gathered part by part.
 
-use polars::prelude::{ChunkAgg, Float64Chunked};
+use polars_core::prelude::{ChunkAgg, Float64Chunked};
 
 /// Values that are kept; of longer columns every second, every fourth … cell is.
 const MAX_VALUES: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! The types that a table's columns have, which decoding restores.
 
-use polars::prelude::*;
+use polars_core::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The type of a column in the source.

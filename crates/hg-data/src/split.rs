@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::parsed::{PATIENT, ParsedTable};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use sha2::{Digest, Sha256};
 
 /// A split of the patients. Whether one is held out depends on the seed and the id alone,

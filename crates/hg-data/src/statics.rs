@@ -2,7 +2,7 @@
 
 use crate::parsed::{PATIENT, Place};
 use crate::{Error, Kind, Origin, OutOfDomain, Result};
-use polars::prelude::*;
+use polars_core::prelude::*;
 
 /// Which rows of a patient show a static column's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -4,7 +4,11 @@ use crate::csv::{Csv, Separator};
 use crate::files::{Format, files, is_csv, open};
 use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
-use polars::prelude::*;
+use polars_arrow::io::ipc::read::{FileReader, read_file_metadata};
+use polars_core::prelude::*;
+use polars_io::prelude::*;
+use std::collections::VecDeque;
+use std::fs::File;
 use std::path::Path;
 
 impl Schema {
@@ -30,21 +34,6 @@ impl Schema {
     /// Opens one CSV.
     pub(crate) fn open_csv(&self, file: &Path) -> Result<Csv> {
         Csv::open(file, self.text_encoding(), self.cell_separator())
-    }
-}
-
-/// A plan that reads one Parquet or Arrow IPC file.
-pub(crate) fn scan(file: &Path) -> Result<LazyFrame> {
-    let path = PlRefPath::from(&*file.to_string_lossy());
-    let failed = |e: PolarsError| Error::file(file, format!("cannot read the table: {e}"));
-    match Format::of(file)?.0 {
-        Format::Csv | Format::Parquet => {
-            LazyFrame::scan_parquet(path, ScanArgsParquet::default()).map_err(failed)
-        }
-        Format::Ipc => {
-            LazyFrame::scan_ipc(path, IpcScanOptions::default(), UnifiedScanArgs::default())
-                .map_err(failed)
-        }
     }
 }
 
@@ -112,7 +101,7 @@ fn read_columns(path: &Path, name: Option<&str>) -> Result<std::result::Result<D
 }
 
 /// The names of a file's columns; else what is wrong.
-fn names_of(path: &Path) -> Result<std::result::Result<Vec<String>, String>> {
+pub(crate) fn names_of(path: &Path) -> Result<std::result::Result<Vec<String>, String>> {
     let (format, file) = (Format::of(path)?.0, open(path)?);
     let names = |schema: &ArrowSchema| schema.iter_names().map(|name| name.to_string()).collect();
     Ok(match format {
@@ -124,6 +113,81 @@ fn names_of(path: &Path) -> Result<std::result::Result<Vec<String>, String>> {
         }
     })
 }
+
+/// A Parquet or Arrow IPC file, some rows at a time.
+pub(crate) enum Batches {
+    /// Whole row groups; of large ones a part.
+    Parquet {
+        file: File,
+        columns: Vec<String>,
+        metadata: Arc<polars_parquet::read::FileMetadata>,
+        slices: VecDeque<Slice>,
+    },
+    /// Its record batches.
+    Ipc(Box<FileReader<File>>),
+}
+
+/// (first row, rows) of a batch.
+type Slice = (usize, usize);
+
+impl Batches {
+    /// Opens a file, of whose columns these are read; a batch has about so many rows.
+    pub(crate) fn open(path: &Path, columns: Vec<String>, rows: usize) -> Result<Self> {
+        let (format, mut file) = (Format::of(path)?.0, open(path)?);
+        let failed = |e: String| Error::file(path, e);
+        if format == Format::Ipc {
+            let opened = apart("Arrow IPC", || {
+                let metadata = read_file_metadata(&mut file)?;
+                let wanted = |name: &PlSmallStr| columns.iter().any(|column| *column == **name);
+                let names = metadata.schema.iter_names().enumerate();
+                let at = names.filter(|(_, name)| wanted(name)).map(|(n, _)| n).collect();
+                Ok(Box::new(FileReader::new(file, metadata, Some(at), None)))
+            });
+            return opened.map(Self::Ipc).map_err(failed);
+        }
+        let again = file.try_clone().map_err(|e| failed(format!("cannot read the table: {e}")))?;
+        let metadata = apart("Parquet", || ParquetReader::new(again).get_metadata().cloned());
+        let metadata = metadata.map_err(failed)?;
+        let (mut slices, mut first) = (VecDeque::new(), 0);
+        for group in &metadata.row_groups {
+            let end = first + group.num_rows();
+            while first < end {
+                let taken = (end - first).min(rows.saturating_mul(ROWS_OF_A_GROUP));
+                slices.push_back((first, taken));
+                first += taken;
+            }
+        }
+        Ok(Self::Parquet { file, columns, metadata, slices })
+    }
+
+    fn read(&mut self) -> PolarsResult<Option<DataFrame>> {
+        match self {
+            Self::Parquet { file, columns, metadata, slices } => {
+                let Some(slice) = slices.pop_front() else { return Ok(None) };
+                let mut reader = ParquetReader::new(file.try_clone()?)
+                    .with_columns(Some(columns.clone()))
+                    .with_slice(Some(slice));
+                reader.set_metadata(metadata.clone());
+                reader.finish().map(Some)
+            }
+            Self::Ipc(reader) => Ok(reader.next().transpose()?.map(DataFrame::from)),
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = PolarsResult<DataFrame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // polars may panic on a damaged file, which is the file's fault and not the program's.
+        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read()));
+        let damaged = || Err(PolarsError::ComputeError("the file is damaged".into()));
+        read.unwrap_or_else(|_| damaged()).transpose()
+    }
+}
+
+/// A row group of more rows than so many batches is read in slices.
+const ROWS_OF_A_GROUP: usize = 4;
 
 /// The name of threads in which polars may panic on a file; a program's panic hook may keep
 /// silent about them, for what they say becomes a message.

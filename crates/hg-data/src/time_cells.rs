@@ -5,7 +5,7 @@ use crate::clock::{Axis, Grid, TimeFormat, TimeKind, months_of};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, plural, present};
 use crate::source::{SourceType, TimeSource};
-use polars::prelude::*;
+use polars_core::prelude::*;
 
 impl Checker<'_> {
     /// Each row's time on the grid's axis, what the column holds, the grid, and how its cells

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hg_data::{CellStyle, DataFrame, Encoder, Schema, Subset, TableStyle, infer, write_table};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;

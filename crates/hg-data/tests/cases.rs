@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hg_data::{DataFrame, Encoder, Kind, Proposal, RowCounts, Schema, Subset, infer, write_table};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 

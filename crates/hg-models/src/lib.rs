@@ -9,12 +9,16 @@ mod critic;
 mod dense;
 mod generator;
 mod layout;
+mod losses;
 mod parameters;
 
 pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
 pub use critic::{Critic, CriticConfig, CriticOutput};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::RowLayout;
+pub use losses::{
+    CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
+};
 pub use parameters::{Parameters, read_weights};
 
 /// What can go wrong in this crate.

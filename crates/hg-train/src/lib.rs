@@ -7,7 +7,6 @@ mod checkpoint;
 mod config;
 mod error;
 mod in_place;
-mod losses;
 mod random;
 mod record;
 mod run;
@@ -21,9 +20,6 @@ pub use adam::{Adam, AdamConfig, StepScale};
 pub use batches::{Batch, Batches};
 pub use config::{CheckpointSelection, DeviceKind, LatentDistribution, Schedule, TrainConfig};
 pub use error::{Error, Result};
-pub use losses::{
-    CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
-};
 pub use random::{Purpose, stream};
 pub use run::{Event, Outcome, Program, Run, RunManifest, generate, sizes_of, vectors};
 pub use steps::by_name;

@@ -3,7 +3,6 @@
 //! What a step measures stays where it was computed, as a tensor in f64, so that a GPU need not be
 //! waited for at each step.
 
-use crate::losses::{critic_loss, generator_loss};
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Batch, Error, Result, TrainConfig};
 use candle_core::backprop::GradStore;
@@ -11,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::Real;
 use hg_models::{
     Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Parameters,
-    RealBatch,
+    RealBatch, critic_loss, generator_loss,
 };
 use rand_distr::{Distribution, StandardUniform};
 use rayon::prelude::*;

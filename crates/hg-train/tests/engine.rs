@@ -8,7 +8,8 @@ use hg_lstm::{Lengths, Recurrence, ReverseAlignment};
 use hg_models::{
     Alignment, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, RowLayout,
 };
-use hg_train::{Purpose, by_name, critic_loss, generator_loss, stream};
+use hg_models::{critic_loss, generator_loss};
+use hg_train::{Purpose, by_name, stream};
 use proptest::prelude::*;
 use rand::RngExt;
 

@@ -9,7 +9,8 @@ use hg_models::{
     Alignment, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters,
     RowLayout,
 };
-use hg_train::{Adam, AdamConfig, StepScale, by_name, critic_loss, generator_loss, interpolate};
+use hg_models::{critic_loss, generator_loss, interpolate};
+use hg_train::{Adam, AdamConfig, StepScale, by_name};
 use std::collections::HashMap;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use super::model::{Dynamics, Efficacy, State, advance};
 use crate::{Error, Result};
-use polars::prelude::*;
+use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};

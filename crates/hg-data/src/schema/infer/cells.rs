@@ -5,7 +5,7 @@ use crate::Result;
 use crate::clock::TimeKind;
 use crate::notation::{EXACT, Notation};
 use crate::parsed::plural;
-use polars::prelude::{Column, DataFrame, DataType, IntoColumn, TimeUnit};
+use polars_core::prelude::{Column, DataFrame, DataType, IntoColumn, TimeUnit};
 use std::collections::HashMap;
 
 /// Texts that people write for a missing value. Those that could be a level too count
@@ -255,7 +255,7 @@ fn counts_of_time(column: &Column) -> Result<Column> {
         DataType::Duration(unit) | DataType::Datetime(unit, _) => {
             let counted = column.to_physical_repr().cast(&DataType::Int64)?;
             let cells = counted.i64()?;
-            let in_microseconds: polars::prelude::Int64Chunked = match unit {
+            let in_microseconds: polars_core::prelude::Int64Chunked = match unit {
                 TimeUnit::Nanoseconds => {
                     cells.iter().map(|n| n.map(|n| n.div_euclid(1000))).collect()
                 }

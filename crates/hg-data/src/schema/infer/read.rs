@@ -4,7 +4,7 @@ use crate::Result;
 use crate::csv::{Separator, sniff};
 use crate::files::{files, is_csv};
 use crate::table::read_table;
-use polars::prelude::DataFrame;
+use polars_core::prelude::DataFrame;
 use std::path::Path;
 
 /// A table as it was read, with the keys of the schema that say how.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Schema;
-use polars::prelude::*;
+use polars_core::prelude::*;
 
 fn propose(csv: &str) -> Result<Proposal> {
     let folder = tempfile::tempdir().expect("a folder");

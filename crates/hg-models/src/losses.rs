@@ -6,10 +6,9 @@
 //!             there are limits: sign(r) · min(u, |r|)
 //! ```
 
-use crate::Result;
+use crate::{Alignment, Critic, Result};
 use candle_core::{D, Tensor};
 use hg_lstm::Lengths;
-use hg_models::{Alignment, Critic};
 
 /// Under the root of the gradient's norm.
 const NORM_FLOOR: f64 = 1e-12;
