@@ -4,8 +4,8 @@ use crate::arguments::EvaluateArguments;
 use crate::curves::curves;
 use crate::error::{Error, Result};
 use crate::simulated::Simulated;
-use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
+use comfy_table::{CellAlignment, presets};
+use hg_data::{Encoder, Identifiers, Origin, Schema, Subset, Table, write_atomically};
 use hg_eval::{Answer, Cohort, Comparison, Evaluation, Report, STAGES, Simulator, Subject};
 use hg_train::{Run, RunManifest, layout_of};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,9 +36,8 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     let (encoder, _) = Encoder::fit_file(&schema, real, Subset::Whole)?;
     let simulated = Simulated::of(&encoder, real)?;
     let (real_table, synthetic_table) = (schema.read(real)?, schema.read(synthetic)?);
-    let real = cohort(&encoder, &real_table, real, Subset::Whole, Origin::Real)?;
-    let path = synthetic;
-    let synthetic = cohort(&encoder, &synthetic_table, path, Subset::Whole, Origin::Synthetic)?;
+    let real = cohort(&encoder, &real_table, Subset::Whole, Origin::Real)?;
+    let synthetic = cohort(&encoder, &synthetic_table, Subset::Whole, Origin::Synthetic)?;
     let subject = Subject {
         encoder: &encoder,
         layout: &layout_of(&encoder),
@@ -48,7 +47,8 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
         simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
     };
     let mut evaluation = measure(&subject)?;
-    evaluation.identifiers = Some(Identifiers::find(&schema, &real_table, &synthetic_table)?);
+    evaluation.identifiers =
+        Some(Identifiers::find(&schema, &real_table.frame, &synthetic_table.frame)?);
     show(&evaluation, json)?;
     if let Some(out) = &arguments.out {
         let failed = |e| hg_data::Error::File {
@@ -70,14 +70,13 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     let RunManifest { data, train, .. } = &run.manifest;
     run.check_data()?;
     let table = encoder.schema.read(data)?;
-    let real = cohort(encoder, &table, data, train.training_subset(), Origin::Real)?;
+    let real = cohort(encoder, &table, train.training_subset(), Origin::Real)?;
     let held_out = match train.held_out_subset() {
-        Some(side) => Some(cohort(encoder, &table, data, side, Origin::Real)?),
+        Some(side) => Some(cohort(encoder, &table, side, Origin::Real)?),
         None => None,
     };
-    let path = run.synthetic_parquet();
-    let synthetic_table = encoder.schema.read(&path)?;
-    let synthetic = cohort(encoder, &synthetic_table, &path, Subset::Whole, Origin::Synthetic)?;
+    let synthetic_table = encoder.schema.read(&run.synthetic_parquet())?;
+    let synthetic = cohort(encoder, &synthetic_table, Subset::Whole, Origin::Synthetic)?;
     let simulated = Simulated::of(encoder, data)?;
     let subject = Subject {
         encoder,
@@ -89,7 +88,8 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     };
     let mut evaluation = measure(&subject)?;
     // Of all real patients: one who was held out is no less real.
-    evaluation.identifiers = Some(Identifiers::find(&encoder.schema, &table, &synthetic_table)?);
+    evaluation.identifiers =
+        Some(Identifiers::find(&encoder.schema, &table.frame, &synthetic_table.frame)?);
     let report = Report::new(&subject, &evaluation, &curves(&run.metrics()?))?;
     write_report(&evaluation, &report, &run.report())?;
     Ok((evaluation, run.report().join(PAGE)))
@@ -111,14 +111,8 @@ fn measure(subject: &Subject<'_>) -> Result<Evaluation> {
     Ok(evaluation?)
 }
 
-fn cohort(
-    encoder: &Encoder,
-    table: &DataFrame,
-    path: &Path,
-    side: Subset,
-    origin: Origin,
-) -> Result<Cohort> {
-    let (observed, encoded) = encoder.observe(table, path, side, origin)?;
+fn cohort(encoder: &Encoder, table: &Table, side: Subset, origin: Origin) -> Result<Cohort> {
+    let (observed, encoded) = encoder.observe(table, side, origin)?;
     Ok(Cohort { observed, encoded })
 }
 
@@ -170,7 +164,7 @@ pub(crate) fn print(evaluation: &Evaluation) {
 }
 
 fn print_table(comparison: &Comparison) {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
         "column",
         "real",

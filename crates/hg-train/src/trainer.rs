@@ -71,9 +71,9 @@ const GREATEST_PENALTY: f64 = 1e4;
 /// use std::ops::ControlFlow;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
-/// let path = std::path::Path::new("data/pbc/pbcseq.csv");
 /// let schema = hg_data::Schema::load("data-schemas/pbc.toml".as_ref())?;
-/// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &schema.read(path)?, path)?;
+/// let table = schema.read("data/pbc/pbcseq.csv".as_ref())?;
+/// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &table, hg_data::Subset::Whole)?;
 /// let config = TrainConfig { iterations: 500, hidden: 16, ..Default::default() };
 /// let mut trainer = Trainer::new(&config, &layout_of(&encoder), &encoded)?;
 /// trainer.train(|step| {
