@@ -9,7 +9,7 @@ use std::process::Command;
 pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The share of patients that `cargo xtask train` keeps out of training.
-const HELD_OUT: (&str, &str) = ("HG_TRAIN_HELD_OUT", "0.2");
+const HELD_OUT: (&str, &str) = ("HG_TRAIN_VALIDATION__HELD_OUT", "0.2");
 
 /// What makes the committed golden values.
 const FIXTURE_PACKAGES: [&str; 6] = [

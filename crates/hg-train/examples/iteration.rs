@@ -49,7 +49,9 @@ fn main() -> anyhow::Result<()> {
     let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
     let encoded = random_rows(&layout, batch, steps);
     let device = if cuda { DeviceKind::Cuda } else { DeviceKind::Cpu };
-    let config = TrainConfig { batch_size: batch, hidden, device, ..Default::default() };
+    let mut config = TrainConfig { device, ..Default::default() };
+    config.batching.batch_size = batch;
+    config.model.hidden = hidden;
     let mut trainer = Trainer::new(&config, &layout, &encoded)?;
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();
