@@ -18,7 +18,8 @@ const MEASURES: [(&str, &str); 4] = [
     ("/discriminative/area", "discriminative AUC"),
 ];
 /// The networks and losses as published, without what this project adds.
-const PLAIN: [&str; 3] = ["weight_averaging=0", "select=last", "validate_every=0"];
+const PLAIN: [&str; 3] =
+    ["optimiser.weight_averaging=0", "validation.select=last", "validation.every=0"];
 
 #[derive(Args)]
 pub(crate) struct Quality {
@@ -96,7 +97,7 @@ fn report(trial: &Trial, python: &Path, folder: &Path, text: &mut String) -> Res
     for seed in SEEDS {
         tables[0].push(trial.torch(python, folder, seed)?);
         tables[1].push(trial.ours(folder, "plain", seed, &PLAIN)?);
-        tables[2].push(trial.ours(folder, "ours", seed, &["held_out=0.1"])?);
+        tables[2].push(trial.ours(folder, "ours", seed, &["validation.held_out=0.1"])?);
     }
     let names = ["PyTorch", "ours, as published", "ours"];
     writeln!(text, "\n## {}\n", trial.title)?;

@@ -2,7 +2,7 @@
 
 use crate::session::{Material, Training, train};
 use crate::{Error, Result};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, TableStyle};
 use hg_train::{
     CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
     TrainConfig,
@@ -88,6 +88,11 @@ impl Synthesizer {
     /// The settings that it was trained with.
     pub fn settings(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// How the real table is written, where it was a CSV: separators, quotes, line ends.
+    pub fn style(&self) -> &TableStyle {
+        &self.sampler.encoder().style
     }
 
     /// The schema, with the levels and edges that were found in the real table.
