@@ -7,7 +7,7 @@ use hg_lstm::ReverseAlignment;
 use serde::{Deserialize, Serialize};
 
 /// All settings that shape a training run; the defaults are those of `docs/method.md`,
-/// «Published settings».
+/// "Training".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
