@@ -36,13 +36,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .fit_file(&table)?;
 
     // The model goes to disk and comes back; `hg generate` takes the folder too.
-    synthesizer.save(&folder.join("model"))?;
-    let mut cohort = Synthesizer::load(&folder.join("model"))?.sample(312, 0)?;
+    synthesizer.save(folder.join("model"))?;
+    let mut cohort = Synthesizer::load(folder.join("model"))?.sample(312, 0)?;
 
     // A CSV in the form of the real one, and the report beside it.
     let synthetic = folder.join("synthetic.csv");
     data::write_table(&mut cohort, &synthetic, synthesizer.style())?;
     let evaluated = evaluate_files(&table, &synthetic, &schema, &mut |stage| println!("{stage}"))?;
-    println!("{}", evaluated.save(&folder.join("report"))?.display());
+    println!("{}", evaluated.save(folder.join("report"))?.display());
     Ok(())
 }

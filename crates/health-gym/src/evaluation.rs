@@ -46,7 +46,8 @@ impl Evaluated {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn save(&self, folder: &Path) -> Result<PathBuf> {
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
+        let folder = folder.as_ref();
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Write { path, source }

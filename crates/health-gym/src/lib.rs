@@ -13,7 +13,7 @@
 //! let synthesizer = Synthesizer::builder(schema.clone()).fit(&real)?;
 //! let synthetic = synthesizer.sample(312, 0)?;
 //! let report = evaluate(&real, &synthetic, &schema)?;
-//! report.save("report".as_ref())?;
+//! report.save("report")?;
 //! # Ok(()) }
 //! ```
 //!
@@ -38,3 +38,8 @@ pub use hg_train as training;
 
 pub use hg_data::{DataFrame, Schema};
 pub use hg_train::{CancelToken, Event, Outcome, Run, StepMetrics, TrainConfig};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -19,7 +19,7 @@ use std::path::Path;
 /// let mut settings = TrainConfig { iterations: 3, ..Default::default() };
 /// settings.model.hidden = 16;
 /// let synthesizer =
-///     Synthesizer::builder(schema).settings(settings).fit_file("data/pbc/pbcseq.csv".as_ref())?;
+///     Synthesizer::builder(schema).settings(settings).fit_file("data/pbc/pbcseq.csv")?;
 /// let cohort = synthesizer.sample(10, 1)?;
 /// assert!(cohort.equals_missing(&synthesizer.sample(10, 1)?), "a seed gives a cohort");
 /// # Ok(()) }
@@ -55,7 +55,8 @@ impl Synthesizer {
     ///
     /// # Errors
     /// When the folder exists or cannot be written; nothing is left behind.
-    pub fn save(&self, folder: &Path) -> Result<()> {
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
         let encoder = self.sampler.encoder().clone();
         let program = Program { version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
         let run = Run::of_memory(folder, encoder, self.config.clone(), program)?;
@@ -71,8 +72,8 @@ impl Synthesizer {
     ///
     /// # Errors
     /// When it is no run folder, or holds no checkpoint.
-    pub fn load(folder: &Path) -> Result<Self> {
-        let run = Run::open(folder)?;
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        let run = Run::open(folder.as_ref())?;
         let (sampler, store) = (run.sampler()?, Box::new(run.store()));
         Ok(Self { config: run.manifest.train, sampler, store })
     }
@@ -169,8 +170,9 @@ impl<'a> SynthesizerBuilder<'a> {
     ///
     /// # Errors
     /// As [`SynthesizerBuilder::fit`], and when the files cannot be read.
-    pub fn fit_file(self, path: &Path) -> Result<Synthesizer> {
+    pub fn fit_file(self, path: impl AsRef<Path>) -> Result<Synthesizer> {
         self.settings.check()?;
+        let path = path.as_ref();
         let subset = self.settings.training_subset();
         let (encoder, encoded) = Encoder::fit_file(&self.schema, path, subset)?;
         let held_out = self.held_out(|subset| Ok(encoder.encode_file(path, subset)?))?;

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
 /// Compares the run's cohorts and writes the report's files; gives the page's path too.
 pub(crate) fn evaluate(run: &Run) -> Result<(Evaluated, PathBuf)> {
     let evaluated = with_bar(|on_stage| evaluate_run(run, on_stage))?;
-    let page = evaluated.save(&run.report())?;
+    let page = evaluated.save(run.report())?;
     Ok((evaluated, page))
 }
 

@@ -36,3 +36,8 @@ pub use store::{MemoryStore, Store};
 pub use synthesis::Sampler;
 pub use trainer::{StepTimes, Trainer, layout_of};
 pub use validation::ValidationScore;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
