@@ -6,10 +6,12 @@ use crate::error::{Error, Result};
 use crate::simulated::Simulated;
 use comfy_table::{CellAlignment, Table, presets};
 use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
-use hg_eval::{Answer, Cohort, Comparison, Evaluation, Report, STAGES, Simulator, Subject};
-use hg_train::{Run, RunManifest, layout_of};
+use hg_eval::{
+    Cohort, ColumnComparison, Columns, Evaluation, Pairs, Report, Simulator, Subject, Verdict,
+    measures,
+};
+use hg_train::{Run, RunManifest};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,16 +41,11 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     let real = cohort(&encoder, &real_table, real, Subset::Whole, Origin::Real)?;
     let path = synthetic;
     let synthetic = cohort(&encoder, &synthetic_table, path, Subset::Whole, Origin::Synthetic)?;
-    let subject = Subject {
-        encoder: &encoder,
-        layout: &layout_of(&encoder),
-        real: &real,
-        held_out: None,
-        synthetic: &synthetic,
-        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
-    };
-    let mut evaluation = measure(&subject)?;
-    evaluation.identifiers = Some(Identifiers::find(&schema, &real_table, &synthetic_table)?);
+    let identifiers = Identifiers::find(&schema, &real_table, &synthetic_table)?;
+    let subject = Subject::new(&encoder, &real, &synthetic)
+        .with_identifiers(&identifiers)
+        .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
+    let evaluation = measure(&subject)?;
     show(&evaluation, json)?;
     if let Some(out) = &arguments.out {
         let failed = |e| hg_data::Error::File {
@@ -79,30 +76,27 @@ pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
     let synthetic_table = encoder.schema.read(&path)?;
     let synthetic = cohort(encoder, &synthetic_table, &path, Subset::Whole, Origin::Synthetic)?;
     let simulated = Simulated::of(encoder, data)?;
-    let subject = Subject {
-        encoder,
-        layout: &layout_of(encoder),
-        real: &real,
-        held_out: held_out.as_ref(),
-        synthetic: &synthetic,
-        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
-    };
-    let mut evaluation = measure(&subject)?;
     // Of all real patients: one who was held out is no less real.
-    evaluation.identifiers = Some(Identifiers::find(&encoder.schema, &table, &synthetic_table)?);
+    let identifiers = Identifiers::find(&encoder.schema, &table, &synthetic_table)?;
+    let subject = Subject::new(encoder, &real, &synthetic)
+        .with_held_out(held_out.as_ref())
+        .with_identifiers(&identifiers)
+        .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
+    let evaluation = measure(&subject)?;
     let report = Report::new(&subject, &evaluation, &curves(&run.metrics()?))?;
     write_report(&evaluation, &report, &run.report())?;
     Ok((evaluation, run.report().join(PAGE)))
 }
 
-/// With a bar on stderr, where that is a terminal.
+/// Computes all measures, with a bar on stderr, where that is a terminal.
 fn measure(subject: &Subject<'_>) -> Result<Evaluation> {
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} · {elapsed} · {msg}");
-    let bar = ProgressBar::new(STAGES.len() as u64)
+    let measures = measures();
+    let bar = ProgressBar::new(measures.len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_secs(1));
     let mut begun = 0;
-    let evaluation = Evaluation::new(subject, &mut |stage| {
+    let evaluation = hg_eval::evaluate(subject, &measures, &mut |stage| {
         bar.set_position(begun);
         bar.set_message(stage);
         begun += 1;
@@ -144,32 +138,51 @@ fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
 
 /// The figures, and the short answers.
 fn to_json(evaluation: &Evaluation) -> Result<String> {
-    #[derive(Serialize)]
-    struct Said<'a> {
-        answers: Vec<Answer>,
-        #[serde(flatten)]
-        evaluation: &'a Evaluation,
-    }
-    serde_json::to_string(&Said { answers: evaluation.answers(), evaluation })
+    serde_json::to_string(evaluation)
         .map_err(|e| Error::Other(format!("cannot write the comparison as JSON: {e}")))
 }
 
 pub(crate) fn print(evaluation: &Evaluation) {
-    print_table(&evaluation.comparison);
-    for answers in evaluation.answers().chunk_by(|a, b| a.topic == b.topic) {
-        println!("\n{}", answers[0].topic);
+    print_columns(evaluation);
+    for (topic, answers) in evaluation.answers_by_topic() {
+        println!("\n{}", topic.question());
         for answer in answers {
-            let verdict = match answer.passed {
-                Some(true) => "passed",
-                Some(false) => "FAILED",
-                None => "open  ",
+            let verdict = match answer.verdict {
+                Verdict::Passed => "passed",
+                Verdict::Failed => "FAILED",
+                Verdict::Open => "open  ",
             };
             println!("  {verdict}  {:<14} {}", answer.about, answer.because);
         }
     }
 }
 
-fn print_table(comparison: &Comparison) {
+/// The table of columns, and means over them and their pairs.
+fn print_columns(evaluation: &Evaluation) {
+    let Some(found) = evaluation.detail::<Columns>("column-distances") else { return };
+    println!("{}", columns_table(&found.columns));
+
+    let pairs = evaluation.detail::<Pairs>("pairs");
+    println!(
+        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
+         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
+        or_nothing(found.distances.mean_ks),
+        or_nothing(found.distances.mean_total_variation),
+        or_nothing(pairs.and_then(|pairs| pairs.differences.correlation_difference))
+    );
+    if let Some(yardstick) = &found.held_out {
+        println!(
+            "yardstick, the patients held out against those trained on: {}, {}, {}",
+            or_nothing(yardstick.mean_ks),
+            or_nothing(yardstick.mean_total_variation),
+            or_nothing(
+                pairs.and_then(|pairs| pairs.held_out).and_then(|d| d.correlation_difference)
+            )
+        );
+    }
+}
+
+fn columns_table(columns: &[ColumnComparison]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
         "column",
@@ -179,7 +192,7 @@ fn print_table(comparison: &Comparison) {
         "missing synth.",
         "distance",
     ]);
-    for column in &comparison.columns {
+    for column in columns {
         let spread = |mean: Option<f64>, deviation: Option<f64>| match (mean, deviation) {
             (Some(mean), Some(deviation)) if column.levels.is_empty() => {
                 format!("{mean:.2} ± {deviation:.2}")
@@ -208,25 +221,10 @@ fn print_table(comparison: &Comparison) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
-    println!(
-        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
-         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
-        or_nothing(comparison.distances.mean_ks),
-        or_nothing(comparison.distances.mean_total_variation),
-        or_nothing(comparison.distances.correlation_difference)
-    );
-    if let Some(yardstick) = &comparison.held_out {
-        println!(
-            "yardstick, the patients held out against those trained on: {}, {}, {}",
-            or_nothing(yardstick.mean_ks),
-            or_nothing(yardstick.mean_total_variation),
-            or_nothing(yardstick.correlation_difference)
-        );
-    }
+    table
 }
 
-/// What stands where there are no values.
+/// What is shown where there are no values.
 const NOTHING: &str = "–";
 
 fn figure(value: f64) -> String {

@@ -7,7 +7,7 @@ use crate::evaluate;
 use crate::schema::of_rows;
 use crate::settings::Settings;
 use hg_data::{Encoded, write_table};
-use hg_eval::Quick;
+use hg_eval::{Columns, Pairs, Quick};
 use hg_train::{Event, Outcome, Run, StepMetrics, TrainConfig, ValidationScore, generate};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::ops::ControlFlow;
@@ -34,15 +34,16 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     write_table(&mut cohort, &run.synthetic_csv(), &run.encoder.style)?;
     write_table(&mut cohort, &run.synthetic_parquet(), &run.encoder.style)?;
     let (evaluation, page) = evaluate::evaluate(&run)?;
-    let comparison = &evaluation.comparison;
     if json {
+        let columns = evaluation.detail::<Columns>("column-distances");
+        let pairs = evaluation.detail::<Pairs>("pairs");
         let summary = serde_json::json!({
             "run": run.folder(),
             "report": page,
             "iterations": run.manifest.train.iterations,
-            "mean_ks": comparison.distances.mean_ks,
-            "mean_total_variation": comparison.distances.mean_total_variation,
-            "correlation_difference": comparison.distances.correlation_difference,
+            "mean_ks": columns.map(|found| found.distances.mean_ks),
+            "mean_total_variation": columns.map(|found| found.distances.mean_total_variation),
+            "correlation_difference": pairs.map(|found| found.differences.correlation_difference),
         });
         println!("{summary}");
     } else {
