@@ -235,7 +235,7 @@ fn values_that_are_impossible_are_counted_and_the_cohort_is_measured() {
     let evaluation = evaluate(&real, &synthetic, &schema);
     let (passed, because) = answer(&evaluation, "domain");
     assert_eq!(passed, Some(false), "{because}");
-    assert!(because.contains("«bili» has 12 cells") && because.contains("-0.3"), "{because}");
+    assert!(because.contains("`bili` has 12 cells") && because.contains("-0.3"), "{because}");
     assert_eq!(evaluation["out_of_domain"][0]["column"], "bili");
     assert_eq!(answer(&evaluate(&real, &real, &schema), "domain").0, Some(true));
 }
@@ -313,9 +313,9 @@ fn a_real_identifier_in_a_synthetic_table_is_found_whether_it_is_modelled_or_not
         (
             with_mrn(880_037),
             Some(false),
-            "column «mrn»: 3 of 40 synthetic patients carry a real one",
+            "column `mrn`: 3 of 40 synthetic patients carry a real one",
         ),
-        (with_mrn(990_000), Some(true), "compared: «mrn»"),
+        (with_mrn(990_000), Some(true), "compared: `mrn`"),
         (table(40, 2), None, "synthetic patients are numbered"),
     ] {
         let found = answer(&evaluate_texts(&real, &synthetic, SCHEMA), "identifiers");

@@ -26,12 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Is the cohort real enough, private, useful?
     for answer in evaluate(&real, &synthetic, &schema)?.evaluation.answers() {
-        let verdict = match answer.passed {
-            Some(true) => "passed",
-            Some(false) => "failed",
-            None => "open",
-        };
-        println!("{verdict:<7} {:<14} {}", answer.about, answer.because);
+        println!("{:?}: {} {}", answer.verdict, answer.question, answer.because);
     }
     Ok(())
 }

@@ -23,8 +23,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The report's figures cannot be written as JSON.
-    #[error("cannot write the figures as JSON: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("cannot write the figures as JSON: {source}")]
+    Json {
+        /// Why.
+        #[from]
+        source: serde_json::Error,
+    },
     /// Training was cancelled by its token.
     #[error("training was cancelled after iteration {iteration}")]
     Cancelled {

@@ -3,9 +3,8 @@
 use crate::simulated::Simulated;
 use crate::{Error, Result};
 use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
-use hg_eval::{Answer, Cohort, Curve, Evaluation, Report, Simulator, Subject};
-use hg_train::{Run, RunManifest, StepMetrics, layout_of};
-use serde::Serialize;
+use hg_eval::{Cohort, Curve, Evaluation, Measure, Report, Simulator, Subject, measures};
+use hg_train::{Run, RunManifest, StepMetrics};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -31,14 +30,7 @@ impl Evaluated {
     /// # Errors
     /// [`Error::Json`], which no figure should lead to.
     pub fn json(&self) -> Result<String> {
-        #[derive(Serialize)]
-        struct Said<'a> {
-            answers: Vec<Answer>,
-            #[serde(flatten)]
-            evaluation: &'a Evaluation,
-        }
-        let evaluation = &self.evaluation;
-        Ok(serde_json::to_string(&Said { answers: evaluation.answers(), evaluation })?)
+        Ok(serde_json::to_string(&self.evaluation)?)
     }
 
     /// Writes `report.html`, `report.md` and `comparison.json` to a folder, which is made where it
@@ -67,10 +59,25 @@ impl Evaluated {
 /// # Errors
 /// When a table does not fit the schema.
 pub fn evaluate(real: &DataFrame, synthetic: &DataFrame, schema: &Schema) -> Result<Evaluated> {
+    evaluate_with(real, synthetic, schema, &measures())
+}
+
+/// Compares two tables as [`evaluate`] does, by these measures: some of
+/// [`measures()`](hg_eval::measures()), or ones of your own.
+///
+/// # Errors
+/// As [`evaluate`], and for two measures of one id.
+pub fn evaluate_with(
+    real: &DataFrame,
+    synthetic: &DataFrame,
+    schema: &Schema,
+    measures: &[Box<dyn Measure>],
+) -> Result<Evaluated> {
     let (of_real, of_synthetic) = (Path::new("real table"), Path::new("synthetic table"));
     let (encoder, _) = Encoder::fit(schema, real, of_real)?;
     let tables = Tables { real: (real, of_real), synthetic: (synthetic, of_synthetic) };
-    compare(&encoder, &tables, (Subset::Whole, None), &[], &mut |_| {})
+    let how = How { measures, steps: &[], on_stage: &mut |_| {} };
+    compare(&encoder, &tables, (Subset::Whole, None), how)
 }
 
 /// Compares two tables in files, as [`evaluate`] does; `on_stage` hears of each stage as it begins.
@@ -86,7 +93,8 @@ pub fn evaluate_files(
     let (encoder, _) = Encoder::fit_file(schema, real, Subset::Whole)?;
     let (of_real, of_synthetic) = (schema.read(real)?, schema.read(synthetic)?);
     let tables = Tables { real: (&of_real, real), synthetic: (&of_synthetic, synthetic) };
-    compare(&encoder, &tables, (Subset::Whole, None), &[], on_stage)
+    let how = How { measures: &measures(), steps: &[], on_stage };
+    compare(&encoder, &tables, (Subset::Whole, None), how)
 }
 
 /// Compares a run's synthetic cohort with its real table; `on_stage` hears of each stage as it
@@ -101,7 +109,8 @@ pub fn evaluate_run(run: &Run, on_stage: &mut dyn FnMut(&'static str)) -> Result
     let (of_real, of_synthetic) = (schema.read(data)?, schema.read(&synthetic)?);
     let tables = Tables { real: (&of_real, data), synthetic: (&of_synthetic, &synthetic) };
     let subsets = (train.training_subset(), train.held_out_subset());
-    compare(&run.encoder, &tables, subsets, &run.metrics()?, on_stage)
+    let how = How { measures: &measures(), steps: &run.metrics()?, on_stage };
+    compare(&run.encoder, &tables, subsets, how)
 }
 
 /// The tables that are compared, with their names for messages.
@@ -110,12 +119,19 @@ struct Tables<'a> {
     synthetic: (&'a DataFrame, &'a Path),
 }
 
+/// How they are compared.
+struct How<'a> {
+    measures: &'a [Box<dyn Measure>],
+    /// What training measured, for the report's curves.
+    steps: &'a [StepMetrics],
+    on_stage: &'a mut dyn FnMut(&'static str),
+}
+
 fn compare(
     encoder: &Encoder,
     tables: &Tables<'_>,
     (trained_on, held_out): (Subset, Option<Subset>),
-    steps: &[StepMetrics],
-    on_stage: &mut dyn FnMut(&'static str),
+    how: How<'_>,
 ) -> Result<Evaluated> {
     let cohort = |(table, path): (&DataFrame, &Path), subset, origin| -> Result<Cohort> {
         let (observed, encoded) = encoder.observe(table, path, subset, origin)?;
@@ -125,20 +141,14 @@ fn compare(
     let held_out = held_out.map(|subset| cohort(tables.real, subset, Origin::Real)).transpose()?;
     let synthetic = cohort(tables.synthetic, Subset::Whole, Origin::Synthetic)?;
     let simulated = Simulated::of(encoder, tables.real.1)?;
-    let layout = layout_of(encoder);
-    let subject = Subject {
-        encoder,
-        layout: &layout,
-        real: &real,
-        held_out: held_out.as_ref(),
-        synthetic: &synthetic,
-        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
-    };
-    let mut evaluation = Evaluation::new(&subject, on_stage)?;
     // Of all real patients: one who was held out is no less real.
-    evaluation.identifiers =
-        Some(Identifiers::find(&encoder.schema, tables.real.0, tables.synthetic.0)?);
-    let curves = curves(steps);
+    let identifiers = Identifiers::find(&encoder.schema, tables.real.0, tables.synthetic.0)?;
+    let subject = Subject::new(encoder, &real, &synthetic)
+        .with_held_out(held_out.as_ref())
+        .with_identifiers(&identifiers)
+        .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
+    let evaluation = hg_eval::evaluate(&subject, how.measures, how.on_stage)?;
+    let curves = curves(how.steps);
     let report = Report::new(&subject, &evaluation, &curves)?;
     let (html, markdown) = (report.html(), report.markdown());
     Ok(Evaluated { evaluation, html, markdown })

@@ -28,7 +28,7 @@ mod simulated;
 mod synthesizer;
 
 pub use error::{Error, Result};
-pub use evaluation::{Evaluated, curves, evaluate, evaluate_files, evaluate_run};
+pub use evaluation::{Evaluated, curves, evaluate, evaluate_files, evaluate_run, evaluate_with};
 pub use session::{Training, train_run};
 pub use synthesizer::{Synthesizer, SynthesizerBuilder};
 

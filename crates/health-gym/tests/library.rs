@@ -1,6 +1,7 @@
 //! What a program that imports the library relies on.
 
 use anyhow::{Result, ensure};
+use health_gym::measures::Verdict;
 use health_gym::training::Program;
 use health_gym::{
     CancelToken, DataFrame, Error, Event, Outcome, Run, Schema, Synthesizer, SynthesizerBuilder,
@@ -146,14 +147,17 @@ fn a_real_cohort_passes_beside_itself_and_one_of_another_law_does_not() -> Resul
     let evaluated = evaluate(&real, &real, &schema)?;
     let answer = |evaluated: &health_gym::Evaluated, about: &str| {
         let answers = evaluated.evaluation.answers();
-        answers.into_iter().find(|answer| answer.about == about).and_then(|answer| answer.passed)
+        answers.into_iter().find(|answer| answer.about == about).map(|answer| answer.verdict)
     };
-    ensure!(answer(&evaluated, "columns") == Some(true));
-    ensure!(answer(&evaluated, "pairs") == Some(true));
+    ensure!(answer(&evaluated, "columns") == Some(Verdict::Passed));
+    ensure!(answer(&evaluated, "pairs") == Some(Verdict::Passed));
     ensure!(evaluated.html.contains("<html") && evaluated.markdown.contains('#'));
     let untrained = builder(1)?.fit(&real)?.sample(312, 0)?;
     let evaluated = evaluate(&real, &untrained, &schema)?;
-    ensure!(answer(&evaluated, "columns") == Some(false), "a GAN of one step is no cohort");
+    ensure!(
+        answer(&evaluated, "columns") == Some(Verdict::Failed),
+        "a GAN of one step is no cohort"
+    );
     let json: serde_json::Value = serde_json::from_str(&evaluated.json()?)?;
     ensure!(json["answers"].as_array().is_some_and(|answers| answers.len() > 5));
     Ok(())

@@ -3,7 +3,7 @@
 use crate::arguments::EvaluateArguments;
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
-use health_gym::measures::{Comparison, Evaluation, STAGES};
+use health_gym::measures::{ColumnComparison, Columns, Evaluation, Pairs, Verdict, measures};
 use health_gym::{Evaluated, Run, Schema, evaluate_files, evaluate_run};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ fn with_bar(
     evaluate: impl FnOnce(&mut dyn FnMut(&'static str)) -> health_gym::Result<Evaluated>,
 ) -> Result<Evaluated> {
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} · {elapsed} · {msg}");
-    let bar = ProgressBar::new(STAGES.len() as u64)
+    let bar = ProgressBar::new(measures().len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_secs(1));
     let mut begun = 0;
@@ -71,21 +71,46 @@ fn show(evaluated: &Evaluated, json: bool) -> Result<()> {
 }
 
 pub(crate) fn print(evaluation: &Evaluation) {
-    print_table(&evaluation.comparison);
-    for answers in evaluation.answers().chunk_by(|a, b| a.topic == b.topic) {
-        println!("\n{}", answers[0].topic);
+    print_columns(evaluation);
+    for (topic, answers) in evaluation.answers_by_topic() {
+        println!("\n{}", topic.question());
         for answer in answers {
-            let verdict = match answer.passed {
-                Some(true) => "passed",
-                Some(false) => "FAILED",
-                None => "open  ",
+            let verdict = match answer.verdict {
+                Verdict::Passed => "passed",
+                Verdict::Failed => "FAILED",
+                Verdict::Open => "open  ",
             };
             println!("  {verdict}  {:<14} {}", answer.about, answer.because);
         }
     }
 }
 
-fn print_table(comparison: &Comparison) {
+/// The table of columns, and means over them and their pairs.
+fn print_columns(evaluation: &Evaluation) {
+    let Some(found) = evaluation.detail::<Columns>("column-distances") else { return };
+    println!("{}", columns_table(&found.columns));
+
+    let pairs = evaluation.detail::<Pairs>("pairs");
+    println!(
+        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
+         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
+        or_nothing(found.distances.mean_ks),
+        or_nothing(found.distances.mean_total_variation),
+        or_nothing(pairs.and_then(|pairs| pairs.differences.correlation_difference))
+    );
+    if let Some(yardstick) = &found.held_out {
+        println!(
+            "yardstick, the patients held out against those trained on: {}, {}, {}",
+            or_nothing(yardstick.mean_ks),
+            or_nothing(yardstick.mean_total_variation),
+            or_nothing(
+                pairs.and_then(|pairs| pairs.held_out).and_then(|d| d.correlation_difference)
+            )
+        );
+    }
+}
+
+fn columns_table(columns: &[ColumnComparison]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
         "column",
@@ -95,7 +120,7 @@ fn print_table(comparison: &Comparison) {
         "missing synth.",
         "distance",
     ]);
-    for column in &comparison.columns {
+    for column in columns {
         let spread = |mean: Option<f64>, deviation: Option<f64>| match (mean, deviation) {
             (Some(mean), Some(deviation)) if column.levels.is_empty() => {
                 format!("{mean:.2} ± {deviation:.2}")
@@ -124,25 +149,10 @@ fn print_table(comparison: &Comparison) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
-    println!(
-        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
-         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
-        or_nothing(comparison.distances.mean_ks),
-        or_nothing(comparison.distances.mean_total_variation),
-        or_nothing(comparison.distances.correlation_difference)
-    );
-    if let Some(yardstick) = &comparison.held_out {
-        println!(
-            "yardstick, the patients held out against those trained on: {}, {}, {}",
-            or_nothing(yardstick.mean_ks),
-            or_nothing(yardstick.mean_total_variation),
-            or_nothing(yardstick.correlation_difference)
-        );
-    }
+    table
 }
 
-/// What stands where there are no values.
+/// What is shown where there are no values.
 const NOTHING: &str = "–";
 
 fn figure(value: f64) -> String {

@@ -7,6 +7,7 @@ use crate::evaluate;
 use crate::schema::of_rows;
 use crate::settings::Settings;
 use health_gym::data::{Encoded, write_table};
+use health_gym::measures::{Columns, Pairs};
 use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
@@ -33,14 +34,15 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     let (evaluated, page) = evaluate::evaluate(&run)?;
     let evaluation = &evaluated.evaluation;
     if json {
-        let distances = &evaluation.comparison.distances;
+        let columns = evaluation.detail::<Columns>("column-distances");
+        let pairs = evaluation.detail::<Pairs>("pairs");
         let summary = serde_json::json!({
             "run": run.folder(),
             "report": page,
             "iterations": run.manifest.train.iterations,
-            "mean_ks": distances.mean_ks,
-            "mean_total_variation": distances.mean_total_variation,
-            "correlation_difference": distances.correlation_difference,
+            "mean_ks": columns.map(|found| found.distances.mean_ks),
+            "mean_total_variation": columns.map(|found| found.distances.mean_total_variation),
+            "correlation_difference": pairs.map(|found| found.differences.correlation_difference),
         });
         println!("{summary}");
     } else {
