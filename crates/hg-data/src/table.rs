@@ -37,6 +37,15 @@ impl Table {
         Self { frame, name: name.into(), csv: None }
     }
 
+    /// The table with this name, where it was given none.
+    #[must_use]
+    pub fn or_named(self, name: &str) -> Self {
+        match self.name == UNNAMED {
+            true => Self { name: name.to_owned(), ..self },
+            false => self,
+        }
+    }
+
     /// A table, or a part of one, that was read from the files at `path`.
     pub(crate) fn of_file(frame: DataFrame, path: &Path) -> Self {
         Self { frame, name: path.display().to_string(), csv: first_csv(path) }
@@ -48,10 +57,27 @@ impl Table {
     }
 }
 
+/// The name of a table that was given none.
+const UNNAMED: &str = "table";
+
 impl From<DataFrame> for Table {
     /// A table with the name `table`.
     fn from(frame: DataFrame) -> Self {
-        Self::new(frame, "table")
+        Self::new(frame, UNNAMED)
+    }
+}
+
+impl From<&DataFrame> for Table {
+    /// A table with the name `table`; its columns are shared, not copied.
+    fn from(frame: &DataFrame) -> Self {
+        Self::new(frame.clone(), UNNAMED)
+    }
+}
+
+impl From<&Table> for Table {
+    /// The table with its name; its columns are shared, not copied.
+    fn from(table: &Table) -> Self {
+        table.clone()
     }
 }
 

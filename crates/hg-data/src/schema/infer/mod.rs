@@ -41,6 +41,16 @@ pub struct Proposal {
     pub warnings: Vec<String>,
 }
 
+impl Proposal {
+    /// The schema that is proposed.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] where the proposal contradicts itself, which no table should lead to.
+    pub fn schema(&self) -> Result<Schema> {
+        Schema::parse(&self.toml, Path::new("proposed schema"))
+    }
+}
+
 /// A proposal for the table at `path`, read as [`Schema::read`] does; `patient` and `time` name
 /// columns where the guess is wrong.
 ///
@@ -68,8 +78,8 @@ pub fn infer_table(table: &Table, patient: Option<&str>, time: Option<&str>) -> 
 }
 
 impl Schema {
-    /// A proposal for a table in memory, the types of whose columns are respected: texts are
-    /// levels, not numbers. [`infer_table`] also takes the names of patient and time, and
+    /// A proposal for a table in memory (a [`Table`] or a `&DataFrame`), the types of whose
+    /// columns are respected: texts are levels, not numbers. [`infer_table`] also takes the names of patient and time, and
     /// [`infer`] a file.
     ///
     /// ```
@@ -79,8 +89,8 @@ impl Schema {
     /// let frame = df!(
     ///     "patient" => ["a", "a", "b", "b"], "day" => [0, 1, 0, 1], "crp" => [2.5, 3.5, 1.0, 0.5],
     /// )?;
-    /// let proposal = Schema::infer(&frame.into())?;
-    /// let schema = Schema::parse(&proposal.toml, "proposed".as_ref())?;
+    /// let proposal = Schema::infer(&frame)?;
+    /// let schema = proposal.schema()?;
     /// assert_eq!(schema.patient.column, "patient");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -88,8 +98,8 @@ impl Schema {
     /// # Errors
     /// When no column can be the patient or the time, times are written in several ways, or the
     /// table has one row a measurement.
-    pub fn infer(table: &Table) -> Result<Proposal> {
-        infer_table(table, None, None)
+    pub fn infer(table: impl Into<Table>) -> Result<Proposal> {
+        infer_table(&table.into(), None, None)
     }
 }
 
