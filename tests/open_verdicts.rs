@@ -1,13 +1,10 @@
 //! A verdict is given on what was compared, and is open, with the reason, where nothing was; a
 //! table that has moved, or is somebody else's, can be evaluated.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use support::{hg, repository};
 
 const HEADER: &str = "id,day,x,y,sex";
 
@@ -238,7 +235,7 @@ fn values_that_are_impossible_are_counted_and_the_cohort_is_measured() {
     let evaluation = evaluate(&real, &synthetic, &schema);
     let (passed, because) = answer(&evaluation, "domain");
     assert_eq!(passed, Some(false), "{because}");
-    assert!(because.contains("«bili» has 12 cells") && because.contains("-0.3"), "{because}");
+    assert!(because.contains("`bili` has 12 cells") && because.contains("-0.3"), "{because}");
     assert_eq!(evaluation["out_of_domain"][0]["column"], "bili");
     assert_eq!(answer(&evaluate(&real, &real, &schema), "domain").0, Some(true));
 }
@@ -246,7 +243,7 @@ fn values_that_are_impossible_are_counted_and_the_cohort_is_measured() {
 fn train(folder: &Folder, data: &str, more: &[&str]) -> Output {
     let (data, schema, out) = (folder.name(data), folder.name("schema.toml"), folder.name("run"));
     let arguments = ["train", "--data", &data, "--schema", &schema, "--out", &out];
-    let short = ["--iterations", "1", "--batch-size", "4", "--set", "hidden=8"];
+    let short = ["--iterations", "1", "--batch-size", "4", "--set", "model.hidden=8"];
     hg(&[&arguments[..], &short, more].concat())
 }
 
@@ -316,9 +313,9 @@ fn a_real_identifier_in_a_synthetic_table_is_found_whether_it_is_modelled_or_not
         (
             with_mrn(880_037),
             Some(false),
-            "column «mrn»: 3 of 40 synthetic patients carry a real one",
+            "column `mrn`: 3 of 40 synthetic patients carry a real one",
         ),
-        (with_mrn(990_000), Some(true), "compared: «mrn»"),
+        (with_mrn(990_000), Some(true), "compared: `mrn`"),
         (table(40, 2), None, "synthetic patients are numbered"),
     ] {
         let found = answer(&evaluate_texts(&real, &synthetic, SCHEMA), "identifiers");

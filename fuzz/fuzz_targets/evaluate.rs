@@ -2,7 +2,7 @@
 #![no_main]
 
 use hg_data::{Encoder, Origin, Schema, Subset};
-use hg_eval::{Cohort, Evaluation, Report, Subject};
+use hg_eval::{Cohort, Report, Subject, evaluate, measures};
 use libfuzzer_sys::fuzz_target;
 use std::path::{Path, PathBuf};
 
@@ -52,15 +52,8 @@ fn walk(real: &Path, synthetic: &Path) -> hg_data::Result<()> {
     let (encoder, _) = Encoder::fit_file(&schema, real, Subset::Whole)?;
     let (of_real, of_synthetic) =
         (cohort(&encoder, real, Origin::Real)?, cohort(&encoder, synthetic, Origin::Synthetic)?);
-    let subject = Subject {
-        encoder: &encoder,
-        layout: &hg_train::layout_of(&encoder),
-        real: &of_real,
-        held_out: None,
-        synthetic: &of_synthetic,
-        simulator: None,
-    };
-    let evaluation = Evaluation::new(&subject, &mut |_| ()).expect("evaluates");
+    let subject = Subject::new(&encoder, &of_real, &of_synthetic);
+    let evaluation = evaluate(&subject, &measures(), &mut |_| ()).expect("evaluates");
     assert!(!evaluation.answers().is_empty());
     let report = Report::new(&subject, &evaluation, &[]).expect("draws");
     assert!(!report.html().is_empty());

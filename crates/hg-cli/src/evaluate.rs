@@ -1,27 +1,19 @@
 //! `hg evaluate`: the comparison, its report and its table.
 
 use crate::arguments::EvaluateArguments;
-use crate::curves::curves;
 use crate::error::{Error, Result};
-use crate::simulated::Simulated;
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
-use hg_eval::{Answer, Cohort, Comparison, Evaluation, Report, STAGES, Simulator, Subject};
-use hg_train::{Run, RunManifest, layout_of};
+use health_gym::measures::{ColumnComparison, Columns, Evaluation, Pairs, Verdict, measures};
+use health_gym::{Evaluated, Run, Schema, evaluate_files, evaluate_run};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-const PAGE: &str = "report.html";
-const NUMBERS: &str = "comparison.json";
 
 pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     if let Some(folder) = &arguments.run {
         let run = Run::open(folder)?.with_data(arguments.data.as_deref())?;
-        let (evaluation, page) = evaluate(&run)?;
-        show(&evaluation, json)?;
+        let (evaluated, page) = evaluate(&run)?;
+        show(&evaluated, json)?;
         if !json {
             println!("{}", page.display());
         }
@@ -33,143 +25,92 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
         return Err(Error::Other("--real, --synthetic and --schema belong together".into()));
     };
     let schema = Schema::load(schema)?;
-    let (encoder, _) = Encoder::fit_file(&schema, real, Subset::Whole)?;
-    let simulated = Simulated::of(&encoder, real)?;
-    let (real_table, synthetic_table) = (schema.read(real)?, schema.read(synthetic)?);
-    let real = cohort(&encoder, &real_table, real, Subset::Whole, Origin::Real)?;
-    let path = synthetic;
-    let synthetic = cohort(&encoder, &synthetic_table, path, Subset::Whole, Origin::Synthetic)?;
-    let subject = Subject {
-        encoder: &encoder,
-        layout: &layout_of(&encoder),
-        real: &real,
-        held_out: None,
-        synthetic: &synthetic,
-        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
-    };
-    let mut evaluation = measure(&subject)?;
-    evaluation.identifiers = Some(Identifiers::find(&schema, &real_table, &synthetic_table)?);
-    show(&evaluation, json)?;
+    let evaluated = with_bar(|on_stage| evaluate_files(real, synthetic, &schema, on_stage))?;
+    show(&evaluated, json)?;
     if let Some(out) = &arguments.out {
-        let failed = |e| hg_data::Error::File {
-            path: out.clone(),
-            problem: format!("cannot make the folder: {e}"),
-        };
-        std::fs::create_dir_all(out).map_err(failed)?;
-        write_report(&evaluation, &Report::new(&subject, &evaluation, &[])?, out)?;
+        let page = evaluated.save(out)?;
         if !json {
-            println!("{}", out.join(PAGE).display());
+            println!("{}", page.display());
         }
     }
     Ok(())
 }
 
 /// Compares the run's cohorts and writes the report's files; gives the page's path too.
-pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
-    let encoder = &run.encoder;
-    let RunManifest { data, train, .. } = &run.manifest;
-    run.check_data()?;
-    let table = encoder.schema.read(data)?;
-    let real = cohort(encoder, &table, data, train.training_subset(), Origin::Real)?;
-    let held_out = match train.held_out_subset() {
-        Some(side) => Some(cohort(encoder, &table, data, side, Origin::Real)?),
-        None => None,
-    };
-    let path = run.synthetic_parquet();
-    let synthetic_table = encoder.schema.read(&path)?;
-    let synthetic = cohort(encoder, &synthetic_table, &path, Subset::Whole, Origin::Synthetic)?;
-    let simulated = Simulated::of(encoder, data)?;
-    let subject = Subject {
-        encoder,
-        layout: &layout_of(encoder),
-        real: &real,
-        held_out: held_out.as_ref(),
-        synthetic: &synthetic,
-        simulator: simulated.as_ref().map(|simulated| simulated as &dyn Simulator),
-    };
-    let mut evaluation = measure(&subject)?;
-    // Of all real patients: one who was held out is no less real.
-    evaluation.identifiers = Some(Identifiers::find(&encoder.schema, &table, &synthetic_table)?);
-    let report = Report::new(&subject, &evaluation, &curves(&run.metrics()?))?;
-    write_report(&evaluation, &report, &run.report())?;
-    Ok((evaluation, run.report().join(PAGE)))
+pub(crate) fn evaluate(run: &Run) -> Result<(Evaluated, PathBuf)> {
+    let evaluated = with_bar(|on_stage| evaluate_run(run, on_stage))?;
+    let page = evaluated.save(run.report())?;
+    Ok((evaluated, page))
 }
 
 /// With a bar on stderr, where that is a terminal.
-fn measure(subject: &Subject<'_>) -> Result<Evaluation> {
+fn with_bar(
+    evaluate: impl FnOnce(&mut dyn FnMut(&'static str)) -> health_gym::Result<Evaluated>,
+) -> Result<Evaluated> {
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} · {elapsed} · {msg}");
-    let bar = ProgressBar::new(STAGES.len() as u64)
+    let bar = ProgressBar::new(measures().len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_secs(1));
     let mut begun = 0;
-    let evaluation = Evaluation::new(subject, &mut |stage| {
+    let evaluated = evaluate(&mut |stage| {
         bar.set_position(begun);
         bar.set_message(stage);
         begun += 1;
     });
     bar.finish_and_clear();
-    Ok(evaluation?)
+    Ok(evaluated?)
 }
 
-fn cohort(
-    encoder: &Encoder,
-    table: &DataFrame,
-    path: &Path,
-    side: Subset,
-    origin: Origin,
-) -> Result<Cohort> {
-    let (observed, encoded) = encoder.observe(table, path, side, origin)?;
-    Ok(Cohort { observed, encoded })
-}
-
-fn write_report(evaluation: &Evaluation, report: &Report<'_>, folder: &Path) -> Result<()> {
-    let files =
-        [(PAGE, report.html()), ("report.md", report.markdown()), (NUMBERS, to_json(evaluation)?)];
-    for (name, text) in files {
-        let path = folder.join(name);
-        let failed = |e| Error::Other(format!("{}: cannot write: {e}", path.display()));
-        write_atomically(&path, |file| file.write_all(text.as_bytes()).map_err(failed))?;
-    }
-    Ok(())
-}
-
-fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
+fn show(evaluated: &Evaluated, json: bool) -> Result<()> {
     if json {
-        println!("{}", to_json(evaluation)?);
+        println!("{}", evaluated.json()?);
     } else {
-        print(evaluation);
+        print(&evaluated.evaluation);
     }
     Ok(())
-}
-
-/// The figures, and the short answers.
-fn to_json(evaluation: &Evaluation) -> Result<String> {
-    #[derive(Serialize)]
-    struct Said<'a> {
-        answers: Vec<Answer>,
-        #[serde(flatten)]
-        evaluation: &'a Evaluation,
-    }
-    serde_json::to_string(&Said { answers: evaluation.answers(), evaluation })
-        .map_err(|e| Error::Other(format!("cannot write the comparison as JSON: {e}")))
 }
 
 pub(crate) fn print(evaluation: &Evaluation) {
-    print_table(&evaluation.comparison);
-    for answers in evaluation.answers().chunk_by(|a, b| a.topic == b.topic) {
-        println!("\n{}", answers[0].topic);
+    print_columns(evaluation);
+    for (topic, answers) in evaluation.answers_by_topic() {
+        println!("\n{}", topic.question());
         for answer in answers {
-            let verdict = match answer.passed {
-                Some(true) => "passed",
-                Some(false) => "FAILED",
-                None => "open  ",
+            let verdict = match answer.verdict {
+                Verdict::Passed => "passed",
+                Verdict::Failed => "FAILED",
+                Verdict::Open => "open  ",
             };
             println!("  {verdict}  {:<14} {}", answer.about, answer.because);
         }
     }
 }
 
-fn print_table(comparison: &Comparison) {
+/// The table of columns, and means over them and their pairs.
+fn print_columns(evaluation: &Evaluation) {
+    let Some(found) = evaluation.detail::<Columns>("column-distances") else { return };
+    println!("{}", columns_table(&found.columns));
+
+    let pairs = evaluation.detail::<Pairs>("pairs");
+    println!(
+        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
+         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
+        or_nothing(found.distances.mean_ks),
+        or_nothing(found.distances.mean_total_variation),
+        or_nothing(pairs.and_then(|pairs| pairs.differences.correlation_difference))
+    );
+    if let Some(yardstick) = &found.held_out {
+        println!(
+            "yardstick, the patients held out against those trained on: {}, {}, {}",
+            or_nothing(yardstick.mean_ks),
+            or_nothing(yardstick.mean_total_variation),
+            or_nothing(
+                pairs.and_then(|pairs| pairs.held_out).and_then(|d| d.correlation_difference)
+            )
+        );
+    }
+}
+
+fn columns_table(columns: &[ColumnComparison]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
         "column",
@@ -179,7 +120,7 @@ fn print_table(comparison: &Comparison) {
         "missing synth.",
         "distance",
     ]);
-    for column in &comparison.columns {
+    for column in columns {
         let spread = |mean: Option<f64>, deviation: Option<f64>| match (mean, deviation) {
             (Some(mean), Some(deviation)) if column.levels.is_empty() => {
                 format!("{mean:.2} ± {deviation:.2}")
@@ -208,25 +149,10 @@ fn print_table(comparison: &Comparison) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
-    println!(
-        "distance: Kolmogorov–Smirnov for numbers (mean {}), total variation for levels (mean {}); \
-         0 is equal, 1 disjoint.\nmean difference of correlations: {}",
-        or_nothing(comparison.distances.mean_ks),
-        or_nothing(comparison.distances.mean_total_variation),
-        or_nothing(comparison.distances.correlation_difference)
-    );
-    if let Some(yardstick) = &comparison.held_out {
-        println!(
-            "yardstick, the patients held out against those trained on: {}, {}, {}",
-            or_nothing(yardstick.mean_ks),
-            or_nothing(yardstick.mean_total_variation),
-            or_nothing(yardstick.correlation_difference)
-        );
-    }
+    table
 }
 
-/// What stands where there are no values.
+/// What is shown where there are no values.
 const NOTHING: &str = "–";
 
 fn figure(value: f64) -> String {

@@ -1,166 +1,179 @@
-//! Everything that is said of a synthetic cohort.
+//! All findings of one evaluation.
 
-use crate::privacy::{Patients, identification, inference};
-use crate::utility::{policies, predictive};
-use crate::{
-    Auc, Comparison, Dynamics, Identification, Inference, Nearness, Policies, Predictive, Result,
-    Simulator, discriminate, membership, nearness,
-};
-use hg_data::{Encoded, Encoder, Identifiers, Observed, OutOfDomain};
-use hg_models::RowLayout;
-use serde::Serialize;
+use crate::{Answer, Error, Figure, Finding, Measure, PatientCounts, Result, Subject, Topic};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use std::any::Any;
 
-/// A cohort, as it was observed and encoded.
+/// What some measures found of a synthetic cohort.
+///
+/// In JSON it is one object: `answers` (topic, about, question, passed, because), `patients`,
+/// `figures` by the measure's id (name, synthetic, held_out), and what each measure adds.
 #[derive(Clone, Debug)]
-pub struct Cohort {
-    /// On the schema's grid.
-    pub observed: Observed,
-    /// By the encoder that was fitted to those trained on.
-    pub encoded: Encoded,
-}
-
-/// What is evaluated.
-#[derive(Clone, Copy)]
-pub struct Subject<'a> {
-    /// How the cohorts were encoded.
-    pub encoder: &'a Encoder,
-    /// What an encoded row looks like.
-    pub layout: &'a RowLayout,
-    /// The patients that were trained on.
-    pub real: &'a Cohort,
-    /// Those that were not.
-    pub held_out: Option<&'a Cohort>,
-    /// The cohort that is asked about.
-    pub synthetic: &'a Cohort,
-    /// For simulated cohorts: what becomes of patients under a policy.
-    pub simulator: Option<&'a dyn Simulator>,
-}
-
-/// The stages of an evaluation, in order.
-pub const STAGES: [&str; 7] = [
-    "columns and pairs",
-    "time",
-    "telling apart",
-    "nearest records",
-    "attacks",
-    "predictions",
-    "policies",
-];
-
-/// How many patients there were to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct PatientCounts {
-    /// That were trained on.
-    pub real: usize,
-    /// That were held out; `None` where nobody was.
-    pub held_out: Option<usize>,
-    /// Of the synthetic cohort.
-    pub synthetic: usize,
-}
-
-/// What the report says.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Evaluation {
-    /// How many patients there were.
+    /// How many patients were compared.
     pub patients: PatientCounts,
-    /// Cells of the synthetic table that have no place in the fitted domain, by column.
-    pub out_of_domain: Vec<OutOfDomain>,
-    /// Identifiers of real patients in the synthetic table. [`Evaluation::new`] leaves it open,
-    /// as it does not see the tables themselves; whoever has them sets it.
-    pub identifiers: Option<Identifiers>,
-    /// Columns and pairs.
-    #[serde(flatten)]
-    pub comparison: Comparison,
-    /// In time.
-    pub dynamics: Dynamics,
-    /// The same between patients that were held out and those trained on.
-    pub held_out_dynamics: Option<Dynamics>,
-    /// How well a classifier tells synthetic patients from those that were trained on.
-    pub discriminative: Option<Auc>,
-    /// The same for patients that were held out.
-    pub held_out_discriminative: Option<Auc>,
-    /// From synthetic records to those that were trained on.
-    pub nearness: Option<Nearness>,
-    /// From records of patients that were held out.
-    pub held_out_nearness: Option<Nearness>,
-    /// How well a patient's nearness to synthetic ones tells that they were trained on; it
-    /// takes patients that were held out.
-    pub membership: Option<Auc>,
-    /// The risk that a patient is found by what is known of them.
-    pub identification: Option<Identification>,
-    /// What is guessed of a patient of whom some columns are known; it takes patients that were
-    /// held out.
-    pub inference: Option<Inference>,
-    /// What a model that was trained on synthetic patients predicts of real ones.
-    pub predictive: Option<Predictive>,
-    /// Policies that are learnt from the cohorts, where the schema names a decision.
-    pub policies: Option<Policies>,
+    /// In the order of the measures.
+    findings: Vec<Entry>,
+}
+
+/// A finding, and whose it is.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: &'static str,
+    topic: Topic,
+    finding: Finding,
+}
+
+/// Computes some measures, one after the other; `on_stage` hears the
+/// [stage](Measure::stage) of each before it begins.
+///
+/// # Errors
+/// What a measure reports; [`Error::SameId`] and [`Error::SameKey`] for measures that do not go
+/// together.
+pub fn evaluate(
+    subject: &Subject<'_>,
+    measures: &[Box<dyn Measure>],
+    on_stage: &mut dyn FnMut(&'static str),
+) -> Result<Evaluation> {
+    let mut findings: Vec<Entry> = Vec::with_capacity(measures.len());
+    for measure in measures {
+        let (id, topic) = (measure.id(), measure.topic());
+        if findings.iter().any(|entry| entry.id == id) {
+            return Err(Error::SameId { id });
+        }
+        on_stage(measure.stage());
+        findings.push(Entry { id, topic, finding: measure.compute(subject)? });
+    }
+    let evaluation = Evaluation { patients: subject.patients(), findings };
+    evaluation.json()?;
+    Ok(evaluation)
 }
 
 impl Evaluation {
-    /// Compares a synthetic cohort with the patients that were trained on, and with the others
-    /// where some were held out; `begin` hears of each of the [`STAGES`] as it begins.
-    ///
-    /// # Errors
-    /// What the simulator reports, and candle.
-    pub fn new(subject: &Subject<'_>, begin: &mut dyn FnMut(&'static str)) -> Result<Self> {
-        let Subject { encoder, layout, real, held_out, synthetic, simulator } = *subject;
-        let schema = &encoder.schema;
-        let mut stages = STAGES.into_iter();
-        let mut next = || stages.next().into_iter().for_each(&mut *begin);
+    /// The finding of the measure with this id.
+    pub fn finding(&self, id: &str) -> Option<&Finding> {
+        self.findings.iter().find(|entry| entry.id == id).map(|entry| &entry.finding)
+    }
 
-        next();
-        let mut comparison = Comparison::new(schema, &real.observed, &synthetic.observed);
-        comparison.held_out = held_out
-            .map(|others| Comparison::new(schema, &real.observed, &others.observed).distances);
-        next();
-        let in_time = |cohort: &Cohort| Dynamics::new(schema, &real.observed, &cohort.observed);
-        let (dynamics, held_out_dynamics) = (in_time(synthetic), held_out.map(in_time));
-        next();
-        let told_apart = |cohort: &Cohort| discriminate(&real.encoded, &cohort.encoded, layout, 0);
-        let discriminative = told_apart(synthetic)?;
-        let held_out_discriminative = held_out.map(told_apart).transpose()?.flatten();
-        next();
-        let near = |cohort: &Cohort| nearness(&cohort.encoded, &real.encoded);
-        let held_out_nearness = held_out.and_then(near);
-        let nearness = near(synthetic);
-        next();
-        let membership = held_out
-            .and_then(|others| membership(&real.encoded, &others.encoded, &synthetic.encoded));
-        let patients = |cohort: &Cohort| Patients::new(schema, &cohort.observed);
-        let (of_real, of_synthetic) = (patients(real), patients(synthetic));
-        let of_others = held_out.map(patients);
-        let identification = identification(schema, &of_real, of_others.as_ref(), &of_synthetic);
-        let inference = of_others
-            .as_ref()
-            .and_then(|others| inference(schema, &of_real, others, &of_synthetic));
-        next();
-        let changing = schema.columns.iter().enumerate().filter(|(_, column)| !column.is_static);
-        let targets: Vec<usize> = changing.flat_map(|(n, _)| encoder.features_of(n)).collect();
-        let predictive = predictive(&real.encoded, &synthetic.encoded, &targets);
-        next();
-        let policies = policies(encoder, &real.encoded, &synthetic.encoded, simulator)?;
-        let count = |cohort: &Cohort| cohort.observed.lengths.len();
-        Ok(Self {
-            patients: PatientCounts {
-                real: count(real),
-                held_out: held_out.map(count),
-                synthetic: count(synthetic),
-            },
-            out_of_domain: synthetic.observed.out_of_domain.clone(),
-            identifiers: None,
-            comparison,
-            dynamics,
-            held_out_dynamics,
-            discriminative,
-            held_out_discriminative,
-            nearness,
-            held_out_nearness,
-            membership,
-            identification,
-            inference,
-            predictive,
-            policies,
-        })
+    /// The typed result of the measure with this id, as
+    /// `evaluation.detail::<Columns>("column-distances")`. `None` where that measure was not
+    /// computed, or had nothing to compare.
+    pub fn detail<T: Any>(&self, id: &str) -> Option<&T> {
+        self.finding(id)?.detail()
+    }
+
+    /// The id and finding of each measure, in the order of the measures.
+    pub fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
+        self.findings.iter().map(|entry| (entry.id, &entry.finding))
+    }
+
+    /// The short answers by topic, in the order of the report; topics without any are left out.
+    pub fn answers_by_topic(&self) -> Vec<(Topic, Vec<&Answer>)> {
+        let answers_of = |topic: Topic| -> Vec<&Answer> {
+            let entries = self.findings.iter().filter(|entry| entry.topic == topic);
+            entries.flat_map(|entry| &entry.finding.answers).collect()
+        };
+        let topics = Topic::ALL.into_iter().map(|topic| (topic, answers_of(topic)));
+        topics.filter(|(_, answers)| !answers.is_empty()).collect()
+    }
+
+    /// All short answers, in the order of the report.
+    pub fn answers(&self) -> Vec<&Answer> {
+        self.answers_by_topic().into_iter().flat_map(|(_, answers)| answers).collect()
+    }
+
+    /// All figures, in the order of the report.
+    pub fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.findings.iter().flat_map(|entry| &entry.finding.figures)
+    }
+
+    /// What all measures put into the JSON.
+    fn json(&self) -> Result<Map<String, Value>> {
+        let mut all = Map::new();
+        for Entry { id, finding, .. } in &self.findings {
+            for (key, value) in &finding.json {
+                let is_free = !RESERVED.contains(&key.as_str());
+                let merged = is_free.then(|| match all.remove(key) {
+                    Some(before) => merge(before, value.clone()),
+                    None => Some(value.clone()),
+                });
+                let Some(merged) = merged.flatten() else {
+                    return Err(Error::SameKey { id, key: key.clone() });
+                };
+                all.insert(key.clone(), merged);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Keys of the JSON that belong to the evaluation itself.
+const RESERVED: [&str; 3] = ["answers", "patients", "figures"];
+
+/// Both objects in one, and `null` gives way; `None` where both have other values.
+fn merge(first: Value, second: Value) -> Option<Value> {
+    match (first, second) {
+        (Value::Null, value) | (value, Value::Null) => Some(value),
+        (Value::Object(mut first), Value::Object(second)) => {
+            for (key, value) in second {
+                let merged = match first.remove(&key) {
+                    Some(before) => merge(before, value)?,
+                    None => value,
+                };
+                first.insert(key, merged);
+            }
+            Some(Value::Object(first))
+        }
+        _ => None,
+    }
+}
+
+impl Serialize for Evaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct InTopic<'a> {
+            topic: Topic,
+            #[serde(flatten)]
+            answer: &'a Answer,
+        }
+        let by_topic = self.answers_by_topic().into_iter();
+        let answers: Vec<InTopic<'_>> = by_topic
+            .flat_map(|(topic, answers)| {
+                answers.into_iter().map(move |answer| InTopic { topic, answer })
+            })
+            .collect();
+        let mut figures = Map::new();
+        for (id, finding) in self.findings().filter(|(_, finding)| !finding.figures.is_empty()) {
+            let of_measure = serde_json::to_value(&finding.figures);
+            figures.insert(id.into(), of_measure.map_err(serde::ser::Error::custom)?);
+        }
+
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("answers", &answers)?;
+        map.serialize_entry("patients", &self.patients)?;
+        for (key, value) in self.json().map_err(serde::ser::Error::custom)? {
+            map.serialize_entry(&key, &value)?;
+        }
+        map.serialize_entry("figures", &figures)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn objects_merge_and_other_values_exclude_each_other() {
+        let merged = merge(json!({"a": 1, "n": {"x": 1}}), json!({"b": 2, "n": {"y": 2}}));
+        assert_eq!(merged, Some(json!({"a": 1, "b": 2, "n": {"x": 1, "y": 2}})));
+        assert_eq!(merge(json!(null), json!(3)), Some(json!(3)));
+        assert_eq!(merge(json!([3]), json!(null)), Some(json!([3])));
+        assert_eq!(merge(json!({"a": 1}), json!({"a": 2})), None);
+        assert_eq!(merge(json!([1]), json!([1])), None);
     }
 }

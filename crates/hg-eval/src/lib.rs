@@ -1,34 +1,44 @@
 //! Is a synthetic cohort real enough, is it private, and is it useful: measures, attacks,
 //! policies, and the report that shows them.
 //!
+//! A [`Measure`] looks at a [`Subject`] and gives a [`Finding`]; [`measures`] is the registry of
+//! all of them, [`evaluate`] computes them, and a [`Report`] shows what they found.
+//!
 //! This crate knows nothing about how a cohort was made.
 
-mod answers;
 mod auc;
 mod evaluation;
+mod finding;
+mod judge;
+mod measure;
 mod privacy;
 mod realism;
 mod report;
 mod statistics;
+mod subject;
 mod utility;
 
-pub use answers::Answer;
 pub use auc::{Auc, auc};
-pub use evaluation::{Cohort, Evaluation, PatientCounts, STAGES, Subject};
+pub use evaluation::{Evaluation, evaluate};
+pub use finding::{Answer, Compared, Figure, FigureValue, Finding, Outcome, ReportTable, Verdict};
+pub use measure::{Measure, Topic, measures, measures_markdown};
 pub use privacy::{
-    IDENTIFICATION_LIMIT, Identification, Inference, Nearness, membership, nearness,
+    DistanceToClosestRecord, IDENTIFICATION_LIMIT, Identification, Inference,
+    distance_to_closest_record, membership,
 };
 pub use realism::{
-    ColumnComparison, Comparison, Distances, Dynamics, Hierarchy, LEVEL, Quick, QuickScore, Tested,
-    correlation_ratio, cramer, discriminate, hierarchy, kendall, kolmogorov_smirnov_test,
-    snedecor_test, student_test, three_sigma,
+    ColumnComparison, ColumnMeans, Columns, Dynamics, Hierarchy, LEVEL, PairDifferences, Pairs,
+    Quick, QuickScore, Tested, correlation_ratio, cramer, discriminate, hierarchy, kendall,
+    kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
 };
 pub use report::{Curve, Report};
 pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
+pub use subject::{Cohort, PatientCounts, Subject};
 pub use utility::{ActionShare, Choice, Policies, PolicyValue, Predictive, Simulator, predictive};
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A table or file.
     #[error(transparent)]
@@ -43,8 +53,35 @@ pub enum Error {
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     /// A picture that cannot be drawn.
-    #[error("cannot draw the picture: {0}")]
-    Picture(String),
+    #[error("cannot draw the picture: {source}")]
+    Picture {
+        /// What the drawing reports.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A result that JSON cannot hold.
+    #[error("cannot write a result as JSON: {source}")]
+    Json {
+        /// What the writing reports.
+        #[from]
+        source: serde_json::Error,
+    },
+    /// Two measures of one evaluation have one id.
+    #[error("there are two measures `{id}`\nhint: give each measure an id of its own")]
+    SameId {
+        /// The id.
+        id: &'static str,
+    },
+    /// A measure gives JSON a key that is taken.
+    #[error(
+        "measure `{id}` gives the JSON a second `{key}`\nhint: take the measure's id as its key"
+    )]
+    SameKey {
+        /// The measure's id.
+        id: &'static str,
+        /// The key.
+        key: String,
+    },
 }
 
 /// Shorthand for this crate's results.

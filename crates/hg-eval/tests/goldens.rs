@@ -2,8 +2,9 @@
 
 use hg_data::Encoded;
 use hg_eval::{
-    Tested, auc, correlation_ratio, cramer, jensen_shannon, kendall, kolmogorov_smirnov_test,
-    nearness, pearson, predictive, snedecor_test, student_test, three_sigma, wasserstein,
+    Tested, auc, correlation_ratio, cramer, distance_to_closest_record, jensen_shannon, kendall,
+    kolmogorov_smirnov_test, pearson, predictive, snedecor_test, student_test, three_sigma,
+    wasserstein,
 };
 use serde_json::Value;
 
@@ -35,18 +36,18 @@ fn cohort(sequences: &Value) -> Encoded {
 fn nearest_records_and_predictions_are_scikit_learns() {
     let goldens = goldens();
     let [real, made] = ["real", "made"].map(|key| cohort(&goldens[key]));
-    let near = nearness(&made, &real).expect("records");
+    let near = distance_to_closest_record(&made, &real).expect("records");
     let agree = |what: &str, ours: f64, exact: &Value| {
         let exact = exact.as_f64().expect("a number");
         let off = (ours - exact).abs() / exact.abs().max(1e-3);
         assert!(off < 1e-8, "{what} is {ours}, scikit-learn's {exact}");
     };
     for (what, ours) in [
-        ("least", near.least),
-        ("low", near.low),
+        ("least", near.min),
+        ("low", near.percentile_5),
         ("median", near.median),
-        ("ratio_low", near.ratio_low),
-        ("ratio_median", near.ratio_median),
+        ("ratio_low", near.nndr_percentile_5),
+        ("ratio_median", near.nndr_median),
         ("copies", near.copies as f64),
     ] {
         agree(what, ours, &goldens["nearest"][what]);

@@ -2,7 +2,10 @@
 
 use hg_data::Encoded;
 use hg_data::{DataFrame, Encoder, Observed, Schema, Subset, Values};
-use hg_eval::{Cohort, Evaluation, Identification, Report, Subject};
+use hg_eval::{
+    Auc, Cohort, Compared, DistanceToClosestRecord, Evaluation, Identification, Report, Subject,
+    Verdict, measures,
+};
 use hg_models::RowLayout;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -49,8 +52,7 @@ impl Real {
         held_out: Option<&'a Cohort>,
         synthetic: &'a Cohort,
     ) -> Subject<'a> {
-        let (encoder, layout) = (&self.encoder, &self.layout);
-        Subject { encoder, layout, real, held_out, synthetic, simulator: None }
+        Subject::new(&self.encoder, real, synthetic).with_held_out(held_out)
     }
 
     /// The same rows, changed sequence by sequence.
@@ -74,14 +76,15 @@ impl Real {
 }
 
 fn evaluate(subject: &Subject<'_>) -> Evaluation {
-    Evaluation::new(subject, &mut |_| {}).expect("evaluates")
+    hg_eval::evaluate(subject, &measures(), &mut |_| {}).expect("evaluates")
 }
 
 /// Whether a question was passed.
 fn passed(evaluation: &Evaluation, about: &str) -> bool {
     let answers = evaluation.answers();
     let answer = answers.iter().find(|answer| answer.about == about).expect("a question");
-    answer.passed.unwrap_or_else(|| panic!("{about} was not asked"))
+    assert_ne!(answer.verdict, Verdict::Open, "{about} was not asked");
+    answer.verdict == Verdict::Passed
 }
 
 #[test]
@@ -92,7 +95,9 @@ fn the_real_cohort_passes_all_but_copies() {
         assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
     }
     assert!(!passed(&evaluation, "copies"), "{:?}", evaluation.answers());
-    let copies = evaluation.nearness.expect("records");
+    let closest: &Compared<DistanceToClosestRecord> =
+        evaluation.detail("closest-records").expect("records");
+    let copies = closest.synthetic.expect("records");
     assert_eq!(copies.copies, copies.records);
 }
 
@@ -102,7 +107,7 @@ fn steps_that_are_shuffled_fail_in_time_alone() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let evaluation = real.evaluate(&real.changed(|_, rows| rows.shuffle(&mut rng)));
     assert!(passed(&evaluation, "columns") && passed(&evaluation, "pairs"));
-    assert!(!passed(&evaluation, "time"), "{:?}", evaluation.dynamics);
+    assert!(!passed(&evaluation, "time"), "{:?}", evaluation.answers());
 }
 
 #[test]
@@ -179,7 +184,9 @@ fn a_memorised_cohort_gives_away_who_was_trained_on() {
     for about in ["copies", "membership", "identified", "inferred"] {
         assert!(!passed(&memorised, about), "{about}: {:?}", memorised.answers());
     }
-    assert_eq!(memorised.membership.map(|auc| auc.area), Some(1.));
+    let membership =
+        |evaluation: &Evaluation| *evaluation.detail::<Auc>("membership").expect("an area");
+    assert_eq!(membership(&memorised).area, 1.);
     // Noise knows nobody.
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let noise = real.changed(|_, rows| {
@@ -188,10 +195,10 @@ fn a_memorised_cohort_gives_away_who_was_trained_on() {
     let noise = evaluate(&real.cohort(&noise));
     // By chance some noise is like somebody, and one thing it says of them is right.
     let risk = |evaluation: &Evaluation| {
-        evaluation.identification.as_ref().map_or(0., Identification::risk)
+        evaluation.detail::<Identification>("identification").map_or(0., Identification::risk)
     };
     assert!(risk(&memorised) > 2. * risk(&noise), "{} {}", risk(&memorised), risk(&noise));
-    let noise = noise.membership.expect("a side each");
+    let noise = membership(&noise);
     // One of forty such halves lies beyond its interval by chance, as this one just does.
     assert!(noise.low < 0.55 && noise.area < 0.6, "{noise:?}");
 }

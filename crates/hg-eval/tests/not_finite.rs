@@ -3,9 +3,10 @@
 
 use hg_data::{Encoded, Encoder, Observed, Schema, Subset, Values};
 use hg_eval::{
-    Cohort, Evaluation, Quick, Report, Subject, auc, correlation_ratio, discriminate, hierarchy,
-    jensen_shannon, kendall, kolmogorov_smirnov, kolmogorov_smirnov_test, membership, nearness,
-    pearson, predictive, snedecor_test, student_test, three_sigma, total_variation, wasserstein,
+    Cohort, Quick, Report, Subject, Verdict, auc, correlation_ratio, discriminate,
+    distance_to_closest_record, evaluate, hierarchy, jensen_shannon, kendall, kolmogorov_smirnov,
+    kolmogorov_smirnov_test, measures, membership, pearson, predictive, snedecor_test,
+    student_test, three_sigma, total_variation, wasserstein,
 };
 use hg_models::RowLayout;
 use std::path::Path;
@@ -105,7 +106,7 @@ fn every_measure_of_records_leaves_out_those_that_are_not_finite() {
 
     type Measure = fn(&Encoded, &Encoded, &RowLayout) -> Option<String>;
     let measures: [(&str, Measure); 5] = [
-        ("nearness", |a, b, _| nearness(a, b).map(text)),
+        ("distance_to_closest_record", |a, b, _| distance_to_closest_record(a, b).map(text)),
         ("membership", |a, b, _| membership(a, b, a).map(text)),
         ("membership of synthetic ones", |a, b, _| membership(a, a, b).map(text)),
         ("predictive", |a, b, _| predictive(a, b, &[0, 1]).map(text)),
@@ -148,7 +149,6 @@ fn a_whole_evaluation_of_values_that_are_not_finite_ends_without_nan() {
     let table = schema.read(&path).expect("a table");
     let (encoder, encoded) = Encoder::fit(&schema, &table, &path).expect("encodes");
     let observed = Observed::new(&schema, &table, &path, Subset::Whole).expect("observes");
-    let layout = RowLayout { numeric: encoder.numeric_features(), discrete: encoder.blocks() };
     let real = Cohort { observed, encoded };
 
     // Every `nth` value of each column and of each record.
@@ -172,13 +172,10 @@ fn a_whole_evaluation_of_values_that_are_not_finite_ends_without_nan() {
         ("the synthetic side", real.clone(), spoil(1)),
         ("the real side", spoil(1), real.clone()),
     ] {
-        let (encoder, layout) = (encoder.clone(), layout.clone());
+        let encoder = encoder.clone();
         let (evaluation, html) = ends(what, move || {
-            let (real, synthetic) = (&real, &synthetic);
-            let (encoder, layout) = (&encoder, &layout);
-            let held_out = Some(real);
-            let subject = Subject { encoder, layout, real, held_out, synthetic, simulator: None };
-            let evaluation = Evaluation::new(&subject, &mut |_| {}).expect("evaluates");
+            let subject = Subject::new(&encoder, &real, &synthetic).with_held_out(Some(&real));
+            let evaluation = evaluate(&subject, &measures(), &mut |_| {}).expect("evaluates");
             let curves = [("loss", vec![(1., f64::NAN), (2., f64::INFINITY), (3., 1.)])];
             let report = Report::new(&subject, &evaluation, &curves).expect("draws");
             let pages = report.html() + &report.markdown();
@@ -187,7 +184,7 @@ fn a_whole_evaluation_of_values_that_are_not_finite_ends_without_nan() {
         assert!(!html.contains("NaN") && !html.contains(">inf"), "{what}");
         for answer in evaluation.answers() {
             assert!(!answer.because.contains("NaN"), "{what}: {answer:?}");
-            let is_passed = answer.passed == Some(true);
+            let is_passed = answer.verdict == Verdict::Passed;
             // Where a side has nothing, only what asks nothing of values may pass.
             assert!(
                 what == "a tenth" || !is_passed || answer.about == "domain",

@@ -171,7 +171,8 @@ impl Parameters {
         VarBuilder::from_tensors(self.tensors(), self.dtype, &self.device)
     }
 
-    fn tensors(&self) -> HashMap<String, Tensor> {
+    /// All variables by name.
+    pub fn tensors(&self) -> HashMap<String, Tensor> {
         self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect()
     }
 }

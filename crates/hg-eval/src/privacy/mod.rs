@@ -1,14 +1,19 @@
-//! Is it private: copies, nearness, and attacks.
+//! Is it private: copies, distances to the closest record, and attacks.
 
-mod disclosure;
+mod closest_records;
 mod identification;
+mod identifiers;
 mod inference;
+mod membership;
 mod patients;
-mod secrets;
+mod sensitive_attributes;
 
-pub use disclosure::{Nearness, membership, nearness};
-pub(crate) use identification::identification;
+pub(crate) use closest_records::ClosestRecords;
+pub use closest_records::{DistanceToClosestRecord, distance_to_closest_record};
+pub(crate) use identification::IdentityDisclosure;
 pub use identification::{IDENTIFICATION_LIMIT, Identification};
+pub(crate) use identifiers::SharedIdentifiers;
+pub(crate) use inference::AttributeInference;
 pub use inference::Inference;
-pub(crate) use inference::inference;
-pub(crate) use patients::Patients;
+pub(crate) use membership::MembershipInference;
+pub use membership::membership;

@@ -1,9 +1,9 @@
-//! A patient in one line: the mean of each number, the commonest of each column's levels.
+//! A patient as one row: the mean of each number, the commonest of each column's levels.
 
 use crate::statistics::mean;
 use hg_data::{Kind, Observed, Schema};
 
-/// Patients in a line each.
+/// Patients as one row each.
 pub(crate) struct Patients {
     /// By column and patient; `None` where nothing was observed.
     pub(crate) columns: Vec<Vec<Option<f64>>>,
@@ -12,8 +12,9 @@ pub(crate) struct Patients {
 }
 
 impl Patients {
+    /// Of a cohort on the schema's grid.
     pub(crate) fn new(schema: &Schema, observed: &Observed) -> Self {
-        let lines = schema.columns.iter().zip(&observed.columns).map(|(column, cells)| {
+        let columns = schema.columns.iter().zip(&observed.columns).map(|(column, cells)| {
             let mut cells = cells.as_slice();
             let patients = observed.lengths.iter().map(|&length| {
                 let (own, others) = cells.split_at(length);
@@ -26,7 +27,7 @@ impl Patients {
             });
             patients.collect()
         });
-        Self { columns: lines.collect(), count: observed.lengths.len() }
+        Self { columns: columns.collect(), count: observed.lengths.len() }
     }
 }
 

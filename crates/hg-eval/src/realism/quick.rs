@@ -25,11 +25,11 @@ const BINS: usize = 20;
 /// How a synthetic cohort compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuickScore {
-    /// Of the columns, one by one.
+    /// Distance of the columns' distributions, one by one.
     pub marginals: f64,
-    /// Of pairs of features.
+    /// Difference of the correlations of pairs of features.
     pub correlations: f64,
-    /// From step to step.
+    /// Difference of what happens from step to step.
     pub dynamics: f64,
     /// The mean entropy of the columns over that of the real ones.
     pub diversity: f64,
@@ -81,46 +81,32 @@ impl Quick {
 
     /// Compares a synthetic cohort that is encoded alike.
     pub fn score(&self, synthetic: &Encoded) -> QuickScore {
-        let (real, made) = (&self.real, Summary::new(synthetic, self.numeric, &self.blocks));
-        if made.rows == 0 && real.rows > 0 {
+        let real = &self.real;
+        let synthetic = Summary::new(synthetic, self.numeric, &self.blocks);
+        if synthetic.rows == 0 && real.rows > 0 {
             return QuickScore { marginals: 1., correlations: 1., dynamics: 1., diversity: 0. };
         }
-        let numeric = real.sorted.iter().zip(&made.sorted);
+        let numeric = real.sorted.iter().zip(&synthetic.sorted);
         let numeric = numeric.map(|(a, b)| kolmogorov_smirnov_sorted(a, b).unwrap_or(1.));
-        let discrete = real.shares.iter().zip(&made.shares);
+        let discrete = real.shares.iter().zip(&synthetic.shares);
         let discrete = discrete.map(|(a, b)| total_variation(a, b).unwrap_or(1.));
         let apart = |a: &[f64], b: &[f64]| or_0(mean(a.iter().zip(b).map(|(a, b)| (a - b).abs())));
         QuickScore {
             marginals: or_0(mean(numeric.chain(discrete))),
-            correlations: apart(&real.correlations, &made.correlations),
-            dynamics: apart(&real.dynamics, &made.dynamics),
-            diversity: if real.entropy > 0. { made.entropy / real.entropy } else { 1. },
+            correlations: apart(&real.correlations, &synthetic.correlations),
+            dynamics: apart(&real.dynamics, &synthetic.dynamics),
+            diversity: if real.entropy > 0. { synthetic.entropy / real.entropy } else { 1. },
         }
     }
 }
 
 impl Summary {
     fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
-        let Encoded { lengths, features, .. } = cohort;
-        let every = stride(lengths.len(), MAX_SEQUENCES);
-        // Rows with blocks made one-hot, as decoding takes the greatest.
-        let mut rows: Vec<Vec<f64>> = Vec::new();
-        // Pairs of rows that follow each other.
-        let mut pairs: Vec<usize> = Vec::new();
-        for (sequence, &length) in lengths.iter().enumerate().step_by(every) {
-            let mut follows = false;
-            for row in (0..length).map(|step| cohort.row(sequence, step)) {
-                let is_finite = is_finite(row);
-                if is_finite && follows {
-                    pairs.push(rows.len());
-                }
-                if is_finite {
-                    rows.push(settled(row, numeric, blocks));
-                }
-                follows = is_finite;
-            }
-        }
+        let Encoded { features, .. } = cohort;
+        let Rows { rows, pairs } = Rows::new(cohort, numeric, blocks);
         let feature = |n: usize| rows.iter().map(move |row| row[n]);
+
+        // Marginals.
         let sorted: Vec<Vec<f64>> = (0..numeric)
             .into_par_iter()
             .map(|n| {
@@ -133,6 +119,8 @@ impl Summary {
             .iter()
             .map(|block| block.clone().map(|n| or_0(mean(feature(n)))).collect())
             .collect();
+
+        // From one row to the next.
         let successive = (0..numeric).into_par_iter().map(|n| {
             let before = pairs.iter().map(|&at| rows[at - 1][n]);
             let after = pairs.iter().map(|&at| rows[at][n]);
@@ -143,22 +131,58 @@ impl Summary {
             or_0(mean(pairs.iter().map(|at| f64::from(u8::from(stays(at))))))
         });
         let dynamics = successive.chain(staying).collect();
+
+        // Pairs of features.
         let columns: Vec<Vec<f64>> =
             (0..*features).into_par_iter().map(|n| unit(feature(n))).collect();
         let correlations = (0..features * features)
             .into_par_iter()
             .map(|n| correlation(&columns[n / features], &columns[n % features]))
             .collect();
-        let entropies = sorted.iter().map(|values| {
-            let mut counts = [0.; BINS];
-            for value in values {
-                counts[((value * BINS as f64) as usize).min(BINS - 1)] += 1. / values.len() as f64;
-            }
-            entropy(&counts)
-        });
+
+        // Diversity.
+        let entropies = sorted.iter().map(|values| entropy(&histogram(values)));
         let entropy = or_0(mean(entropies.chain(shares.iter().map(|shares| entropy(shares)))));
         Self { rows: rows.len(), sorted, shares, correlations, dynamics, entropy }
     }
+}
+
+/// The rows of a cohort that are looked at.
+struct Rows {
+    /// `[rows][features]`, blocks as one-hot levels, as decoding takes the greatest.
+    rows: Vec<Vec<f64>>,
+    /// Rows that follow the one before them in a sequence.
+    pairs: Vec<usize>,
+}
+
+impl Rows {
+    fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
+        let every = stride(cohort.lengths.len(), MAX_SEQUENCES);
+        let (mut rows, mut pairs) = (Vec::new(), Vec::new());
+        for (sequence, &length) in cohort.lengths.iter().enumerate().step_by(every) {
+            let mut follows = false;
+            for row in (0..length).map(|step| cohort.row(sequence, step)) {
+                let is_finite = is_finite(row);
+                if is_finite && follows {
+                    pairs.push(rows.len());
+                }
+                if is_finite {
+                    rows.push(settled(row, numeric, blocks));
+                }
+                follows = is_finite;
+            }
+        }
+        Self { rows, pairs }
+    }
+}
+
+/// The shares of values in [0, 1] in each of [`BINS`] bins.
+fn histogram(values: &[f64]) -> [f64; BINS] {
+    let mut shares = [0.; BINS];
+    for value in values {
+        shares[((value * BINS as f64) as usize).min(BINS - 1)] += 1. / values.len() as f64;
+    }
+    shares
 }
 
 /// A row with the greatest of each block as 1 and the others as 0.
@@ -187,17 +211,17 @@ fn unit(values: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
     values.map(|value| (value - centre) * scale).collect()
 }
 
-/// A part of a score to which there is nothing.
+/// A part of a score, 0 where there was nothing to compare.
 fn or_0(mean: Option<f64>) -> f64 {
     mean.unwrap_or(0.)
 }
 
-/// Of two columns that [`unit`] made.
+/// Of two columns that [`unit`] synthetic.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// In nats.
+/// The entropy of shares, in nats.
 fn entropy(shares: &[f64]) -> f64 {
     -shares.iter().filter(|&&share| share > 0.).map(|share| share * share.ln()).sum::<f64>()
 }

@@ -30,6 +30,8 @@ where
         "" => column.name.clone(),
         unit => format!("{} ({unit})", column.name),
     };
+
+    // The bars' heights.
     let discrete = !column.levels.is_empty();
     let (low, high, bins) = if discrete {
         (-0.5, column.levels.len() as f64 - 0.5, column.levels.len())
@@ -42,6 +44,8 @@ where
     };
     let (real, synthetic) = (heights(&column.real), heights(&column.synthetic));
     let top = real.iter().chain(&synthetic).copied().fold(0., f64::max).max(1e-3) * 1.08;
+
+    // The axes.
     let mut chart = ChartBuilder::on(panel)
         .caption(title, (FONT, 14))
         .margin(8)
@@ -62,6 +66,8 @@ where
     } else {
         mesh.x_labels(5).x_label_formatter(&number).draw()?;
     }
+
+    // The bars, real beside synthetic.
     let width = (high - low) / bins as f64;
     let half = 0.42 * width;
     let bar = |bin: usize, share: f64, left: bool, colour: RGBColor| {
@@ -107,9 +113,9 @@ fn number(x: f64, range: f64) -> String {
 }
 
 /// A name, and points by iteration.
-pub type Curve = (&'static str, Vec<(f64, f64)>);
+pub type Curve = (String, Vec<(f64, f64)>);
 
-/// A curve.
+/// Draws a curve.
 ///
 /// # Errors
 /// When the picture cannot be drawn.
@@ -155,7 +161,7 @@ fn over_time<'a, B: DrawingBackend>(
     last: f64,
     values: Range<f64>,
     range: f64,
-) -> std::result::Result<Lines<'a, B>, Box<dyn std::error::Error>>
+) -> std::result::Result<Lines<'a, B>, Box<dyn std::error::Error + Send + Sync>>
 where
     B::ErrorType: 'static,
 {
@@ -287,7 +293,7 @@ fn diverging(value: f64) -> RGBColor {
     RGBColor(mix(end.0), mix(end.1), mix(end.2))
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+type Drawn = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 fn svg(
     size: (u32, u32),
@@ -296,7 +302,7 @@ fn svg(
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let failed = |e: Box<dyn std::error::Error>| Error::Picture(e.to_string());
+        let failed = |source| Error::Picture { source };
         root.fill(&WHITE).map_err(|e| failed(e.into()))?;
         draw(&root).map_err(failed)?;
         root.present().map_err(|e| failed(e.into()))?;

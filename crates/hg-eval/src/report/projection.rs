@@ -9,12 +9,14 @@ use hg_data::Encoded;
 use nalgebra::{DMatrix, SymmetricEigen};
 
 /// Points that are drawn, of either side.
-const DRAWN: usize = 400;
+const MAX_DRAWN: usize = 400;
 
 /// Two cohorts' points in a plane.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Projection {
+    /// Points of the real cohort.
     pub(crate) real: Vec<(f64, f64)>,
+    /// Points of the synthetic cohort.
     pub(crate) synthetic: Vec<(f64, f64)>,
     /// The share of the real cohort's variance along each axis.
     pub(crate) explained: [f64; 2],
@@ -28,6 +30,8 @@ impl Projection {
         if a.nrows() == 0 || a.ncols() != b.ncols() {
             return None;
         }
+
+        // The real cohort's axes of greatest variance.
         let centre = a.row_mean();
         let centred = |mut x: DMatrix<f64>| {
             x.row_iter_mut().for_each(|mut row| row -= &centre);
@@ -48,6 +52,8 @@ impl Projection {
             let greatest = axis.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
             axis * greatest.unwrap_or(1.).signum()
         });
+
+        // Both cohorts along them.
         let points = |x: &DMatrix<f64>| -> Vec<(f64, f64)> {
             let (x, y) = (x * &axes[0], x * &axes[1]);
             x.iter().copied().zip(y.iter().copied()).collect()
@@ -60,7 +66,7 @@ impl Projection {
 /// `[sequences, 2·features]`, of evenly spread sequences.
 fn descriptions(encoded: &Encoded) -> DMatrix<f64> {
     let Encoded { lengths, features, .. } = encoded;
-    let every = stride(lengths.len(), DRAWN);
+    let every = stride(lengths.len(), MAX_DRAWN);
     let is_usable =
         |&n: &usize| lengths[n] > 0 && (0..lengths[n]).all(|step| is_finite(encoded.row(n, step)));
     let chosen: Vec<usize> = (0..lengths.len()).step_by(every).filter(is_usable).collect();

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 /// Rounds at most.
-const ROUNDS: usize = 50;
+const MAX_ROUNDS: usize = 50;
 
 /// Centres `[clusters][features]`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ impl Clusters {
     pub(crate) fn new(points: &[Vec<f32>], count: usize, seed: u64) -> Self {
         let points: Vec<&Vec<f32>> = points.iter().filter(|point| is_finite(point)).collect();
         let Some(first) = points.first() else { return Self::default() };
+
+        // First centres.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut clusters = Self::default();
         let mut apart: Vec<f64> = vec![1.; points.len()];
@@ -42,7 +44,9 @@ impl Clusters {
                 .collect();
             clusters.centres.push(centre.clone());
         }
-        for _ in 0..ROUNDS {
+
+        // Centres move into the middle of their points until they stay.
+        for _ in 0..MAX_ROUNDS {
             let nearest: Vec<usize> = points.par_iter().map(|point| clusters.of(point)).collect();
             let mut sums = vec![(vec![0f64; first.len()], 0f64); clusters.centres.len()];
             for (point, cluster) in points.iter().zip(nearest) {
@@ -64,11 +68,12 @@ impl Clusters {
         clusters
     }
 
+    /// How many clusters there are.
     pub(crate) fn count(&self) -> usize {
         self.centres.len()
     }
 
-    /// The nearest centre; of equally near ones the first.
+    /// The cluster of the nearest centre; of equally near ones the first.
     pub(crate) fn of(&self, point: &[f32]) -> usize {
         let apart = self.centres.iter().map(|centre| square_distance(point, centre)).enumerate();
         apart.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(n, _)| n)

@@ -5,8 +5,9 @@
 //! sequences of each side and judged on the other half. Both sides should be encoded from
 //! tables, so that it sees what a reader of the tables sees, and no unrounded network output.
 
+use crate::judge::MIN_PATIENTS;
 use crate::statistics::is_finite;
-use crate::{Auc, Result, auc};
+use crate::{Answer, Auc, Compared, Finding, Measure, Outcome, Result, Subject, Topic, auc};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use hg_data::Encoded;
@@ -22,8 +23,69 @@ const HIDDEN: usize = 32;
 const BATCH: usize = 64;
 /// Passes over the smaller side's half, and the most steps.
 const EPOCHS: usize = 30;
-const STEPS: usize = 400;
+const MAX_STEPS: usize = 400;
 const LEARNING_RATE: f64 = 2e-3;
+
+/// An area under the curve of a classifier up to here passes.
+const MAX_AREA: f64 = 0.75;
+/// Patients of each side from which on there is a verdict: the classifier learns from one half
+/// of them and is tested on the other.
+const MIN_TOLD_APART: usize = 2 * MIN_PATIENTS;
+
+pub(crate) struct ToldApart;
+
+impl Measure for ToldApart {
+    fn id(&self) -> &'static str {
+        "told-apart"
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Realism
+    }
+
+    fn stage(&self) -> &'static str {
+        "telling apart"
+    }
+
+    fn about(&self) -> &'static str {
+        "How well a classifier tells synthetic patients from real ones: the area under the ROC \
+         curve with its 95 % interval (DeLong et al. 1988, \
+         [doi:10.2307/2531595](https://doi.org/10.2307/2531595)), where 0.5 is chance and 1 is \
+         always. The classifier is Health Gym's critic with a logistic loss; it learns from one \
+         half of the patients of each side and is tested on the other (a classifier two-sample \
+         test: Lopez-Paz & Oquab 2017, \
+         [doi:10.48550/arXiv.1610.06545](https://doi.org/10.48550/arXiv.1610.06545); for time \
+         series: Yoon et al., TimeGAN, NeurIPS 2019). Up to 0.75 passes."
+    }
+
+    fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
+        let layout = subject.layout();
+        let compared = Compared::new(subject, |cohort| {
+            discriminate(&subject.real.encoded, &cohort.encoded, &layout, 0)
+        })?;
+        let question = "Is it hard to tell synthetic patients from real ones?";
+        let outcome = judge(subject, compared.synthetic);
+        let finding = Finding::new()
+            .with_answer(Answer::new("told apart", question, outcome))
+            .with_figure(
+                compared.figure("told apart by a classifier, area under the curve", |auc| *auc),
+            )
+            .with_json("discriminative", &compared.synthetic)?
+            .with_json("held_out_discriminative", &compared.held_out)?;
+        Ok(finding.with_detail(compared))
+    }
+}
+
+fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
+    subject.patients().at_least(MIN_TOLD_APART)?;
+    let nothing = "there are too few sequences for a classifier";
+    let Auc { area, low, high } = found.ok_or(nothing)?;
+    let said = format!(
+        "a classifier does it with an area under the curve of {area:.2} ({low:.2} to {high:.2}; \
+         0.5 is chance, limit {MAX_AREA})"
+    );
+    Ok((area <= MAX_AREA, said))
+}
 
 /// How well a classifier tells synthetic sequences from real ones that it was not trained on:
 /// ½ is not at all. `None` when a side has fewer than four sequences whose values are all
@@ -37,8 +99,8 @@ pub fn discriminate(
     layout: &RowLayout,
     seed: u64,
 ) -> Result<Option<Auc>> {
-    let (of_real, of_made) = (usable(real), usable(synthetic));
-    if of_real.len().min(of_made.len()) < 4 {
+    let (of_real, of_synthetic) = (usable(real), usable(synthetic));
+    if of_real.len().min(of_synthetic.len()) < 4 {
         return Ok(None);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -48,26 +110,30 @@ pub fn discriminate(
         let test = all.split_off(all.len() / 2);
         (all, test)
     };
-    let ((real_train, real_test), (made_train, made_test)) = (halves(of_real), halves(of_made));
+    let ((real_train, real_test), (synthetic_train, synthetic_test)) =
+        (halves(of_real), halves(of_synthetic));
+
     let config = CriticConfig { layout: layout.clone(), hidden: HIDDEN };
     let classifier = Critic::init(config, &mut rng, DType::F32, &Device::Cpu)?;
     let variables: Vec<Var> =
         classifier.parameters().iter().map(|(_, variable)| variable.clone()).collect();
     let settings = ParamsAdamW { lr: LEARNING_RATE, weight_decay: 1e-2, ..Default::default() };
     let mut optimiser = AdamW::new(variables, settings)?;
-    let seen = real_train.len().min(made_train.len());
-    for _ in 0..(EPOCHS * seen).div_ceil(BATCH / 2).min(STEPS) {
+
+    let seen = real_train.len().min(synthetic_train.len());
+    for _ in 0..(EPOCHS * seen).div_ceil(BATCH / 2).min(MAX_STEPS) {
         let mut draw = |from: &[usize]| -> Vec<usize> {
             (0..BATCH / 2).map(|_| from[rng.random_range(0..from.len())]).collect()
         };
-        let (of_real, of_made) = (draw(&real_train), draw(&made_train));
+        let (of_real, of_synthetic) = (draw(&real_train), draw(&synthetic_train));
         let real_scores = scores(&classifier, real, &of_real)?;
-        let made_scores = scores(&classifier, synthetic, &of_made)?;
+        let synthetic_scores = scores(&classifier, synthetic, &of_synthetic)?;
         // −log σ(s) of synthetic sequences and −log σ(−s) of real ones.
-        let loss = (softplus(&made_scores.neg()?)? + softplus(&real_scores)?)?;
+        let loss = (softplus(&synthetic_scores.neg()?)? + softplus(&real_scores)?)?;
         optimiser.backward_step(&loss)?;
     }
-    let judge = |cohort: &Encoded, chosen: &[usize]| -> Result<Vec<f64>> {
+
+    let test_scores = |cohort: &Encoded, chosen: &[usize]| -> Result<Vec<f64>> {
         let mut all = Vec::with_capacity(chosen.len());
         for chosen in chosen.chunks(BATCH) {
             let scores = scores(&classifier, cohort, chosen)?.to_dtype(DType::F64)?;
@@ -75,7 +141,7 @@ pub fn discriminate(
         }
         Ok(all)
     };
-    Ok(auc(&judge(synthetic, &made_test)?, &judge(real, &real_test)?))
+    Ok(auc(&test_scores(synthetic, &synthetic_test)?, &test_scores(real, &real_test)?))
 }
 
 /// The sequences with a step, and finite values alone.

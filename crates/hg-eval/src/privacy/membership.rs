@@ -1,0 +1,95 @@
+//! Membership inference: is it hidden who was trained on?
+
+use super::closest_records::{MAX_ATTACKED, Records, spread_rows};
+use crate::judge::MIN_PATIENTS;
+use crate::statistics::{is_finite, mean, stride};
+use crate::{Answer, Auc, Figure, Finding, Measure, Outcome, Result, Subject, Topic, auc};
+use hg_data::Encoded;
+use rayon::prelude::*;
+
+pub(crate) struct MembershipInference;
+
+impl Measure for MembershipInference {
+    fn id(&self) -> &'static str {
+        "membership"
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Privacy
+    }
+
+    fn stage(&self) -> &'static str {
+        "membership attack"
+    }
+
+    fn about(&self) -> &'static str {
+        "How well an attacker who holds a patient's records and the synthetic table, and not the \
+         model, tells whether the patient was trained on: the score of a patient is the mean \
+         Euclidean distance of their records to the closest synthetic ones, in encoded space \
+         (Chen et al., GAN-Leaks, 2020, \
+         [doi:10.1145/3372297.3417238](https://doi.org/10.1145/3372297.3417238)). The figure is \
+         the area under the ROC curve between patients trained on and held-out ones, with its \
+         95 % interval: 0.5 is not at all, 1 is always. It passes where 0.5 is inside the \
+         interval or above it. It takes held-out patients."
+    }
+
+    fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
+        let found = subject.held_out.and_then(|others| {
+            membership(&subject.real.encoded, &others.encoded, &subject.synthetic.encoded)
+        });
+        let figure = Figure {
+            name: "membership attack, area under the curve".into(),
+            synthetic: found.map(Into::into),
+            held_out: None,
+        };
+        let question = "Is it hidden who was trained on?";
+        let finding = Finding::new()
+            .with_answer(Answer::new("membership", question, judge(subject, found)))
+            .with_figure(figure)
+            .with_json("membership", &found)?;
+        Ok(match found {
+            Some(auc) => finding.with_detail(auc),
+            None => finding,
+        })
+    }
+}
+
+fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
+    let counts = subject.patients();
+    counts.held_out_at_least(MIN_PATIENTS)?;
+    counts.at_least(MIN_PATIENTS)?;
+    let Auc { area, low, high } = found.ok_or("there are no records to compare")?;
+    let said = format!(
+        "an attacker who looks for the nearest synthetic records is right with an area under the \
+         curve of {area:.2} ({low:.2} to {high:.2}; passes where 0.5 is inside or above)"
+    );
+    Ok((low <= 0.5, said))
+}
+
+/// How well an attacker who holds a patient's records tells whether they were trained on: by
+/// the mean distance of the records to the closest synthetic ones (Chen et al., *GAN-Leaks*,
+/// CCS 2020, without access to the model). `None` where a side has fewer than two patients, or
+/// is encoded differently.
+pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> Option<Auc> {
+    let synthetic_rows = spread_rows(synthetic);
+    let is_other = |cohort: &Encoded| cohort.features != synthetic.features;
+    if synthetic_rows.is_empty() || is_other(members) || is_other(others) {
+        return None;
+    }
+    let records = Records::new(&synthetic_rows);
+    let scores = |cohort: &Encoded| -> Vec<f64> {
+        let every = stride(cohort.lengths.len(), MAX_ATTACKED);
+        cohort
+            .lengths
+            .par_iter()
+            .enumerate()
+            .step_by(every)
+            .filter_map(|(sequence, &length)| {
+                let rows = (0..length).map(|step| cohort.row(sequence, step));
+                let rows = rows.filter(|row| is_finite(row));
+                mean(rows.map(|row| records.closest_two(row)[0])).map(|distance| -distance)
+            })
+            .collect()
+    };
+    auc(&scores(members), &scores(others))
+}
