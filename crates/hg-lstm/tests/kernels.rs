@@ -34,18 +34,13 @@ impl Scene {
     fn new(path: SimdPath) -> Self {
         let mut u = RecurrentWeights::new(HIDDEN, path);
         u.pack(filled(4 * HIDDEN, HIDDEN, 0.6, 1).view());
-        // Time by time, as the engine packs: step s of sequence n after all rows before it.
-        let longest = LENGTHS.into_iter().max().unwrap_or(0);
-        let (mut place, mut rows) = (vec![vec![0; longest]; LENGTHS.len()], 0);
-        for step in 0..longest {
-            for (n, &length) in LENGTHS.iter().enumerate() {
-                if step < length {
-                    place[n][step] = rows;
-                    rows += 1;
-                }
-            }
-        }
-        let schedule = StepSchedule::new(&LENGTHS, |n, step| place[n][step]);
+        // Time by time, as the engine packs: all sequences' step 0, then step 1, and so on.
+        let row = |n: usize, step: usize| -> usize {
+            let earlier: usize = LENGTHS.iter().map(|&length| length.min(step)).sum();
+            earlier + LENGTHS[..n].iter().filter(|&&length| length > step).count()
+        };
+        let rows = LENGTHS.iter().sum();
+        let schedule = StepSchedule::new(&LENGTHS, row);
         let mut states = filled(rows, STATE_PARTS * HIDDEN, 2., 2);
         kernel::forward(&u, &schedule, states.view_mut());
         Self { path, u, schedule, rows, states }

@@ -8,7 +8,7 @@ use hg_models::{
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 fn layout() -> RowLayout {
@@ -38,8 +38,10 @@ fn numbers(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// Name, shape and numbers of each parameter.
-fn all(parameters: &Parameters) -> Result<Vec<(String, (Vec<usize>, Vec<f64>))>> {
+/// Shape and numbers of each parameter by name.
+type Weights = BTreeMap<String, (Vec<usize>, Vec<f64>)>;
+
+fn all(parameters: &Parameters) -> Result<Weights> {
     let of = |(name, var): (&str, &candle_core::Var)| {
         Ok((name.to_owned(), (var.dims().to_vec(), numbers(var)?)))
     };
