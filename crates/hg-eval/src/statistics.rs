@@ -45,7 +45,7 @@ pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<f64> {
     kolmogorov_smirnov_sorted(&sorted(first), &sorted(second))
 }
 
-/// The same of samples in the order of [`f64::total_cmp`].
+/// The two-sample Kolmogorov–Smirnov statistic of samples in the order of [`f64::total_cmp`].
 pub(crate) fn kolmogorov_smirnov_sorted(first: &[f64], second: &[f64]) -> Option<f64> {
     let (first, second) = (finite_of_sorted(first), finite_of_sorted(second));
     if first.is_empty() || second.is_empty() {
