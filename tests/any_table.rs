@@ -1,11 +1,8 @@
 //! A table of any make goes from `hg schema infer` to an evaluated synthetic cohort
 //! without an edit.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use std::path::Path;
-use support::{hg, repository};
 
 /// Infers a schema, and trains with it.
 fn walk_from(table: &Path, folder: &Path) {

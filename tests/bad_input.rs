@@ -1,11 +1,8 @@
 //! Bad input gets an error that names the place and the mend, exit code 2, and
 //! leaves nothing behind.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use std::path::{Path, PathBuf};
-use support::{hg, repository};
 
 const SCHEMA: &str = r#"name = "small"
 [patient]

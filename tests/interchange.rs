@@ -1,12 +1,9 @@
 //! Tables, tensors and weights go out to other programs and come back.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;
-use support::{hg, repository};
 
 const PBC: [&str; 2] = ["data/pbc/pbcseq.csv", "data-schemas/pbc.toml"];
 
@@ -66,9 +63,9 @@ fn exported_weights_are_imported_as_the_same_generator() {
         "--iterations",
         "2",
         "--set",
-        "hidden=8",
+        "model.hidden=8",
         "--set",
-        "latent_features=6"
+        "model.latent_features=6"
     ]);
     run(&os!["export", &ours, "--out", &weights]);
     let (generator, critic) =
@@ -88,7 +85,7 @@ fn exported_weights_are_imported_as_the_same_generator() {
         "--set",
         "reverse_alignment=flipped",
         "--set",
-        "latent=gaussian",
+        "model.latent=gaussian",
         "--set",
         "iterations=3"
     ]);

@@ -1,13 +1,10 @@
 //! A verdict is given on what was compared, and is open, with the reason, where nothing was; a
 //! table that has moved, or is somebody else's, can be evaluated.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use support::{hg, repository};
 
 const HEADER: &str = "id,day,x,y,sex";
 
@@ -246,7 +243,7 @@ fn values_that_are_impossible_are_counted_and_the_cohort_is_measured() {
 fn train(folder: &Folder, data: &str, more: &[&str]) -> Output {
     let (data, schema, out) = (folder.name(data), folder.name("schema.toml"), folder.name("run"));
     let arguments = ["train", "--data", &data, "--schema", &schema, "--out", &out];
-    let short = ["--iterations", "1", "--batch-size", "4", "--set", "hidden=8"];
+    let short = ["--iterations", "1", "--batch-size", "4", "--set", "model.hidden=8"];
     hg(&[&arguments[..], &short, more].concat())
 }
 

@@ -1,13 +1,10 @@
 //! The report as a browser shows it: Chromium opens it at desktop and phone width, in light
 //! and dark. Without Chromium the tests count as ignored.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use support::{hg, repository};
 
 fn main() -> ExitCode {
     let browser = browser().filter(|browser| shows_pages(browser));

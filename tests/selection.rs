@@ -1,18 +1,15 @@
 //! Training chooses its weights by validation, and says when it leads nowhere.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
-use support::{hg, repository};
 
 fn train(out: &Path, settings: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hg"));
+    let mut command = Command::new(hg_tests::program());
     command.arg("train").arg("--data").arg(repository("data/pbc/pbcseq.csv"));
     command.arg("--schema").arg(repository("data-schemas/pbc.toml")).arg("--out").arg(out);
-    for setting in ["batch_size=8", "hidden=16"].iter().chain(settings) {
+    for setting in ["batching.batch_size=8", "model.hidden=16"].iter().chain(settings) {
         command.args(["--set", setting]);
     }
     command.output().expect("runs")
@@ -43,8 +40,15 @@ fn the_weights_with_the_best_score_are_kept_and_sampled_from() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     // A rate that spoils what it has learnt now and then.
-    let output =
-        train(&out, &["iterations=60", "validate_every=10", "learning_rate=0.02", "held_out=0.2"]);
+    let output = train(
+        &out,
+        &[
+            "iterations=60",
+            "validation.every=10",
+            "optimiser.learning_rate=0.02",
+            "validation.held_out=0.2",
+        ],
+    );
     assert!(output.status.success(), "{}", said(&output));
     let scores = validations(&out);
     assert_eq!(scores.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [10, 20, 30, 40, 50, 60]);
@@ -75,8 +79,15 @@ fn training_stops_when_validation_gets_no_better() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     // Weights that hardly move get no better.
-    let output =
-        train(&out, &["iterations=500", "validate_every=2", "patience=3", "learning_rate=1e-12"]);
+    let output = train(
+        &out,
+        &[
+            "iterations=500",
+            "validation.every=2",
+            "validation.patience=3",
+            "optimiser.learning_rate=1e-12",
+        ],
+    );
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("validation got no better"), "{}", said(&output));
     assert!(validations(&out).len() < 20, "{:?}", validations(&out));
@@ -87,10 +98,13 @@ fn training_stops_when_validation_gets_no_better() {
 fn a_run_that_diverges_says_so_and_keeps_what_was_good() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
-    let wild = ["iterations=40", "learning_rate=30.0", "checkpoint_every=1"];
+    let wild = ["iterations=40", "optimiser.learning_rate=30.0", "checkpoints.every=1"];
     let output = train(&out, &wild);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    for text in ["training diverged at iteration", "lower learning_rate, or set restarts = 3"] {
+    for text in [
+        "training diverged at iteration",
+        "hint: lower `optimiser.learning_rate`, or set `checkpoints.restarts = 3`",
+    ] {
         assert!(said(&output).contains(text), "no «{text}» in {}", said(&output));
     }
 }
@@ -99,7 +113,12 @@ fn a_run_that_diverges_says_so_and_keeps_what_was_good() {
 fn a_run_that_may_restart_goes_back_with_half_the_rate_until_it_holds() {
     let folder = tempfile::tempdir().expect("a folder");
     let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
-    let wild = ["iterations=12", "learning_rate=30.0", "restarts=30", "checkpoint_every=4"];
+    let wild = [
+        "iterations=12",
+        "optimiser.learning_rate=30.0",
+        "checkpoints.restarts=30",
+        "checkpoints.every=4",
+    ];
     let output = train(&one, &wild);
     assert!(output.status.success(), "{}", said(&output));
     assert!(

@@ -1,22 +1,19 @@
 //! A run survives kills, damaged files and a full disk, to the same bits.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use support::{hg, repository};
 
 const ITERATIONS: &str = "60";
 
 /// `hg train` on pbc into `out`, ready to start.
 fn train(out: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hg"));
+    let mut command = Command::new(hg_tests::program());
     command.arg("train").arg("--data").arg(repository("data/pbc/pbcseq.csv"));
     command.arg("--schema").arg(repository("data-schemas/pbc.toml")).arg("--out").arg(out);
     command.args(["--iterations", ITERATIONS, "--checkpoint-every", "2", "--batch-size", "8"]);
-    command.args(["--held-out", "0.1", "--set", "validate_every=3"]);
+    command.args(["--held-out", "0.1", "--set", "validation.every=3"]);
     command
 }
 
@@ -70,7 +67,7 @@ fn a_run_killed_twenty_times_ends_with_the_same_bytes() {
         kills += 1;
         // Before the folder is made there is nothing to resume.
         if killed.join("run.toml").exists() {
-            command = Command::new(env!("CARGO_BIN_EXE_hg"));
+            command = Command::new(hg_tests::program());
             command.arg("train").arg("--resume").arg(&killed);
         } else if killed.exists() {
             std::fs::remove_dir_all(&killed).expect("removes");

@@ -1,11 +1,8 @@
 //! The main job, on the shipped cohorts, with the real program.
 
-#[path = "support.rs"]
-mod support;
-
+use hg_tests::{hg, repository};
 use std::collections::BTreeMap;
 use std::path::Path;
-use support::{hg, repository};
 
 fn train(cohort: [&str; 2], out: &Path, seed: &str, more: &[&str]) {
     let (data, schema) = (repository(cohort[0]), repository(cohort[1]));

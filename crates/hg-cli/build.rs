@@ -19,7 +19,9 @@ fn main() {
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
-    let lock = Path::new("../../Cargo.lock");
+    // In the workspace; or beside the manifest, in a package from a registry.
+    let lock = ["../../Cargo.lock", "Cargo.lock"].map(Path::new);
+    let lock = lock.into_iter().find(|lock| lock.exists()).unwrap_or(lock[1]);
     println!("cargo::rerun-if-changed={}", lock.display());
     let lock = std::fs::read_to_string(lock).unwrap_or_default();
     let version = |name: &str| {

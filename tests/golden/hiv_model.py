@@ -11,7 +11,7 @@ from pathlib import Path
 from scipy.integrate import solve_ivp
 
 root = Path(__file__).parents[2]
-model = tomllib.loads((root / "data-schemas/art-for-hiv.model.toml").read_text())
+model = tomllib.loads((root / "crates/hg-data/models/art-for-hiv.model.toml").read_text())
 p = model["dynamics"]
 start = list(model["start"].values())
 DAYS, MONTHS = 30.4375, 12

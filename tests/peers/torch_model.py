@@ -1,4 +1,4 @@
-"""The networks as the founding document writes them, with an LSTM cell by hand, unrolled;
+"""The networks of Kuo et al. 2022, as in their PyTorch code, with an LSTM cell by hand, unrolled;
 or with `nn.LSTM` (its fallback kernels, which differentiate twice)."""
 
 import torch
@@ -44,8 +44,8 @@ class BuiltinBiLstm(nn.Module):
 
 
 class Generator(nn.Module):
-    """`flipped`: reverse outputs are put back in the order of time, which the founding
-    document leaves out."""
+    """`flipped`: reverse outputs are put back in the order of time, which the code of Kuo et al.
+    leaves out."""
 
     def __init__(self, lstm, numeric, blocks, flipped):
         super().__init__()

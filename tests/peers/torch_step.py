@@ -10,7 +10,7 @@ def adam(network):
 
 
 def iteration(generator, critic, for_generator, for_critic, real, draw=torch.randn, detach=False):
-    """`draw` draws the noise; the founding document lets fakes stay in the critic's graph."""
+    """`draw` draws the noise; the code of Kuo et al. lets fakes stay in the critic's graph."""
     batch, steps, _ = real.shape
     for _ in range(CRITIC_STEPS):
         with torch.set_grad_enabled(not detach):

@@ -1,4 +1,4 @@
-"""Trains the founding document's code path in PyTorch on a cohort that `hg encode` wrote, and
+"""Trains the method of Kuo et al. 2022, as in their PyTorch code, on a cohort that `hg encode` wrote, and
 writes a synthetic one for `hg decode`.
 
 python torch_train.py ENCODED.safetensors OUT.safetensors --iterations N --batch-size B --seed S

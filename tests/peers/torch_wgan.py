@@ -1,6 +1,6 @@
 """The iteration in PyTorch, to be timed.
 
-`founding`: as Kuo et al. write it, with an LSTM cell by hand, unrolled,
+`published`: as Kuo et al. write it, with an LSTM cell by hand, unrolled,
 and fakes that stay in the graph. `builtin`: `nn.LSTM` and detached fakes; on a GPU without
 cuDNN, whose LSTM cannot be differentiated twice.
 """

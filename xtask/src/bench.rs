@@ -246,7 +246,7 @@ fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench) -> Result<()> {
             ours.args(cuda.then_some("--cuda"));
             let mut commands = vec![
                 on_device(ours, limits),
-                script("torch_wgan.py", &["founding"]),
+                script("torch_wgan.py", &["published"]),
                 script("torch_wgan.py", &["builtin"]),
                 script("jax_wgan.py", &[]),
             ];

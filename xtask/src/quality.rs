@@ -18,7 +18,8 @@ const MEASURES: [(&str, &str); 4] = [
     ("/discriminative/area", "discriminative AUC"),
 ];
 /// The networks and losses as published, without what this project adds.
-const PLAIN: [&str; 3] = ["weight_averaging=0", "select=last", "validate_every=0"];
+const PLAIN: [&str; 3] =
+    ["optimiser.weight_averaging=0", "validation.select=last", "validation.every=0"];
 
 #[derive(Args)]
 pub(crate) struct Quality {
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: &Quality) -> Result<()> {
     let trials = [
         Trial {
             name: "pbc",
-            title: "pbc: 312 patients of up to 15 visits; 1,000 iterations, batch 32",
+            title: "pbc: 312 patients of up to 15 yearly grid steps; 1,000 iterations, batch 32",
             table: "data/pbc/pbcseq.csv".into(),
             schema: "data-schemas/pbc.toml",
             iterations: "1000",
@@ -73,13 +74,13 @@ pub(crate) fn run(arguments: &Quality) -> Result<()> {
     let mut text = String::from(
         "# Quality\n\n\
          Synthetic cohorts after a fixed budget of iterations, three seeds each: the mean, and the\n\
-         range in brackets. Made by `cargo xtask quality`. «PyTorch» is the founding document's code\n\
-         path (`tests/peers/torch_train.py`: its networks, losses and batches, on the same encoding,\n\
-         decoded and measured by the same program). «Ours, as published» is without averaging and\n\
-         selection; «ours» is the default with a tenth of the patients held out (`--held-out 0.1`),\n\
-         which selects the averaged weights with the best validation score. All measures compare\n\
-         with the whole table: 0 is best, but for the AUC of a classifier that tells synthetic from\n\
-         real patients, of which 0.5 is best.\n",
+         range in brackets. Made by `cargo xtask quality`. \"PyTorch\" is the method of Kuo et al. 2022,\n\
+         as in their PyTorch code (`tests/peers/torch_train.py`: its networks, losses and batches, on the\n\
+         same encoding, decoded and measured by the same program). \"Ours, as published\" is without\n\
+         averaging and selection; \"ours\" is the default with a tenth of the patients held out\n\
+         (`--held-out 0.1`), which selects the averaged weights with the best validation score. All\n\
+         measures compare with the whole table: 0 is best, but for the AUC of a classifier that tells\n\
+         synthetic from real patients, of which 0.5 is best.\n",
     );
     for trial in &trials {
         report(trial, &python, &folder.join(trial.name), &mut text)?;
@@ -96,7 +97,7 @@ fn report(trial: &Trial, python: &Path, folder: &Path, text: &mut String) -> Res
     for seed in SEEDS {
         tables[0].push(trial.torch(python, folder, seed)?);
         tables[1].push(trial.ours(folder, "plain", seed, &PLAIN)?);
-        tables[2].push(trial.ours(folder, "ours", seed, &["held_out=0.1"])?);
+        tables[2].push(trial.ours(folder, "ours", seed, &["validation.held_out=0.1"])?);
     }
     let names = ["PyTorch", "ours, as published", "ours"];
     writeln!(text, "\n## {}\n", trial.title)?;

@@ -1,6 +1,6 @@
 //! What each command runs.
 
-use crate::cuda;
+use crate::{cuda, tools};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::process::Command;
 pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The share of patients that `cargo xtask train` keeps out of training.
-const HELD_OUT: (&str, &str) = ("HG_TRAIN_HELD_OUT", "0.2");
+const HELD_OUT: (&str, &str) = ("HG_TRAIN_VALIDATION__HELD_OUT", "0.2");
 
 /// What makes the committed golden values.
 const FIXTURE_PACKAGES: [&str; 6] = [
@@ -128,6 +128,14 @@ pub(crate) fn test() -> Result<()> {
         command.args(arguments).env("RUSTDOCFLAGS", "--deny warnings");
         execute(command)?;
     }
+    eprintln!("── packages");
+    let mut package = cargo();
+    // Verifying would compile polars once more; the tests have compiled the same files.
+    package.args(["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]);
+    execute(package)?;
+    eprintln!("── licences, sources and duplicates of dependencies; the guide");
+    tools::deny()?;
+    tools::guide()?;
     // A machine that cannot reach PyPI still tests everything else.
     match cuda::toolkit() {
         Ok(home) => cuda::check(&home)?,

@@ -140,11 +140,12 @@ pub(crate) struct TrainArguments {
     /// Published settings to start from.
     #[arg(long)]
     pub(crate) preset: Option<Preset>,
-    /// A TOML file of settings, as `learning_rate = 5e-4`; it goes over the preset. Then
-    /// come HG_TRAIN_LEARNING_RATE and the like from the environment, then flags.
+    /// A TOML file of settings, as `optimiser.learning_rate = 5e-4`; it goes over the preset.
+    /// Then come HG_TRAIN_OPTIMISER__LEARNING_RATE and the like from the environment, then
+    /// flags.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Any setting, as `--set hidden=64`; may be given often.
+    /// Any setting, as `--set model.hidden=64`; may be given often.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Print every setting with its origin, and stop.
@@ -215,7 +216,7 @@ pub(crate) struct EvaluateArguments {
     /// The TOML that describes both.
     #[arg(long, conflicts_with = "run")]
     pub(crate) schema: Option<PathBuf>,
-    /// A folder for the pictures; a run's are in its own folder.
+    /// A folder for the report; that of a run is in its own folder.
     #[arg(long, conflicts_with = "run")]
     pub(crate) out: Option<PathBuf>,
 }

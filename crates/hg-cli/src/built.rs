@@ -1,6 +1,6 @@
 //! What this program was built from: part of what a run's bits depend on.
 
-use hg_train::Program;
+use health_gym::training::Program;
 
 /// As run.toml records it.
 pub(crate) fn program() -> Program {

@@ -1,29 +1,19 @@
 //! `hg evaluate`: the comparison, its report and its table.
 
 use crate::arguments::EvaluateArguments;
-use crate::curves::curves;
 use crate::error::{Error, Result};
-use crate::simulated::Simulated;
 use comfy_table::{CellAlignment, Table, presets};
-use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
-use hg_eval::{
-    Cohort, ColumnComparison, Columns, Evaluation, Pairs, Report, Simulator, Subject, Verdict,
-    measures,
-};
-use hg_train::{Run, RunManifest};
+use health_gym::measures::{ColumnComparison, Columns, Evaluation, Pairs, Verdict, measures};
+use health_gym::{Evaluated, Run, Schema, evaluate_files, evaluate_run};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-const PAGE: &str = "report.html";
-const NUMBERS: &str = "comparison.json";
 
 pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     if let Some(folder) = &arguments.run {
         let run = Run::open(folder)?.with_data(arguments.data.as_deref())?;
-        let (evaluation, page) = evaluate(&run)?;
-        show(&evaluation, json)?;
+        let (evaluated, page) = evaluate(&run)?;
+        show(&evaluated, json)?;
         if !json {
             println!("{}", page.display());
         }
@@ -35,111 +25,49 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
         return Err(Error::Other("--real, --synthetic and --schema belong together".into()));
     };
     let schema = Schema::load(schema)?;
-    let (encoder, _) = Encoder::fit_file(&schema, real, Subset::Whole)?;
-    let simulated = Simulated::of(&encoder, real)?;
-    let (real_table, synthetic_table) = (schema.read(real)?, schema.read(synthetic)?);
-    let real = cohort(&encoder, &real_table, real, Subset::Whole, Origin::Real)?;
-    let path = synthetic;
-    let synthetic = cohort(&encoder, &synthetic_table, path, Subset::Whole, Origin::Synthetic)?;
-    let identifiers = Identifiers::find(&schema, &real_table, &synthetic_table)?;
-    let subject = Subject::new(&encoder, &real, &synthetic)
-        .with_identifiers(&identifiers)
-        .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
-    let evaluation = measure(&subject)?;
-    show(&evaluation, json)?;
+    let evaluated = with_bar(|on_stage| evaluate_files(real, synthetic, &schema, on_stage))?;
+    show(&evaluated, json)?;
     if let Some(out) = &arguments.out {
-        let failed = |e| hg_data::Error::File {
-            path: out.clone(),
-            problem: format!("cannot make the folder: {e}"),
-        };
-        std::fs::create_dir_all(out).map_err(failed)?;
-        write_report(&evaluation, &Report::new(&subject, &evaluation, &[])?, out)?;
+        let page = evaluated.save(out)?;
         if !json {
-            println!("{}", out.join(PAGE).display());
+            println!("{}", page.display());
         }
     }
     Ok(())
 }
 
 /// Compares the run's cohorts and writes the report's files; gives the page's path too.
-pub(crate) fn evaluate(run: &Run) -> Result<(Evaluation, PathBuf)> {
-    let encoder = &run.encoder;
-    let RunManifest { data, train, .. } = &run.manifest;
-    run.check_data()?;
-    let table = encoder.schema.read(data)?;
-    let real = cohort(encoder, &table, data, train.training_subset(), Origin::Real)?;
-    let held_out = match train.held_out_subset() {
-        Some(side) => Some(cohort(encoder, &table, data, side, Origin::Real)?),
-        None => None,
-    };
-    let path = run.synthetic_parquet();
-    let synthetic_table = encoder.schema.read(&path)?;
-    let synthetic = cohort(encoder, &synthetic_table, &path, Subset::Whole, Origin::Synthetic)?;
-    let simulated = Simulated::of(encoder, data)?;
-    // Of all real patients: one who was held out is no less real.
-    let identifiers = Identifiers::find(&encoder.schema, &table, &synthetic_table)?;
-    let subject = Subject::new(encoder, &real, &synthetic)
-        .with_held_out(held_out.as_ref())
-        .with_identifiers(&identifiers)
-        .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
-    let evaluation = measure(&subject)?;
-    let report = Report::new(&subject, &evaluation, &curves(&run.metrics()?))?;
-    write_report(&evaluation, &report, &run.report())?;
-    Ok((evaluation, run.report().join(PAGE)))
+pub(crate) fn evaluate(run: &Run) -> Result<(Evaluated, PathBuf)> {
+    let evaluated = with_bar(|on_stage| evaluate_run(run, on_stage))?;
+    let page = evaluated.save(run.report())?;
+    Ok((evaluated, page))
 }
 
-/// Computes all measures, with a bar on stderr, where that is a terminal.
-fn measure(subject: &Subject<'_>) -> Result<Evaluation> {
+/// With a bar on stderr, where that is a terminal.
+fn with_bar(
+    evaluate: impl FnOnce(&mut dyn FnMut(&'static str)) -> health_gym::Result<Evaluated>,
+) -> Result<Evaluated> {
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} · {elapsed} · {msg}");
-    let measures = measures();
-    let bar = ProgressBar::new(measures.len() as u64)
+    let bar = ProgressBar::new(measures().len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_secs(1));
     let mut begun = 0;
-    let evaluation = hg_eval::evaluate(subject, &measures, &mut |stage| {
+    let evaluated = evaluate(&mut |stage| {
         bar.set_position(begun);
         bar.set_message(stage);
         begun += 1;
     });
     bar.finish_and_clear();
-    Ok(evaluation?)
+    Ok(evaluated?)
 }
 
-fn cohort(
-    encoder: &Encoder,
-    table: &DataFrame,
-    path: &Path,
-    side: Subset,
-    origin: Origin,
-) -> Result<Cohort> {
-    let (observed, encoded) = encoder.observe(table, path, side, origin)?;
-    Ok(Cohort { observed, encoded })
-}
-
-fn write_report(evaluation: &Evaluation, report: &Report<'_>, folder: &Path) -> Result<()> {
-    let files =
-        [(PAGE, report.html()), ("report.md", report.markdown()), (NUMBERS, to_json(evaluation)?)];
-    for (name, text) in files {
-        let path = folder.join(name);
-        let failed = |e| Error::Other(format!("{}: cannot write: {e}", path.display()));
-        write_atomically(&path, |file| file.write_all(text.as_bytes()).map_err(failed))?;
-    }
-    Ok(())
-}
-
-fn show(evaluation: &Evaluation, json: bool) -> Result<()> {
+fn show(evaluated: &Evaluated, json: bool) -> Result<()> {
     if json {
-        println!("{}", to_json(evaluation)?);
+        println!("{}", evaluated.json()?);
     } else {
-        print(evaluation);
+        print(&evaluated.evaluation);
     }
     Ok(())
-}
-
-/// The figures, and the short answers.
-fn to_json(evaluation: &Evaluation) -> Result<String> {
-    serde_json::to_string(evaluation)
-        .map_err(|e| Error::Other(format!("cannot write the comparison as JSON: {e}")))
 }
 
 pub(crate) fn print(evaluation: &Evaluation) {

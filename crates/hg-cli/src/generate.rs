@@ -2,13 +2,13 @@
 
 use crate::arguments::GenerateArguments;
 use crate::error::Result;
-use hg_data::write_table;
-use hg_train::{Run, generate};
+use health_gym::Run;
+use health_gym::data::write_table;
 
 pub(crate) fn run(arguments: &GenerateArguments, json: bool) -> Result<()> {
     let GenerateArguments { run, patients, out, seed } = arguments;
     let run = Run::open(run)?;
-    let mut table = generate(&run, *patients, *seed)?;
+    let mut table = run.sampler()?.sample(*patients, *seed)?;
     write_table(&mut table, out, &run.encoder.style)?;
     if json {
         let rows = table.height();

@@ -5,16 +5,16 @@ use crate::arguments::ImportArguments;
 use crate::built::program;
 use crate::error::Result;
 use crate::settings::Settings;
-use hg_data::{Encoded, Encoder, Schema, Subset, write_table};
-use hg_train::{Run, sizes_of};
+use health_gym::data::{Encoded, Encoder, Schema, Subset, write_table};
+use health_gym::training::{Run, sizes_of};
 use std::path::Path;
 use toml::{Table, Value};
 
 pub(crate) fn encode(table: &Path, schema: &Path, out: &Path, json: bool) -> Result<()> {
     let (encoder, encoded) = Encoder::fit_file(&Schema::load(schema)?, table, Subset::Whole)?;
-    let file = |problem| hg_data::Error::File { path: out.to_owned(), problem };
+    let file = |problem| health_gym::data::Error::File { path: out.to_owned(), problem };
     if out.exists() {
-        return Err(file("already exists; choose another --out".to_owned()).into());
+        return Err(file("already exists\nhint: choose another --out".to_owned()).into());
     }
     std::fs::create_dir_all(out).map_err(|e| file(format!("cannot make the folder: {e}")))?;
     encoder.save(&out.join("encoder.json"))?;
@@ -44,10 +44,10 @@ pub(crate) fn decode(
     let Encoded { values, lengths, steps, features, .. } = Encoded::load(encoded)?;
     if features != encoder.features() {
         let problem = format!(
-            "has {features} features a step, the encoder {}; was it made with this encoder.json?",
+            "has {features} features a step, the encoder {}\nhint: was it made with this encoder.json?",
             encoder.features()
         );
-        return Err(hg_data::Error::File { path: encoded.to_owned(), problem }.into());
+        return Err(health_gym::data::Error::File { path: encoded.to_owned(), problem }.into());
     }
     let mut table = encoder.decode(&values, &lengths, steps, seed)?;
     write_table(&mut table, out, &encoder.style)?;
@@ -70,6 +70,7 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
         ("reverse_alignment".to_owned(), Value::String("health-gym".into())),
         ("latent".to_owned(), Value::String("uniform".into())),
     ]);
+    let settings = Table::from_iter([("model".to_owned(), settings.into())]);
     let train = Settings::of_weights(settings, set)?.resolve()?;
     let tables = [data.as_path(), schema.as_path()];
     Run::import(out, tables, train, program(), generator, critic.as_deref())?;

@@ -2,7 +2,6 @@
 
 mod arguments;
 mod built;
-mod curves;
 mod error;
 mod evaluate;
 mod generate;
@@ -10,7 +9,6 @@ mod interchange;
 mod schema;
 mod settings;
 mod simulate;
-mod simulated;
 mod train;
 mod watch;
 
@@ -45,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, json: bool) -> Result<(), error::Error> {
-    hg_train::vectors()?;
+    health_gym::training::vectors()?;
     match command {
         Command::Train(arguments) => train::run(&arguments, json),
         Command::Generate(arguments) => generate::run(&arguments, json),
@@ -65,7 +63,7 @@ fn run(command: Command, json: bool) -> Result<(), error::Error> {
         }
         Command::Schema(SchemaCommand::Infer(arguments)) => schema::infer(&arguments),
         Command::Schema(SchemaCommand::Json) => {
-            print!("{}", hg_data::json_schema());
+            print!("{}", health_gym::data::json_schema());
             Ok(())
         }
     }
@@ -75,7 +73,7 @@ fn run(command: Command, json: bool) -> Result<(), error::Error> {
 fn keep_silent_about_reading() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().name() != Some(hg_data::READING) {
+        if std::thread::current().name() != Some(health_gym::data::READING) {
             usual(panic);
         }
     }));

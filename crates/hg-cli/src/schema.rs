@@ -2,7 +2,7 @@
 
 use crate::arguments::InferArguments;
 use crate::error::Result;
-use hg_data::{Encoder, RowCounts, Schema, Subset, write_atomically};
+use health_gym::data::{Encoder, RowCounts, Schema, Subset, write_atomically};
 use std::io::Write;
 use std::path::Path;
 
@@ -58,19 +58,19 @@ pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
 
 pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let InferArguments { table, out, patient, time } = arguments;
-    let proposal = hg_data::infer(table, patient.as_deref(), time.as_deref())?;
+    let proposal = health_gym::data::infer(table, patient.as_deref(), time.as_deref())?;
     // A proposal that its own table does not fit helps nobody.
     let schema = Schema::parse(&proposal.toml, out)?;
     let (encoder, encoded) = Encoder::fit_file(&schema, table, Subset::Whole)?;
     if out.exists() {
-        return Err(hg_data::Error::File {
+        return Err(health_gym::data::Error::File {
             path: out.clone(),
             problem: "already exists; choose another --out, or remove it first".into(),
         }
         .into());
     }
     write_atomically(out, |file| {
-        file.write_all(proposal.toml.as_bytes()).map_err(|e| hg_data::Error::File {
+        file.write_all(proposal.toml.as_bytes()).map_err(|e| health_gym::data::Error::File {
             path: out.clone(),
             problem: format!("cannot write the schema: {e}"),
         })

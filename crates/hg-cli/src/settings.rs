@@ -3,24 +3,25 @@
 
 use crate::arguments::{Preset, TrainArguments};
 use crate::error::{Error, Result};
-use hg_train::TrainConfig;
+use health_gym::training::{TrainConfig, grouped};
 use toml::{Table, Value};
 
-/// A setting `checkpoint_every` is `HG_TRAIN_CHECKPOINT_EVERY` in the environment.
+/// A setting `optimiser.beta1` is `HG_TRAIN_OPTIMISER__BETA1` in the environment.
 const PREFIX: &str = "HG_TRAIN_";
 
 /// Settings with the origin of each.
 pub(crate) struct Settings {
+    /// Nested, as in TOML.
     table: Table,
-    /// By key, in the table's order.
+    /// By full name, in the table's order.
     origins: Vec<(String, String)>,
 }
 
 impl Settings {
     fn defaults() -> Result<Self> {
-        let table = defaults()?;
-        let origins = table.keys().map(|key| (key.clone(), "default".to_owned())).collect();
-        Ok(Self { table, origins })
+        let names = TrainConfig::names().into_iter();
+        let origins = names.map(|name| (name, "default".to_owned())).collect();
+        Ok(Self { table: defaults()?, origins })
     }
 
     /// Those of imported weights: what the weights say, then `--set`.
@@ -38,17 +39,23 @@ impl Settings {
             settings.layer(of_preset(preset), &format!("preset {}", preset.name()))?;
         }
         if let Some(path) = &arguments.config {
-            let bad =
-                |problem: String| Error::from(hg_data::Error::File { path: path.clone(), problem });
+            let bad = |problem: String| {
+                Error::from(health_gym::data::Error::File { path: path.clone(), problem })
+            };
             let text = std::fs::read_to_string(path)
                 .map_err(|e| bad(format!("cannot read the settings: {e}")))?;
             let table = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
             settings.layer(table, &path.display().to_string())?;
         }
-        for (name, value) in std::env::vars() {
+        // A variable that is not UTF-8 is no setting of ours.
+        let variables = std::env::vars_os();
+        let texts = variables.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        for (name, value) in texts {
             if let Some(key) = name.strip_prefix(PREFIX) {
-                let layer = Table::from_iter([(key.to_lowercase(), parse(&value))]);
-                settings.layer(layer, &name)?;
+                let key = key.to_lowercase().replace("__", ".");
+                settings.layer(nested(&key, parse(&value)), &name)?;
             }
         }
         settings.layer(flags(arguments)?, "flag")?;
@@ -57,17 +64,17 @@ impl Settings {
 
     /// Puts a layer over what is there.
     fn layer(&mut self, layer: Table, origin: &str) -> Result<()> {
-        for (key, value) in layer {
-            let Some((_, of_key)) = self.origins.iter_mut().find(|(known, _)| *known == key) else {
-                let known: Vec<&str> = self.origins.iter().map(|(key, _)| key.as_str()).collect();
+        for (name, value) in leaves(grouped(layer, origin)) {
+            let Some((_, of_name)) = self.origins.iter_mut().find(|(known, _)| *known == name)
+            else {
                 let problem = format!(
-                    "{origin}: there is no setting «{key}»; there are: {}",
-                    known.join(", ")
+                    "{origin}: there is no setting `{name}`\nhint: there are {}",
+                    TrainConfig::names().join(", ")
                 );
-                return Err(hg_train::Error::Config(problem).into());
+                return Err(health_gym::training::Error::Config(problem).into());
             };
-            origin.clone_into(of_key);
-            self.table.insert(key, value);
+            origin.clone_into(of_name);
+            put(&mut self.table, &name, value);
         }
         Ok(())
     }
@@ -76,28 +83,65 @@ impl Settings {
     pub(crate) fn resolve(self) -> Result<TrainConfig> {
         let Self { table, origins } = self;
         // One by one, so that the message can say which and from where.
-        let defaults = defaults()?;
-        for (key, origin) in &origins {
-            let mut alone = defaults.clone();
-            alone.insert(key.clone(), table[key].clone());
+        for (name, origin) in &origins {
+            let Some(value) = get(&table, name) else { continue };
+            let mut alone = defaults()?;
+            put(&mut alone, name, value.clone());
             if let Err(e) = alone.try_into::<TrainConfig>() {
-                let problem = format!("{origin}: {key} = {}: {}", table[key], e.message());
-                return Err(hg_train::Error::Config(problem).into());
+                let problem = format!("{origin}: `{name} = {value}`: {}", e.message());
+                return Err(health_gym::training::Error::Config(problem).into());
             }
         }
-        let config: TrainConfig = table
-            .try_into()
-            .map_err(|e: toml::de::Error| hg_train::Error::Config(e.message().to_owned()))?;
+        let config = TrainConfig::from_table(table, "settings")?;
         config.check()?;
         Ok(config)
     }
 
-    /// A line of TOML for each setting, with its origin.
+    /// A line for each setting, with its origin.
     pub(crate) fn print(&self) {
-        for (key, origin) in &self.origins {
-            println!("{:<40} # {origin}", format!("{key} = {}", self.table[key]));
+        for (name, origin) in &self.origins {
+            let value = get(&self.table, name).map_or(String::new(), Value::to_string);
+            println!("{:<40} # {origin}", format!("{name} = {value}"));
         }
     }
+}
+
+/// The setting of a full name.
+fn get<'a>(table: &'a Table, name: &str) -> Option<&'a Value> {
+    match name.split_once('.') {
+        Some((group, key)) => table.get(group)?.get(key),
+        None => table.get(name),
+    }
+}
+
+/// Sets the setting of a full name.
+fn put(table: &mut Table, name: &str, value: Value) {
+    let Some((group, key)) = name.split_once('.') else {
+        table.insert(name.to_owned(), value);
+        return;
+    };
+    let group = table.entry(group).or_insert_with(|| Table::new().into());
+    if let Some(group) = group.as_table_mut() {
+        group.insert(key.to_owned(), value);
+    }
+}
+
+/// A table with one setting.
+fn nested(name: &str, value: Value) -> Table {
+    let mut table = Table::new();
+    put(&mut table, name, value);
+    table
+}
+
+/// Every setting of a table, by its full name.
+fn leaves(table: Table) -> Vec<(String, Value)> {
+    let groups = table.into_iter().map(|(key, value)| match value {
+        Value::Table(group) => {
+            group.into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value)).collect()
+        }
+        value => vec![(key, value)],
+    });
+    groups.collect::<Vec<Vec<_>>>().concat()
 }
 
 fn defaults() -> Result<Table> {
@@ -116,9 +160,11 @@ fn pairs(set: &[String]) -> Result<Table> {
     let mut table = Table::new();
     for pair in set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
-            hg_train::Error::Config(format!("--set {pair}: write it as KEY=VALUE"))
+            health_gym::training::Error::Config(format!(
+                "--set {pair}\nhint: write it as KEY=VALUE"
+            ))
         })?;
-        table.insert(key.trim().into(), parse(value.trim()));
+        put(&mut table, key.trim(), parse(value.trim()));
     }
     Ok(table)
 }
@@ -129,28 +175,27 @@ fn flags(arguments: &TrainArguments) -> Result<Table> {
     let named = [
         ("iterations", whole(arguments.iterations)),
         ("seed", whole(arguments.seed)),
-        ("batch_size", whole(arguments.batch_size.map(|size| size as u64))),
-        ("checkpoint_every", whole(arguments.checkpoint_every)),
-        ("held_out", arguments.held_out.map(Value::Float)),
+        ("batching.batch_size", whole(arguments.batch_size.map(|size| size as u64))),
+        ("checkpoints.every", whole(arguments.checkpoint_every)),
+        ("validation.held_out", arguments.held_out.map(Value::Float)),
         ("device", arguments.device.clone().map(Value::String)),
     ];
     for (key, value) in named {
         if let Some(value) = value {
-            table.insert(key.into(), value);
+            put(&mut table, key, value);
         }
     }
     Ok(table)
 }
 
-/// The published settings (DESIGN §1), with the iterations of about 150 epochs of the
+/// The published settings (`docs/method.md`, "Training"), with the iterations of about 150 epochs of the
 /// published cohorts.
 fn of_preset(preset: Preset) -> Table {
     let of = |batch_size: i64, correlation_weight: f64, iterations: i64| {
-        Table::from_iter([
-            ("batch_size".to_owned(), Value::Integer(batch_size)),
-            ("correlation_weight".to_owned(), Value::Float(correlation_weight)),
-            ("iterations".to_owned(), Value::Integer(iterations)),
-        ])
+        let mut table = nested("iterations", Value::Integer(iterations));
+        put(&mut table, "batching.batch_size", Value::Integer(batch_size));
+        put(&mut table, "optimiser.correlation_weight", Value::Float(correlation_weight));
+        table
     };
     match preset {
         Preset::Hypotension => of(128, 1., 4650),

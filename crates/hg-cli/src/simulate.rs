@@ -2,16 +2,18 @@
 
 use crate::arguments::SimulateArguments;
 use crate::error::{Error, Result};
-use hg_data::simulate::Simulation;
-use hg_data::{write_atomically, write_simulated};
+use health_gym::data::simulate::{Simulation, label};
+use health_gym::data::{write_atomically, write_simulated};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 pub(crate) fn art_for_hiv(arguments: &SimulateArguments, json: bool) -> Result<()> {
     let SimulateArguments { patients, out, seed } = arguments;
     if *patients == 0 {
-        return Err(hg_train::Error::Config("patients is 0, it must be at least 1".into()).into());
+        return Err(health_gym::training::Error::Config(
+            "`patients` is 0\nhint: ask for at least 1 patient".into(),
+        )
+        .into());
     }
     let simulation = Simulation::shipped()?;
     let style = "{bar:30} {human_pos}/{human_len} patients, {per_sec}, {eta} left";
@@ -46,11 +48,4 @@ pub(crate) fn art_for_hiv(arguments: &SimulateArguments, json: bool) -> Result<(
         println!("{}", out.display());
     }
     Ok(())
-}
-
-/// Lies beside a simulated table, so that nobody takes it for people.
-pub(crate) fn label(table: &Path) -> PathBuf {
-    let mut label = table.to_owned().into_os_string();
-    label.push(".simulated.json");
-    label.into()
 }

@@ -6,13 +6,10 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::schema::of_rows;
 use crate::settings::Settings;
-use hg_data::{Encoded, write_table};
-use hg_eval::{Columns, Pairs, Quick};
-use hg_train::{Event, Outcome, Run, StepMetrics, TrainConfig, ValidationScore, generate};
+use health_gym::data::{Encoded, write_table};
+use health_gym::measures::{Columns, Pairs};
+use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     if arguments.print_config {
@@ -30,10 +27,12 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     );
     of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
     train(&run, &encoded)?;
-    let mut cohort = generate(&run, patients, run.manifest.train.seed)?;
+
+    let mut cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
     write_table(&mut cohort, &run.synthetic_csv(), &run.encoder.style)?;
     write_table(&mut cohort, &run.synthetic_parquet(), &run.encoder.style)?;
-    let (evaluation, page) = evaluate::evaluate(&run)?;
+    let (evaluated, page) = evaluate::evaluate(&run)?;
+    let evaluation = &evaluated.evaluation;
     if json {
         let columns = evaluation.detail::<Columns>("column-distances");
         let pairs = evaluation.detail::<Pairs>("pairs");
@@ -47,7 +46,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         });
         println!("{summary}");
     } else {
-        evaluate::print(&evaluation);
+        evaluate::print(evaluation);
         println!("report: {}", page.display());
         println!("{}", run.folder().display());
     }
@@ -57,6 +56,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
 fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     if let Some(folder) = &arguments.resume {
         let run = Run::open(folder)?.with_data(arguments.data.as_deref())?;
+        run.warn_of_other_vectors()?;
         let encoded = run.real()?;
         return Ok((run, encoded));
     }
@@ -74,82 +74,73 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
 }
 
 fn train(run: &Run, encoded: &Encoded) -> Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stop);
+    let cancel = CancelToken::default();
+    let on_signal = cancel.clone();
     let handler = move || {
         // The second signal does not wait for the iteration's end.
-        if seen.swap(true, Ordering::SeqCst) {
+        if on_signal.cancel() {
             std::process::exit(130);
         }
     };
     ctrlc::set_handler(handler)
         .map_err(|e| Error::Other(format!("cannot catch Ctrl-C: {e}; is it caught already?")))?;
-    let mut trainer = run.trainer(encoded)?;
-    let TrainConfig { iterations, validate_every, .. } = run.manifest.train;
-    // Where nobody is held out, those trained on are what there is to compare with.
-    let held_out = match run.manifest.train.held_out_subset() {
-        Some(side) if validate_every > 0 => Some(run.encode_subset(side)?),
-        _ => None,
-    };
-    let (numeric, blocks) = (run.encoder.numeric_features(), run.encoder.blocks());
-    let quick = Quick::new(held_out.as_ref().unwrap_or(encoded), numeric, &blocks);
-    let judge = |made: &Encoded| {
-        let score = quick.score(made);
-        ValidationScore { score: score.total(), diversity: score.diversity }
-    };
-    let bar = progress_bar(trainer.iteration(), iterations);
+
+    let bar = progress_bar(run.manifest.train.iterations);
     let mut validation = None;
-    let outcome = run.train(&mut trainer, Some(&judge), |event| {
-        match event {
-            Event::Step(step) => {
-                validation = step.validation.or(validation);
+    let mut is_first = true;
+    let trained = train_run(run, encoded, &cancel, &mut |event| match event {
+        Event::Step(step) => {
+            if std::mem::take(&mut is_first) {
+                // A run that goes on does not begin at 0.
                 bar.set_position(step.iteration);
-                bar.set_message(measures(step, validation));
+                bar.reset_eta();
             }
-            Event::Restarted { diverged_at, problem, from, rate } => bar.suspend(|| {
-                tracing::warn!(
-                    "diverged at iteration {diverged_at}: {problem}; going on from iteration \
-                     {from} with a learning rate of {rate}"
-                );
-            }),
+            validation = step.get(VALIDATION).or(validation);
+            bar.set_position(step.iteration);
+            bar.set_message(measures(step, validation));
         }
-        if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Event::Restarted { diverged_at, problem, from, rate } => bar.suspend(|| {
+            tracing::warn!(
+                "diverged at iteration {diverged_at}: {problem}; going on from iteration {from} \
+                 with a learning rate of {rate}"
+            );
+        }),
+        _ => {}
     });
     bar.finish_and_clear();
-    let iteration = trainer.iteration();
-    match outcome? {
+    let Training { outcome, iteration } = trained?;
+    match outcome {
         Outcome::Done => Ok(()),
         Outcome::NoBetter => {
             tracing::info!("stopped after iteration {iteration}: validation got no better");
             Ok(())
         }
-        Outcome::Stopped => Err(Error::Interrupted { run: run.folder().to_owned(), iteration }),
+        Outcome::Cancelled => Err(Error::Interrupted { run: run.folder().to_owned(), iteration }),
     }
 }
 
+const VALIDATION: &str = "validation";
+
 /// On stderr, and only where that is a terminal.
-fn progress_bar(done: u64, iterations: u64) -> ProgressBar {
+fn progress_bar(iterations: u64) -> ProgressBar {
     let template = "{bar:24} {pos}/{len} · {rate} · ETA {eta} · {msg}";
     let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
         // The bar shows what could be written.
         let _ = write!(to, "{:.1}/s", state.per_sec());
     };
     let style = ProgressStyle::with_template(template).map(|style| style.with_key("rate", rate));
-    let bar = ProgressBar::new(iterations)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_position(done);
-    bar.reset_eta();
-    bar
+    ProgressBar::new(iterations).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// What the bar says: some of the iteration's numbers, and the last validation.
 fn measures(step: &StepMetrics, validation: Option<f64>) -> String {
-    let validation = validation.map_or(String::new(), |score| format!(", validation {score:.3}"));
-    format!(
-        "Wasserstein {:.3}, penalty {:.3}, generator {:.3}, correlation {:.3}, ‖∇‖ {:.2}{validation}",
-        step.wasserstein,
-        step.gradient_penalty,
-        step.generator_loss,
-        step.correlation_loss,
-        step.generator_norm,
-    )
+    let scalars = step.scalars.iter().filter(|(name, _)| SHOWN.contains(&&**name));
+    let mut said: Vec<String> =
+        scalars.map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))).collect();
+    said.extend(validation.map(|score| format!("validation {score:.3}")));
+    said.join(", ")
 }
+
+/// The numbers that the bar has room for.
+const SHOWN: [&str; 5] =
+    ["wasserstein", "gradient_penalty", "generator_loss", "correlation_loss", "generator_norm"];

@@ -1,8 +1,7 @@
 //! `hg watch`: a run's curves in the terminal.
 
-use crate::curves::curves;
 use crate::error::{Error, Result};
-use hg_train::{Run, StepMetrics};
+use health_gym::{Run, StepMetrics, curves};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
@@ -76,7 +75,8 @@ impl View {
                 .areas(frame.area());
         self.draw_progress(frame, head);
         let curves = curves(&self.steps);
-        let rows = Layout::vertical([Constraint::Fill(1); 4]).split(body);
+        let rows =
+            Layout::vertical(vec![Constraint::Fill(1); curves.len().div_ceil(2)]).split(body);
         for (row, pair) in rows.iter().zip(curves.chunks(2)) {
             let cells = Layout::horizontal([Constraint::Fill(1); 2]).split(*row);
             for (cell, (name, points)) in cells.iter().zip(pair) {
@@ -147,18 +147,15 @@ mod tests {
 
     fn step(iteration: u64) -> StepMetrics {
         let wave = (iteration as f64 / 10.).sin();
-        StepMetrics {
-            iteration,
-            epoch: 0,
-            critic_loss: wave,
-            wasserstein: wave,
-            gradient_penalty: 0.25,
-            generator_loss: -wave,
-            correlation_loss: wave,
-            critic_norm: 1.,
-            generator_norm: 1.,
-            validation: iteration.is_multiple_of(20).then_some(0.125),
+        let mut scalars = vec![
+            ("wasserstein".into(), wave),
+            ("generator_loss".into(), -wave),
+            ("norm".into(), 1.),
+        ];
+        if iteration.is_multiple_of(20) {
+            scalars.push(("validation".into(), 0.125));
         }
+        StepMetrics { iteration, epoch: 0, scalars }
     }
 
     fn drawn(steps: Vec<StepMetrics>) -> String {
@@ -174,12 +171,12 @@ mod tests {
         for text in [
             "runs/pbc",
             "iteration 100 of 400 · 2.0/s · 3 min left",
-            "Wasserstein",
-            "validation score",
+            "wasserstein",
+            "validation",
             "0.1250",
-            "generator gradient norm",
+            "generator loss",
         ] {
-            assert!(screen.contains(text), "no «{text}» in\n{screen}");
+            assert!(screen.contains(text), "no `{text}` in\n{screen}");
         }
         let dots = screen.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
         assert!(dots > 100, "curves are drawn\n{screen}");

@@ -6,8 +6,8 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use hg_lstm::kernel::{
-    Buffer, OutputGradient, Panels, RecurrentWeights, SimdPath, Start, StepSchedule,
-    add_transposed_product, adjoint, forward, multiply, second_adjoint, tangent,
+    self, Buffer, OutputGradient, Panels, RecurrentWeights, SimdPath, Start, StepSchedule,
+    add_transposed_product, multiply,
 };
 
 const HIDDEN: usize = 128;
@@ -84,7 +84,7 @@ impl Scene {
             second: filled(rows, 4 * HIDDEN),
             last: filled(sequences, HIDDEN),
         };
-        forward(&scene.u, &scene.schedule, scene.states.view_mut());
+        kernel::forward(&scene.u, &scene.schedule, scene.states.view_mut());
         scene
     }
 
@@ -119,31 +119,31 @@ fn weight_gradient(bencher: Bencher<'_, '_>, case: Case) {
 }
 
 #[divan::bench(args = cases())]
-fn f_forward(bencher: Bencher<'_, '_>, case: Case) {
-    bench(bencher, case, |s| forward(&s.u, &s.schedule, s.states.view_mut()));
+fn forward(bencher: Bencher<'_, '_>, case: Case) {
+    bench(bencher, case, |s| kernel::forward(&s.u, &s.schedule, s.states.view_mut()));
 }
 
 #[divan::bench(args = cases())]
-fn b_adjoint(bencher: Bencher<'_, '_>, case: Case) {
+fn backward(bencher: Bencher<'_, '_>, case: Case) {
     bench(bencher, case, |s| {
         let arriving = OutputGradient::Last(s.last.view());
-        adjoint(&s.u, &s.schedule, s.states.view(), arriving, s.gradients.view_mut());
+        kernel::backward(&s.u, &s.schedule, s.states.view(), arriving, s.gradients.view_mut());
     });
 }
 
 #[divan::bench(args = cases())]
-fn tangent_of_f(bencher: Bencher<'_, '_>, case: Case) {
+fn jvp(bencher: Bencher<'_, '_>, case: Case) {
     bench(bencher, case, |s| {
-        tangent(&s.u, &s.schedule, s.states.view(), s.tangents.view_mut());
+        kernel::jvp(&s.u, &s.schedule, s.states.view(), s.tangents.view_mut());
     });
 }
 
 #[divan::bench(args = cases())]
-fn adjoint_of_tangent(bencher: Bencher<'_, '_>, case: Case) {
+fn double_backward(bencher: Bencher<'_, '_>, case: Case) {
     bench(bencher, case, |s| {
         let (states, gradients) = (s.states.view(), s.gradients.view());
         let tangents = s.tangents.view();
         let into = s.second.view_mut();
-        second_adjoint(&s.u, &s.schedule, states, gradients, tangents, into, |_, _| {});
+        kernel::double_backward(&s.u, &s.schedule, states, gradients, tangents, into, |_, _| {});
     });
 }

@@ -1,7 +1,7 @@
 // Every kernel, as one module.
 
-#include "adjoint.cu"
-#include "adjoint_derivative.cu"
+#include "backward.cu"
+#include "double_backward.cu"
 #include "forward.cu"
-#include "forward_adjoint.cu"
+#include "state_backward.cu"
 #include "pack.cu"

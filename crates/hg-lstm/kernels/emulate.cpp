@@ -1,14 +1,14 @@
 // The kernels on the host: the same cells and the same products, the threads of a step one after
-// the other. It reads a task from stdin and writes the result to stdout, both in binary:
+// the other. It reads a problem from stdin and writes the result to stdout, both in binary:
 //
 //   in   int32[8]: operation, bytes of a number (4, 8; 2 for f32 with products in TF32), K, batch,
 //        steps, H, R, C; int32[batch]: lengths; then U and the operation's inputs, in the order of its kernel's arguments
 //   out  the operation's results
 
-#include "adjoint.cu"
-#include "adjoint_derivative.cu"
+#include "backward.cu"
+#include "double_backward.cu"
 #include "forward.cu"
-#include "forward_adjoint.cu"
+#include "state_backward.cu"
 #include "tensor_product.cuh"
 
 #include <cstdint>
@@ -39,23 +39,23 @@ static void write(const std::vector<T>& values) {
 
 // What the kernel `run` does, for one slice of one direction.
 template <bool TF32, typename Op, typename S>
-static void run_slice(const Op& op, const Task<S>& task, int direction, int first_row) {
-    const long carried = 2L * carried_values<Op>(task) * task.rows;
-    const int wide = width(task), threads = wide * (task.rows / TILE);
-    std::vector<std::vector<S>> memory(task.blocks), weights(task.blocks), sums(task.blocks);
+static void run_slice(const Op& op, const LstmProblem<S>& problem, int direction, int first_row) {
+    const long carried = 2L * carried_values<Op>(problem) * problem.rows;
+    const int wide = width(problem), threads = wide * (problem.rows / TILE);
+    std::vector<std::vector<S>> memory(problem.blocks), weights(problem.blocks), sums(problem.blocks);
     std::vector<S*> blocks;
-    for (int rank = 0; rank < task.blocks; rank++) {
-        memory[rank].resize(carried + (long)wide * task.rows);
-        weights[rank].resize(share(task));
+    for (int rank = 0; rank < problem.blocks; rank++) {
+        memory[rank].resize(carried + (long)wide * problem.rows);
+        weights[rank].resize(share(problem));
         blocks.push_back(memory[rank].data());
         for (int thread = 0; thread < threads; thread++) {
-            pack<Op::FORWARDS>(task, direction, rank, thread, threads, weights[rank].data());
+            pack<Op::FORWARDS>(problem, direction, rank, thread, threads, weights[rank].data());
         }
     }
-    const int steps = longest(task, first_row);
+    const int steps = longest(problem, first_row);
     for (int n = 0; n < steps; n++) {
         const int t = Op::FORWARDS ? n : steps - 1 - n;
-        for (int rank = 0; rank < task.blocks; rank++) {
+        for (int rank = 0; rank < problem.blocks; rank++) {
             const auto place = [&](int thread) {
                 return Place<S>{direction,
                                 first_row,
@@ -68,68 +68,68 @@ static void run_slice(const Op& op, const Task<S>& task, int direction, int firs
                                 blocks.data()};
             };
             if constexpr (TF32) {
-                sums[rank].assign(Results<Op>::OUT * wide * task.rows, 0);
+                sums[rank].assign(Results<Op>::OUT * wide * problem.rows, 0);
                 const int warps = (threads + WARP - 1) / WARP;
                 for (int warp = 0; warp < warps; warp++) {
-                    tensor_product<Op>(task, place(0), t, warp, warps);
+                    tensor_product<Op>(problem, place(0), t, warp, warps);
                 }
             }
             for (int thread = 0; thread < threads; thread++) {
-                advance(op, task, place(thread), t);
+                advance(op, problem, place(thread), t);
             }
         }
     }
 }
 
 template <bool TF32, typename Op, typename S>
-static void run_all(const Op& op, const Task<S>& task, int directions) {
+static void run_all(const Op& op, const LstmProblem<S>& problem, int directions) {
     for (int direction = 0; direction < directions; direction++) {
-        for (int row = 0; row < task.batch; row += task.rows) {
-            run_slice<TF32>(op, task, direction, row);
+        for (int row = 0; row < problem.batch; row += problem.rows) {
+            run_slice<TF32>(op, problem, direction, row);
         }
     }
 }
 
 template <bool TF32, typename S>
-static void emulate(int operation, int directions, Task<S> task) {
-    const long hidden = task.hidden, rows = (long)directions * task.batch * task.steps;
+static void emulate(int operation, int directions, LstmProblem<S> problem) {
+    const long hidden = problem.hidden, rows = (long)directions * problem.batch * problem.steps;
     const auto parts = [&](int parts) { return read<S>(rows * parts * hidden); };
     const auto room = [&](int parts) { return std::vector<S>(rows * parts * hidden); };
     const auto u = read<S>(directions * 4 * hidden * hidden);
-    task.u = u.data();
+    problem.u = u.data();
     if (operation == 0) {
         const auto pre = parts(4);
         auto states = room(STATE_PARTS);
-        run_all<TF32>(Forward<S>{pre.data(), states.data()}, task, directions);
+        run_all<TF32>(Forward<S>{pre.data(), states.data()}, problem, directions);
         return write(states);
     }
     const auto states = parts(STATE_PARTS);
     if (operation == 1) {
         const auto grad_hidden = parts(1);
         auto gradients = room(GRADIENT_PARTS);
-        run_all<TF32>(Adjoint<S>{states.data(), grad_hidden.data(), gradients.data()}, task, directions);
+        run_all<TF32>(Backward<S>{states.data(), grad_hidden.data(), gradients.data()}, problem, directions);
         return write(gradients);
     }
     if (operation == 2) {
-        const auto direct = parts(STATE_PARTS);
+        const auto local = parts(STATE_PARTS);
         auto grad_pre = room(4);
-        run_all<TF32>(ForwardAdjoint<S>{states.data(), direct.data(), grad_pre.data()}, task, directions);
+        run_all<TF32>(StateBackward<S>{states.data(), local.data(), grad_pre.data()}, problem, directions);
         return write(grad_pre);
     }
     must(operation == 3, "there are operations 0 to 3");
     const auto gradients = parts(GRADIENT_PARTS), grad_gradients = parts(GRADIENT_PARTS);
-    auto direct = room(STATE_PARTS), hidden_dot = room(1);
-    run_all<TF32>(AdjointDerivative<S>{states.data(), gradients.data(), grad_gradients.data(),
-                                 direct.data(), hidden_dot.data()},
-            task, directions);
-    write(direct);
+    auto local = room(STATE_PARTS), hidden_dot = room(1);
+    run_all<TF32>(DoubleBackward<S>{states.data(), gradients.data(), grad_gradients.data(),
+                                 local.data(), hidden_dot.data()},
+            problem, directions);
+    write(local);
     write(hidden_dot);
 }
 
 template <bool TF32, typename S>
 static void emulate(const std::vector<int32_t>& head, const std::vector<int32_t>& lengths) {
-    Task<S> task{nullptr, nullptr, lengths.data(), head[3], head[4], head[5], head[6], head[7]};
-    emulate<TF32, S>(head[0], head[2], task);
+    LstmProblem<S> problem{nullptr, nullptr, lengths.data(), head[3], head[4], head[5], head[6], head[7]};
+    emulate<TF32, S>(head[0], head[2], problem);
 }
 
 int main() {

@@ -1,4 +1,4 @@
-// F, the recurrence forwards in time, from h = c = 0:
+// The forward pass, from h = c = 0:
 //
 //   p_t = pre_t + U h_{t−1}
 //   f = σ(p_f)   i = σ(p_i)   a = tanh(p_a)   o = σ(p_o)
@@ -20,9 +20,9 @@ struct Forward {
     const S* pre;  // [K, batch, steps, 4H]
     S* states;     // [K, batch, steps, 7H]
 
-    HG_DEVICE void cell(const Task<S>& task, long at, int, bool, int unit, const S (&product)[4],
+    HG_DEVICE void cell(const LstmProblem<S>& problem, long at, int, bool, int unit, const S (&product)[4],
                         S& cell_state, S (&put)[1]) const {
-        const int hidden = task.hidden;
+        const int hidden = problem.hidden;
         S p[4];
         for (int gate = 0; gate < 4; gate++) {
             p[gate] = pre[(at * 4 + gate) * hidden + unit] + product[gate];
@@ -43,8 +43,8 @@ struct Forward {
 #ifdef __CUDACC__
 #define ENTRY(S, suffix, TF32, C)                                                                  \
     extern "C" __global__ void HG_LAUNCH(C) forward_##suffix##_##C(                                \
-        HG_TASK_PARAMETERS(S), const S* pre, S* states) {                                          \
-        hg::run<TF32>(hg::Forward<S>{pre, states}, HG_TASK(S, C));                                 \
+        HG_PROBLEM_PARAMETERS(S), const S* pre, S* states) {                                          \
+        hg::run<TF32>(hg::Forward<S>{pre, states}, HG_PROBLEM(S, C));                                 \
     }
 HG_ENTRIES(ENTRY)
 #undef ENTRY

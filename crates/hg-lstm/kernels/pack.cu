@@ -6,10 +6,10 @@
 #ifdef __CUDACC__
 #define ENTRY(name, FORWARDS, S, suffix)                                                           \
     extern "C" __global__ void name##_##suffix(const S* u, int hidden, int blocks, S* packed) {    \
-        const hg::Task<S> task{u, nullptr, nullptr, 0, 0, hidden, 0, blocks};                      \
+        const hg::LstmProblem<S> problem{u, nullptr, nullptr, 0, 0, hidden, 0, blocks};                      \
         const int rank = blockIdx.x, direction = blockIdx.y;                                       \
-        S* to = packed + ((long)direction * blocks + rank) * hg::share(task);                      \
-        hg::pack<FORWARDS>(task, direction, rank, threadIdx.x, blockDim.x, to);                    \
+        S* to = packed + ((long)direction * blocks + rank) * hg::share(problem);                      \
+        hg::pack<FORWARDS>(problem, direction, rank, threadIdx.x, blockDim.x, to);                    \
     }
 ENTRY(pack_forwards, true, float, f32)
 ENTRY(pack_forwards, true, double, f64)

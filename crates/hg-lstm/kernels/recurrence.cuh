@@ -36,12 +36,10 @@ namespace hg {
 
 // Rows that a thread takes.
 constexpr int TILE = 4;
-// Blocks of a cluster at most.
-constexpr int MOST_BLOCKS = 8;
 
 // What is computed: K directions of a batch [batch, steps, parts·hidden].
 template <typename S>
-struct Task {
+struct LstmProblem {
     const S* u;          // [K, 4H, H]
     const S* packed;     // [K, C, 4·H·W] by pack, where U does not fit on chip; else null
     const int* lengths;  // [batch]
@@ -51,8 +49,8 @@ struct Task {
 };
 
 template <typename S>
-HG_DEVICE int width(const Task<S>& task) {
-    return (task.hidden + task.blocks - 1) / task.blocks;
+HG_DEVICE int width(const LstmProblem<S>& problem) {
+    return (problem.hidden + problem.blocks - 1) / problem.blocks;
 }
 
 // A thread and the memory of its block.
@@ -84,40 +82,40 @@ HG_DEVICE S* carried_of(const Place<S>& place, int rank) {
 
 // The weight that U has for unit `unit` in the product's row `k`, result `out`.
 template <bool FORWARDS, typename S>
-HG_DEVICE S weight(const Task<S>& task, int direction, int k, int out, int unit) {
-    const S* u = task.u + (long)direction * 4 * task.hidden * task.hidden;
-    return FORWARDS ? u[((long)out * task.hidden + unit) * task.hidden + k] : u[(long)k * task.hidden + unit];
+HG_DEVICE S weight(const LstmProblem<S>& problem, int direction, int k, int out, int unit) {
+    const S* u = problem.u + (long)direction * 4 * problem.hidden * problem.hidden;
+    return FORWARDS ? u[((long)out * problem.hidden + unit) * problem.hidden + k] : u[(long)k * problem.hidden + unit];
 }
 
 // Values in a block's share of the weights.
 template <typename S>
-HG_DEVICE long share(const Task<S>& task) {
-    return 4L * task.hidden * width(task);
+HG_DEVICE long share(const LstmProblem<S>& problem) {
+    return 4L * problem.hidden * width(problem);
 }
 
 // Puts block `rank`'s share of U into the layout of the product; thread `thread` of `threads`.
 template <bool FORWARDS, typename S>
-HG_DEVICE void pack(const Task<S>& task, int direction, int rank, int thread, int threads, S* weights) {
+HG_DEVICE void pack(const LstmProblem<S>& problem, int direction, int rank, int thread, int threads, S* weights) {
     constexpr int OUT = FORWARDS ? 4 : 1;
-    const int wide = width(task);
-    for (long n = thread; n < share(task); n += threads) {
+    const int wide = width(problem);
+    for (long n = thread; n < share(problem); n += threads) {
         const int unit = rank * wide + n % wide, out = n / wide % OUT, k = n / wide / OUT;
-        weights[n] = unit < task.hidden ? weight<FORWARDS>(task, direction, k, out, unit) : S(0);
+        weights[n] = unit < problem.hidden ? weight<FORWARDS>(problem, direction, k, out, unit) : S(0);
     }
 }
 
 // How many values are carried from step to step, for each row.
 template <typename Op, typename S>
-HG_DEVICE int carried_values(const Task<S>& task) {
-    return Op::PUTS * task.hidden;
+HG_DEVICE int carried_values(const LstmProblem<S>& problem) {
+    return Op::PUTS * problem.hidden;
 }
 
 // Steps of the longest row of a slice.
 template <typename S>
-HG_DEVICE int longest(const Task<S>& task, int first_row) {
+HG_DEVICE int longest(const LstmProblem<S>& problem, int first_row) {
     int most = 0;
-    for (int n = first_row; n < first_row + task.rows && n < task.batch; n++) {
-        most = task.lengths[n] > most ? task.lengths[n] : most;
+    for (int n = first_row; n < first_row + problem.rows && n < problem.batch; n++) {
+        most = problem.lengths[n] > most ? problem.lengths[n] : most;
     }
     return most;
 }
@@ -130,27 +128,27 @@ struct Results {
 
 // The carried values that step t reads: those that the step before it in the order of time left.
 template <typename Op, typename S>
-HG_DEVICE const S* carried_before(const Task<S>& task, const Place<S>& place, int t) {
+HG_DEVICE const S* carried_before(const LstmProblem<S>& problem, const Place<S>& place, int t) {
     const int before = Op::FORWARDS ? t : t + 1;
-    return place.carried + (long)(before & 1) * carried_values<Op>(task) * task.rows;
+    return place.carried + (long)(before & 1) * carried_values<Op>(problem) * problem.rows;
 }
 
 // The products of one unit of TILE rows, as they stand in the sums of the block.
 template <int OUT, typename S>
-HG_DEVICE void take_product(const Task<S>& task, const Place<S>& place, int here, int tile,
+HG_DEVICE void take_product(const LstmProblem<S>& problem, const Place<S>& place, int here, int tile,
                             S (&product)[OUT][TILE]) {
     for (int out = 0; out < OUT; out++) {
         for (int r = 0; r < TILE; r++) {
-            product[out][r] = place.sums[(out * width(task) + here) * task.rows + tile * TILE + r];
+            product[out][r] = place.sums[(out * width(problem) + here) * problem.rows + tile * TILE + r];
         }
     }
 }
 
 // The same, summed by the thread itself from `carried`.
 template <int OUT, typename S>
-HG_DEVICE void sum_product(const Task<S>& task, const Place<S>& place, int values, const S* carried,
+HG_DEVICE void sum_product(const LstmProblem<S>& problem, const Place<S>& place, int values, const S* carried,
                            int here, int tile, S (&product)[OUT][TILE]) {
-    const int wide = width(task);
+    const int wide = width(problem);
     carried += tile * TILE;
 #ifdef __CUDACC__
 #pragma unroll 4
@@ -158,7 +156,7 @@ HG_DEVICE void sum_product(const Task<S>& task, const Place<S>& place, int value
     for (int k = 0; k < values; k++) {
         S from[TILE];
         for (int r = 0; r < TILE; r++) {
-            from[r] = carried[k * task.rows + r];
+            from[r] = carried[k * problem.rows + r];
         }
         for (int out = 0; out < OUT; out++) {
             const S weight = place.weights[((long)k * OUT + out) * wide + here];
@@ -171,36 +169,36 @@ HG_DEVICE void sum_product(const Task<S>& task, const Place<S>& place, int value
 
 // One thread's part of step t.
 template <typename Op, typename S>
-HG_DEVICE void advance(const Op& op, const Task<S>& task, const Place<S>& place, int t) {
+HG_DEVICE void advance(const Op& op, const LstmProblem<S>& problem, const Place<S>& place, int t) {
     constexpr int OUT = Results<Op>::OUT;
-    const int wide = width(task), values = carried_values<Op>(task);
+    const int wide = width(problem), values = carried_values<Op>(problem);
     const int here = place.thread % wide, tile = place.thread / wide;
     const int unit = place.rank * wide + here;
-    if (unit >= task.hidden || tile * TILE >= task.rows) {
+    if (unit >= problem.hidden || tile * TILE >= problem.rows) {
         return;
     }
     S product[OUT][TILE] = {};
     if (place.sums) {
-        take_product(task, place, here, tile, product);
+        take_product(problem, place, here, tile, product);
     } else {
-        sum_product(task, place, values, carried_before<Op>(task, place, t), here, tile, product);
+        sum_product(problem, place, values, carried_before<Op>(problem, place, t), here, tile, product);
     }
     const int after = Op::FORWARDS ? t + 1 : t;
     for (int r = 0; r < TILE; r++) {
         const int slot = tile * TILE + r, row = place.first_row + slot;
-        if (row >= task.batch || t >= task.lengths[row]) {
+        if (row >= problem.batch || t >= problem.lengths[row]) {
             continue;
         }
         S sum[OUT], put[Op::PUTS];
         for (int out = 0; out < OUT; out++) {
             sum[out] = product[out][r];
         }
-        const long at = ((long)place.direction * task.batch + row) * task.steps + t;
-        op.cell(task, at, t, t + 1 == task.lengths[row], unit, sum, place.kept[here * task.rows + slot], put);
-        for (int rank = 0; rank < task.blocks; rank++) {
-            S* to = carried_of(place, rank) + (long)(after & 1) * values * task.rows;
+        const long at = ((long)place.direction * problem.batch + row) * problem.steps + t;
+        op.cell(problem, at, t, t + 1 == problem.lengths[row], unit, sum, place.kept[here * problem.rows + slot], put);
+        for (int rank = 0; rank < problem.blocks; rank++) {
+            S* to = carried_of(place, rank) + (long)(after & 1) * values * problem.rows;
             for (int n = 0; n < Op::PUTS; n++) {
-                to[(n * task.hidden + unit) * task.rows + slot] = put[n];
+                to[(n * problem.hidden + unit) * problem.rows + slot] = put[n];
             }
         }
     }
@@ -246,42 +244,42 @@ HG_DEVICE void together() {
 
 // The kernel: grid [C, slices, K], in clusters of C blocks.
 template <bool TF32, typename Op, typename S>
-HG_DEVICE void run(const Op& op, const Task<S>& task) {
+HG_DEVICE void run(const Op& op, const LstmProblem<S>& problem) {
     extern __shared__ __align__(128) unsigned char memory[];
-    const int values = carried_values<Op>(task), wide = width(task);
+    const int values = carried_values<Op>(problem), wide = width(problem);
     S* chip = reinterpret_cast<S*>(memory);
     Place<S> place;
     place.direction = blockIdx.z;
-    place.first_row = blockIdx.y * task.rows;
+    place.first_row = blockIdx.y * problem.rows;
     place.rank = blockIdx.x;
     place.thread = threadIdx.x;
     place.carried = chip;
-    place.kept = chip + 2L * values * task.rows;
-    S* next = place.kept + (long)wide * task.rows;
+    place.kept = chip + 2L * values * problem.rows;
+    S* next = place.kept + (long)wide * problem.rows;
     place.sums = nullptr;
     if constexpr (TF32) {
         place.sums = next;
-        next += (long)Results<Op>::OUT * wide * task.rows;
+        next += (long)Results<Op>::OUT * wide * problem.rows;
     }
-    for (long n = threadIdx.x; n < 2L * values * task.rows + (long)wide * task.rows; n += blockDim.x) {
+    for (long n = threadIdx.x; n < 2L * values * problem.rows + (long)wide * problem.rows; n += blockDim.x) {
         chip[n] = S(0);
     }
-    if (task.packed) {
-        place.weights = task.packed + ((long)place.direction * task.blocks + place.rank) * share(task);
+    if (problem.packed) {
+        place.weights = problem.packed + ((long)place.direction * problem.blocks + place.rank) * share(problem);
     } else {
-        pack<Op::FORWARDS>(task, place.direction, place.rank, threadIdx.x, blockDim.x, next);
+        pack<Op::FORWARDS>(problem, place.direction, place.rank, threadIdx.x, blockDim.x, next);
         place.weights = next;
     }
     together();
-    const int steps = longest(task, place.first_row);
+    const int steps = longest(problem, place.first_row);
     for (int n = 0; n < steps; n++) {
         const int t = Op::FORWARDS ? n : steps - 1 - n;
         if constexpr (TF32) {
             const int warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-            tensor_product<Op>(task, place, t, warp, warps);
+            tensor_product<Op>(problem, place, t, warp, warps);
             __syncthreads();
         }
-        advance(op, task, place, t);
+        advance(op, problem, place, t);
         // After the last step too: nobody leaves while others put values into its memory.
         together();
     }
@@ -296,9 +294,9 @@ HG_DEVICE void run(const Op& op, const Task<S>& task) {
 // Every one begins with the same parameters. HG_CLUSTERS stands for architectures with clusters
 // (compute capability 9.0 and above).
 #ifdef __CUDACC__
-#define HG_TASK_PARAMETERS(S)                                                            \
+#define HG_PROBLEM_PARAMETERS(S)                                                            \
     const S *u, const S *packed, const int *lengths, int batch, int steps, int hidden, int rows
-#define HG_TASK(S, C) hg::Task<S>{u, packed, lengths, batch, steps, hidden, rows, C}
+#define HG_PROBLEM(S, C) hg::LstmProblem<S>{u, packed, lengths, batch, steps, hidden, rows, C}
 // (float type, name, whether with TF32, C)
 #ifdef HG_CLUSTERS
 #define HG_LAUNCH(C) __launch_bounds__(512) __cluster_dims__(C, 1, 1)

@@ -18,11 +18,11 @@ namespace hg {
 constexpr int WARP = 32;
 
 template <typename Op>
-HG_DEVICE void tensor_product(const Task<float>& task, const Place<float>& place, int t, int warp,
+HG_DEVICE void tensor_product(const LstmProblem<float>& problem, const Place<float>& place, int t, int warp,
                               int warps) {
     using namespace nvcuda::wmma;
-    const int values = carried_values<Op>(task), results = Results<Op>::OUT * width(task);
-    const float* carried = carried_before<Op>(task, place, t);
+    const int values = carried_values<Op>(problem), results = Results<Op>::OUT * width(problem);
+    const float* carried = carried_before<Op>(problem, place, t);
     for (int column = 16 * warp; column < results; column += 16 * warps) {
         fragment<accumulator, 16, 16, 8, float> sum;
         fill_fragment(sum, 0.0f);
@@ -30,7 +30,7 @@ HG_DEVICE void tensor_product(const Task<float>& task, const Place<float>& place
             // Rows lie side by side in what is carried: a column after the other.
             fragment<matrix_a, 16, 16, 8, precision::tf32, col_major> from;
             fragment<matrix_b, 16, 16, 8, precision::tf32, row_major> weights;
-            load_matrix_sync(from, carried + k * task.rows, task.rows);
+            load_matrix_sync(from, carried + k * problem.rows, problem.rows);
             load_matrix_sync(weights, place.weights + (long)k * results + column, results);
             for (int n = 0; n < from.num_elements; n++) {
                 from.x[n] = __float_to_tf32(from.x[n]);
@@ -40,7 +40,7 @@ HG_DEVICE void tensor_product(const Task<float>& task, const Place<float>& place
             }
             mma_sync(sum, from, weights, sum);
         }
-        store_matrix_sync(place.sums + column * task.rows, sum, task.rows, mem_col_major);
+        store_matrix_sync(place.sums + column * problem.rows, sum, problem.rows, mem_col_major);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Two LSTMs over the same sequences, one of them backwards in time.
 
 use crate::lstm::mask;
-use crate::recurrence::{Recurrence, States, adjoint};
+use crate::recurrence::{Recurrence, States, backward};
 use crate::{Lengths, Lstm, LstmConfig, Result};
 use candle_core::{D, Tensor};
 use candle_nn::VarBuilder;
@@ -11,16 +11,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReverseAlignment {
-    /// Output t joins what both directions know about step t.
+    /// The reverse outputs are flipped back, so that output t joins what both directions know
+    /// about step t.
     #[default]
     Flipped,
-    /// The reverse outputs stay in reversed order, as in the original Health
-    /// Gym code, whose weights need it.
+    /// The reverse outputs stay in reversed order, as in the PyTorch code of Health Gym (Kuo et
+    /// al. 2022), whose weights need it.
     HealthGym,
 }
 
-/// A bidirectional LSTM: `rnn_f` reads each row forwards, `rnn_r` reads it from
-/// its last existing step back to its first.
+/// A bidirectional LSTM: one layer (`rnn_f`) reads each row forward, the other (`rnn_r`) from its
+/// last existing step back to its first.
 #[derive(Clone, Debug)]
 pub struct BiLstm {
     forwards: Lstm,
@@ -29,10 +30,11 @@ pub struct BiLstm {
 }
 
 impl BiLstm {
-    /// Takes the parameters `rnn_f.*` and `rnn_r.*` from `vb`.
+    /// A layer with the parameters `rnn_f.*` and `rnn_r.*` of `vb`, drawn as [`Lstm::new`] says
+    /// where a [`candle_nn::VarMap`] does not hold them yet.
     ///
     /// # Errors
-    /// When a parameter is missing or has another shape.
+    /// When a parameter is missing from `vb` or has another shape.
     pub fn new(config: LstmConfig, vb: VarBuilder) -> Result<Self> {
         Ok(Self {
             forwards: Lstm::new(config, vb.pp("rnn_f"))?,
@@ -41,13 +43,14 @@ impl BiLstm {
         })
     }
 
-    /// The same layer with its recurrence computed in another way.
+    /// This layer with its recurrence computed as `recurrence` says.
     pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
         self.recurrence = recurrence;
         self
     }
 
-    /// Runs both directions over `x` `[batch, steps, input]`.
+    /// Runs both directions over `x` `[batch, steps, input]`, each row up to its own length, from
+    /// zero states.
     ///
     /// # Errors
     /// When `x` has another shape than the layer and `lengths` say.
@@ -66,7 +69,8 @@ impl BiLstm {
     }
 }
 
-/// What a forward pass of [`BiLstm`] leaves behind.
+/// The result of [`BiLstm::forward`]: the hidden states of both directions, and what their
+/// gradients are made of.
 #[derive(Clone, Debug)]
 pub struct BiTrace {
     layer: BiLstm,
@@ -101,9 +105,11 @@ impl BiTrace {
         Ok(Tensor::cat(&[last(0)?, last(1)?], D::Minus1)?)
     }
 
-    /// The gradient for the input, `[batch, steps, input]`, of
-    /// `Σ grad_last ⊙ last_hidden` (`grad_last` `[batch, 2·hidden]`), as an
-    /// ordinary tracked tensor (see [`crate::Trace::input_gradient`]).
+    /// The gradient of `Σ grad_last ⊙ last_hidden` with respect to the input,
+    /// `[batch, steps, input]`, for `grad_last` `[batch, 2·hidden]`; zero beyond each length.
+    ///
+    /// The result is an ordinary tracked tensor: a loss made from it has an exact `backward()` for
+    /// every parameter and for `grad_last`.
     ///
     /// # Errors
     /// When `grad_last` has another shape.
@@ -114,10 +120,10 @@ impl BiTrace {
             self.lengths.place_last(&half)
         };
         let grad_hidden = Tensor::stack(&[place(0)?, place(1)?], 0)?;
-        let grad_pre = adjoint(&self.states, &self.recurrent_weights, &grad_hidden)?;
-        let forwards = self.layer.forwards.pull_back(&grad_pre.get(0)?)?;
+        let grad_pre = backward(&self.states, &self.recurrent_weights, &grad_hidden)?;
+        let forwards = self.layer.forwards.backward_input(&grad_pre.get(0)?)?;
         let backwards =
-            self.layer.backwards.pull_back(&self.lengths.reverse(&grad_pre.get(1)?)?)?;
+            self.layer.backwards.backward_input(&self.lengths.reverse(&grad_pre.get(1)?)?)?;
         Ok((forwards + backwards)?)
     }
 }
@@ -125,7 +131,7 @@ impl BiTrace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Var};
     use candle_nn::VarMap;
 
     fn layer(input: usize, hidden: usize) -> anyhow::Result<(VarMap, BiLstm)> {
@@ -133,6 +139,18 @@ mod tests {
         let vb = VarBuilder::from_varmap(&weights, DType::F64, &Device::Cpu);
         let layer = BiLstm::new(LstmConfig { input, hidden }, vb)?;
         Ok((weights, layer))
+    }
+
+    fn greatest(x: &Tensor) -> anyhow::Result<f64> {
+        Ok(x.abs()?.max_all()?.to_scalar::<f64>()?)
+    }
+
+    /// Fails where the tensors differ, and where there is nothing to compare.
+    fn same(ours: &Tensor, exact: &Tensor, tolerance: f64) -> anyhow::Result<()> {
+        assert!(greatest(exact)? > 1e-4, "all that is compared is 0");
+        let difference = greatest(&(ours - exact)?)?;
+        assert!(difference < tolerance, "{difference:e}");
+        Ok(())
     }
 
     #[test]
@@ -143,28 +161,45 @@ mod tests {
         let alone = layer.forward(&x.narrow(0, 1, 1)?.narrow(1, 0, 3)?, &Lengths::full(1, 3)?)?;
         for alignment in [ReverseAlignment::Flipped, ReverseAlignment::HealthGym] {
             let in_batch = batch.hidden(alignment)?.get(1)?;
-            let difference = (in_batch.narrow(0, 0, 3)? - alone.hidden(alignment)?.get(0)?)?;
-            assert!(difference.abs()?.max_all()?.to_scalar::<f64>()? < 1e-15);
-            assert_eq!(in_batch.narrow(0, 3, 2)?.abs()?.sum_all()?.to_scalar::<f64>()?, 0.);
+            same(&in_batch.narrow(0, 0, 3)?, &alone.hidden(alignment)?.get(0)?, 1e-15)?;
+            assert_eq!(greatest(&in_batch.narrow(0, 3, 2)?)?, 0.);
         }
-        let difference = (batch.last_hidden()?.get(1)? - alone.last_hidden()?.get(0)?)?;
-        assert!(difference.abs()?.max_all()?.to_scalar::<f64>()? < 1e-15);
-        Ok(())
+        same(&batch.last_hidden()?.get(1)?, &alone.last_hidden()?.get(0)?, 1e-15)
+    }
+
+    /// Both alignments, and the last states, from the two directions run as layers of their own.
+    #[test]
+    fn each_direction_is_an_lstm_over_its_own_reading_order() -> anyhow::Result<()> {
+        let (weights, layer) = layer(3, 4)?;
+        let vb = VarBuilder::from_varmap(&weights, DType::F64, &Device::Cpu);
+        let config = LstmConfig { input: 3, hidden: 4 };
+        let forwards = Lstm::new(config, vb.pp("rnn_f"))?;
+        let backwards = Lstm::new(config, vb.pp("rnn_r"))?;
+        let x = Tensor::randn(0f64, 1., (2, 5, 3), &Device::Cpu)?;
+        let lengths = Lengths::new(vec![5, 3], 5)?;
+        let trace = layer.forward(&x, &lengths)?;
+        let ahead = forwards.forward(&x, &lengths)?;
+        let behind = backwards.forward(&lengths.reverse(&x)?, &lengths)?;
+        let flipped = lengths.reverse(&behind.hidden()?)?;
+        let both = Tensor::cat(&[&ahead.hidden()?, &flipped], D::Minus1)?;
+        same(&trace.hidden(ReverseAlignment::Flipped)?, &both, 1e-15)?;
+        let both = Tensor::cat(&[&ahead.hidden()?, &behind.hidden()?], D::Minus1)?;
+        same(&trace.hidden(ReverseAlignment::HealthGym)?, &both, 1e-15)?;
+        let last = Tensor::cat(&[&ahead.last_hidden()?, &behind.last_hidden()?], D::Minus1)?;
+        same(&trace.last_hidden()?, &last, 1e-15)
     }
 
     #[test]
     fn input_gradient_equals_candles_own_backward() -> anyhow::Result<()> {
         let (_weights, layer) = layer(3, 4)?;
         let lengths = Lengths::new(vec![5, 1, 3], 5)?;
-        let x = candle_core::Var::randn(0f64, 1., (3, 5, 3), &Device::Cpu)?;
+        let x = Var::randn(0f64, 1., (3, 5, 3), &Device::Cpu)?;
         let grad_last = Tensor::randn(0f64, 1., (3, 8), &Device::Cpu)?;
         let trace = layer.forward(&x, &lengths)?;
         let by_hand = trace.input_gradient_of_last(&grad_last)?;
         let grads = (trace.last_hidden()? * &grad_last)?.sum_all()?.backward()?;
         let by_candle = grads.get(&x).expect("x is a variable of the loss");
-        let difference = (by_hand - by_candle)?.abs()?.max_all()?.to_scalar::<f64>()?;
-        assert!(difference < 1e-14, "{difference:e}");
-        Ok(())
+        same(&by_hand, by_candle, 1e-14)
     }
 
     /// The gradient penalty's derivative for every weight against central
@@ -184,6 +219,7 @@ mod tests {
         let step = 1e-5;
         for var in weights.all_vars() {
             let exact = grads.get(&var).expect("every weight has a gradient").flatten_all()?;
+            assert!(greatest(&exact)? > 1e-4, "all gradients are 0");
             let start = var.flatten_all()?.to_vec1::<f64>()?;
             for (n, exact) in exact.to_vec1::<f64>()?.into_iter().enumerate() {
                 let at = |value: f64| -> anyhow::Result<f64> {

@@ -26,8 +26,10 @@
 //! // ‖d(sum of hidden)/dx‖², and its gradient for the recurrent weights.
 //! let input_gradient = trace.input_gradient(&hidden.ones_like()?)?;
 //! let penalty = input_gradient.sqr()?.sum_all()?;
-//! let second_order = penalty.backward()?;
-//! # let _ = second_order;
+//! let gradients = penalty.backward()?;
+//! let recurrent = weights.data().lock().expect("no thread panicked")["h2h.weight"].clone();
+//! let second_order = gradients.get(&recurrent).expect("the penalty depends on it");
+//! assert!(second_order.abs()?.max_all()?.to_scalar::<f64>()? > 0.);
 //! # Ok(()) }
 //! ```
 //!
@@ -50,6 +52,7 @@ pub use recurrence::Recurrence;
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// [`kernel::VECTORS`] names no path of this processor.
     #[error(
@@ -58,9 +61,9 @@ pub enum Error {
         available.iter().map(|path| format!("{path:?}").to_lowercase()).collect::<Vec<_>>().join(", ")
     )]
     Vectors {
-        /// What it holds.
+        /// The name that it holds.
         named: String,
-        /// What it can hold here.
+        /// The paths of this processor.
         available: Vec<kernel::SimdPath>,
     },
     /// A tensor has another shape than the layer was built for.

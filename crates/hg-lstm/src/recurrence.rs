@@ -1,5 +1,5 @@
-//! The recurrence over time and its adjoint: fused, or in plain tracked
-//! candle operations.
+//! The recurrence over time and its backward pass: by the fused kernels, or in plain tracked candle
+//! operations.
 
 use crate::custom_op::KernelOptions;
 use crate::kernel::SimdPath;
@@ -14,14 +14,14 @@ pub enum Recurrence {
     /// GPUs, the reference elsewhere.
     #[default]
     Fused,
-    /// The same, but for f32 on NVIDIA GPUs: their tensor cores take the recurrent products in
-    /// TF32 (10 bits of mantissa, sums in f32) where the sizes allow.
+    /// As [`Recurrence::Fused`], but in f32 on NVIDIA GPUs tensor cores take the recurrent products
+    /// in TF32 (10 bits of mantissa, sums in f32) where the sizes allow.
     FusedTf32,
-    /// Plain candle operations, step by step: the oracle.
+    /// Plain candle operations, step by step: the oracle for tests.
     Reference,
 }
 
-/// Everything that F computed.
+/// Everything that the forward pass computed.
 #[derive(Clone, Debug)]
 pub(crate) struct States {
     values: Values,
@@ -37,27 +37,29 @@ enum Values {
 }
 
 impl Recurrence {
-    /// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]`.
+    /// The forward pass over `pre` `[K, batch, steps, 4·hidden]` with the recurrent weights `u`
+    /// `[K, 4·hidden, hidden]`.
     pub(crate) fn forward(self, pre: &Tensor, u: &Tensor, lengths: &Lengths) -> Result<States> {
         let lengths = lengths.clone();
         if self != Self::Reference && custom_op::serves(pre, u.dim(D::Minus1)?)? {
-            let means = KernelOptions { path: SimdPath::widest(), tf32: self == Self::FusedTf32 };
-            let states = custom_op::forward(pre, u, &lengths, means)?;
+            let options = KernelOptions { path: SimdPath::widest(), tf32: self == Self::FusedTf32 };
+            let states = custom_op::forward(pre, u, &lengths, options)?;
             let hidden = custom_op::hidden(&states)?;
-            return Ok(States { values: Values::Fused(states, means), lengths, hidden });
+            return Ok(States { values: Values::Fused(states, options), lengths, hidden });
         }
         let (steps, hidden) = reference::forward(pre, u)?;
         Ok(States { values: Values::Reference(steps), lengths, hidden })
     }
 }
 
-/// B: the gradient for `pre` `[K, batch, steps, 4·hidden]` of `Σ grad_hidden ⊙ h`,
-/// `grad_hidden` `[K, batch, steps, hidden]` being 0 beyond each length.
-pub(crate) fn adjoint(states: &States, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
+/// The backward pass: the gradient of `Σ grad_hidden ⊙ h` with respect to `pre`
+/// `[K, batch, steps, 4·hidden]`, for `grad_hidden` `[K, batch, steps, hidden]` that is 0 beyond
+/// each length.
+pub(crate) fn backward(states: &States, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
     match &states.values {
-        Values::Fused(values, means) => {
-            custom_op::adjoint(values, u, grad_hidden, &states.lengths, *means)
+        Values::Fused(values, options) => {
+            custom_op::backward(values, u, grad_hidden, &states.lengths, *options)
         }
-        Values::Reference(steps) => reference::adjoint(steps, u, grad_hidden),
+        Values::Reference(steps) => reference::backward(steps, u, grad_hidden),
     }
 }

@@ -1,13 +1,13 @@
-//! The recurrence over time and its adjoint, in plain tracked candle
-//! operations: the oracle for the fused kernels, and what runs on other devices. `K` directions run side by side.
+//! The recurrence over time and its backward pass, in plain tracked candle operations: the oracle
+//! for the fused kernels, and what runs on other devices. `K` directions run side by side.
 //!
-//! Forward (F), for t = 0 … T−1, from `h = c = 0`:
+//! Forward, for t = 0 … T−1, from `h = c = 0`:
 //!
 //! ```text
 //! pre'_t = pre_t + h_{t−1} Uᵀ          (f, i, a, o, c_t, h_t) = cell(pre'_t, c_{t−1})
 //! ```
 //!
-//! Adjoint (B), for t = T−1 … 0, with `ḡ` the gradient that arrives at h:
+//! Backward, for t = T−1 … 0, with `ḡ` the gradient of h:
 //!
 //! ```text
 //! δh_t = ḡ_t + δpre_{t+1} U            δc_t = δh_t ⊙ o ⊙ (1 − tanh² c_t) + δc_{t+1} ⊙ f_{t+1}
@@ -15,16 +15,16 @@
 //! δpre_a = δc_t ⊙ i ⊙ (1 − a²)         δpre_o = δh_t ⊙ tanh c_t ⊙ o(1 − o)
 //! ```
 //!
-//! B is itself made of tracked operations, so differentiating what comes out
-//! of it is exact: that is the second order.
+//! The backward pass is itself made of tracked operations, so differentiating its result is exact:
+//! that is the second order.
 
 use crate::cell::{CellState, lstm_cell};
 use candle_core::{D, Result, Tensor};
 
-/// Everything that F computed, one entry per step.
+/// Everything that the forward pass computed, one entry per step.
 pub(crate) type Steps = Vec<CellState>;
 
-/// F: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]` → the
+/// The forward pass: `pre` `[K, batch, steps, 4·hidden]`, `u` `[K, 4·hidden, hidden]` → the
 /// steps, and all hidden states `[K, batch, steps, hidden]`.
 pub(crate) fn forward(pre: &Tensor, u: &Tensor) -> Result<(Steps, Tensor)> {
     let (directions, batch, steps, _) = pre.dims4()?;
@@ -47,9 +47,9 @@ pub(crate) fn forward(pre: &Tensor, u: &Tensor) -> Result<(Steps, Tensor)> {
     Ok((states, hidden))
 }
 
-/// B: the gradient for `pre` `[K, batch, steps, 4·hidden]` of `Σ grad_hidden ⊙ h`,
-/// `grad_hidden` `[K, batch, steps, hidden]`.
-pub(crate) fn adjoint(steps: &Steps, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
+/// The backward pass: the gradient of `Σ grad_hidden ⊙ h` with respect to `pre`
+/// `[K, batch, steps, 4·hidden]`, for `grad_hidden` `[K, batch, steps, hidden]`.
+pub(crate) fn backward(steps: &Steps, u: &Tensor, grad_hidden: &Tensor) -> Result<Tensor> {
     // (gradient for pre, gradient for c) of the step after.
     let mut after: Option<(Tensor, Tensor)> = None;
     let mut grads = Vec::with_capacity(steps.len());

@@ -1,5 +1,5 @@
-//! The CUDA kernels on a GPU: F, B and the second order equal the reference on the CPU. Without
-//! a device the tests count as ignored.
+//! The CUDA kernels on a GPU: forward, backward and double backward equal the reference on the CPU.
+//! Without a device the tests count as ignored.
 
 use candle_core::{DType, Device, Tensor, Var};
 use hg_lstm::{BiLstm, Lengths, LstmConfig, Recurrence};

@@ -208,80 +208,129 @@ impl Case {
         all
     }
 
-    /// `number` is what the emulation calls the type.
+    /// One direction of rows of states, and one of rows of gradients.
+    fn states<S: Real>(&self, values: &[S], n: usize) -> Buffer<S> {
+        self.rows(values, n, STATE_PARTS, STATE_PARTS)
+    }
+
+    fn gradients<S: Real>(&self, values: &[S], n: usize) -> Buffer<S> {
+        self.rows(values, n, GRADIENT_PARTS, GRADIENT_PARTS)
+    }
+
+    /// Every pass; `number` is what the emulation calls the type.
     fn agree<S: Bytes>(&self, program: &Path, number: usize, tolerance: f64) -> Result<(), Failed> {
-        let program = (program, number);
         let mut noise = Noise(99);
         let scale = S::from_f64(0.5 / (self.hidden as f64).sqrt());
         let count = self.directions * 4 * self.hidden * self.hidden;
         let u: Vec<S> = (0..count).map(|_| noise.next::<S>() * scale).collect();
-        let (pre, h_bar) = (self.draw(1, 4), self.draw(2, 1));
-        let (direct, q) = (self.draw(3, STATE_PARTS), self.draw(4, GRADIENT_PARTS));
-        let (rows, wide) = (self.lengths.len() * self.steps, kernel::padded(self.hidden));
-        let of_states = |values: &[S], n| self.rows(values, n, STATE_PARTS, STATE_PARTS);
-        let of_gradients = |values: &[S], n| self.rows(values, n, GRADIENT_PARTS, GRADIENT_PARTS);
-        let same = |what: &str, ours: &[S], exact: &[S]| -> Result<(), Failed> {
-            if ours.len() != exact.len() {
-                return Err(format!("{what}: {} values, not {}", ours.len(), exact.len()).into());
-            }
-            let scale = exact.iter().map(|x| x.to_f64().abs()).fold(1e-3, f64::max);
-            let pairs = ours.iter().zip(exact);
-            let off =
-                pairs.map(|(a, b)| (a.to_f64() - b.to_f64()).abs()).fold(0., f64::max) / scale;
-            // TF32 that is as near as f32 would be none.
-            let is_rounded = number != 2 || off > 1e-5;
-            match off < tolerance && is_rounded {
-                true => Ok(()),
-                false => Err(format!("{what} is off by {off:e}").into()),
-            }
-        };
+        let check = Check { program, number, tolerance };
+        let [states, gradients] = self.first_order_agrees(&check, &u)?;
+        self.second_order_agrees(&check, &u, &states, &gradients)
+    }
 
-        let states = self.on_cpu(&u, STATE_PARTS, |weights, schedule, n| {
+    /// The forward pass, and the backward passes of the hidden states and of all states. Returns
+    /// the states and the gradients.
+    fn first_order_agrees<S: Bytes>(
+        &self,
+        check: &Check<'_>,
+        u: &[S],
+    ) -> Result<[Vec<S>; 2], Failed> {
+        let program = (check.program, check.number);
+        let (rows, wide) = (self.lengths.len() * self.steps, kernel::padded(self.hidden));
+        let (pre, h_bar, local) = (self.draw(1, 4), self.draw(2, 1), self.draw(3, STATE_PARTS));
+
+        let states = self.on_cpu(u, STATE_PARTS, |weights, schedule, n| {
             let mut states = self.rows(&pre, n, 4, STATE_PARTS);
             kernel::forward(weights, schedule, states.view_mut());
             states
         });
-        same("F", &self.emulate(program, 0, &[&u, &pre])?, &states)?;
+        check.same("forward", &self.emulate(program, 0, &[u, &pre])?, &states)?;
 
-        let gradients = self.on_cpu(&u, GRADIENT_PARTS, |weights, schedule, n| {
+        let gradients = self.on_cpu(u, GRADIENT_PARTS, |weights, schedule, n| {
             let mut out = Buffer::new(rows, GRADIENT_PARTS * wide);
-            let (states, arriving) = (of_states(&states, n), self.rows(&h_bar, n, 1, 1));
+            let (states, arriving) = (self.states(&states, n), self.rows(&h_bar, n, 1, 1));
             let arriving = OutputGradient::Every(arriving.view());
-            kernel::adjoint(weights, schedule, states.view(), arriving, out.view_mut());
+            kernel::backward(weights, schedule, states.view(), arriving, out.view_mut());
             out
         });
-        same("B", &self.emulate(program, 1, &[&u, &states, &h_bar])?, &gradients)?;
+        let emulated = self.emulate(program, 1, &[u, &states, &h_bar])?;
+        check.same("backward", &emulated, &gradients)?;
 
-        let grad_pre = self.on_cpu(&u, 4, |weights, schedule, n| {
+        let grad_pre = self.on_cpu(u, 4, |weights, schedule, n| {
             let mut out = Buffer::new(rows, 4 * wide);
-            let (states, direct) = (of_states(&states, n), of_states(&direct, n));
-            let (states, direct) = (states.view(), direct.view());
-            kernel::adjoint_with_direct(weights, schedule, states, direct, out.view_mut());
+            let (states, local) = (self.states(&states, n), self.states(&local, n));
+            let (states, local) = (states.view(), local.view());
+            kernel::backward_with_local_gradients(weights, schedule, states, local, out.view_mut());
             out
         });
-        same("F's adjoint", &self.emulate(program, 2, &[&u, &states, &direct])?, &grad_pre)?;
+        let emulated = self.emulate(program, 2, &[u, &states, &local])?;
+        check.same("state backward", &emulated, &grad_pre)?;
+        Ok([states, gradients])
+    }
 
-        let tangents = self.on_cpu(&u, GRADIENT_PARTS, |weights, schedule, n| {
-            let (states, mut tangents) = (of_states(&states, n), of_gradients(&q, n));
-            kernel::tangent(weights, schedule, states.view(), tangents.view_mut());
+    /// The double backward pass.
+    fn second_order_agrees<S: Bytes>(
+        &self,
+        check: &Check<'_>,
+        u: &[S],
+        states: &[S],
+        gradients: &[S],
+    ) -> Result<(), Failed> {
+        let (rows, wide) = (self.lengths.len() * self.steps, kernel::padded(self.hidden));
+        let q = self.draw(4, GRADIENT_PARTS);
+
+        let tangents = self.on_cpu(u, GRADIENT_PARTS, |weights, schedule, n| {
+            let (states, mut tangents) = (self.states(states, n), self.gradients(&q, n));
+            kernel::jvp(weights, schedule, states.view(), tangents.view_mut());
             tangents
         });
-        let direct_of_b = self.on_cpu(&u, STATE_PARTS, |_, schedule, n| {
-            let (gradients, tangents) = (of_gradients(&gradients, n), of_gradients(&tangents, n));
+        let local_gradients = self.on_cpu(u, STATE_PARTS, |_, schedule, n| {
+            let (gradients, tangents) =
+                (self.gradients(gradients, n), self.gradients(&tangents, n));
             let (gradients, tangents) = (gradients.view(), tangents.view());
-            let (states, path) = (of_states(&states, n), SimdPath::widest());
+            let (states, path) = (self.states(states, n), SimdPath::widest());
             let mut out = Buffer::new(rows, STATE_PARTS * wide);
             let (states, to) = (states.view(), out.view_mut());
-            kernel::direct_gradients(path, wide, schedule, states, gradients, tangents, to);
+            kernel::local_gradients(path, wide, schedule, states, gradients, tangents, to);
             out
         });
         let hidden_dot: Vec<S> = tangents
             .chunks_exact(GRADIENT_PARTS * self.hidden)
             .flat_map(|row| row[(GRADIENT_PARTS - 1) * self.hidden..].to_vec())
             .collect();
-        let derivative = self.emulate(program, 3, &[&u, &states, &gradients, &q])?;
-        let (ours, ours_dot) = derivative.split_at(direct_of_b.len().min(derivative.len()));
-        same("B's derivative for the states", ours, &direct_of_b)?;
-        same("B's derivative for h̄", ours_dot, &hidden_dot)
+
+        let program = (check.program, check.number);
+        let emulated = self.emulate(program, 3, &[u, states, gradients, &q])?;
+        let (ours, ours_dot) = emulated.split_at(local_gradients.len().min(emulated.len()));
+        check.same("double backward, states", ours, &local_gradients)?;
+        check.same("double backward, h̄", ours_dot, &hidden_dot)
+    }
+}
+
+/// The emulation, and how near to the CPU its results must be.
+struct Check<'a> {
+    program: &'a Path,
+    /// What the emulation calls the type.
+    number: usize,
+    tolerance: f64,
+}
+
+impl Check<'_> {
+    fn same<S: Real>(&self, what: &str, ours: &[S], exact: &[S]) -> Result<(), Failed> {
+        if ours.len() != exact.len() {
+            return Err(format!("{what}: {} values, not {}", ours.len(), exact.len()).into());
+        }
+        let scale = exact.iter().map(|x| x.to_f64().abs()).fold(0., f64::max);
+        if scale < 1e-3 {
+            return Err(format!("{what}: there is nothing to compare").into());
+        }
+        let pairs = ours.iter().zip(exact);
+        let off = pairs.map(|(a, b)| (a.to_f64() - b.to_f64()).abs()).fold(0., f64::max) / scale;
+        // TF32 that is as near as f32 would be none.
+        let is_rounded = self.number != 2 || off > 1e-5;
+        match off < self.tolerance && is_rounded {
+            true => Ok(()),
+            false => Err(format!("{what} is off by {off:e}").into()),
+        }
     }
 }

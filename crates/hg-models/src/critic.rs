@@ -7,16 +7,16 @@
 //! ```
 //!
 //! Embedding and first linear map are both linear in x, so they fold into one
-//! map `M` `[D,H]`. Read backwards, with s₁, s₂ the rectifiers' slopes:
+//! map `M` `[D,H]`. Read backward, with s₁, s₂ the slopes of the leaky ReLUs:
 //!
 //! ```text
 //! ∇ₓC = (((B(w₃) ⊙ s₂) W₂) ⊙ s₁) Mᵀ
 //! ```
 //!
-//! where B is the biLSTM's adjoint. It is written out in tracked operations, so
-//! one `backward()` through a loss of it is exact (DESIGN §2, route c).
+//! where B is the biLSTM's backward pass. It is written out in tracked operations, so one
+//! `backward()` through a loss of it is exact (`docs/method.md`, "Second order").
 
-use crate::dense::{Linear, leaky_slope, rows_times};
+use crate::dense::{Linear, leaky_relu_slope, rows_times};
 use crate::parameters::{Init, Parameters, Spec, bilstm_specs, linear_specs};
 use crate::{Result, RowLayout};
 use candle_core::{DType, Device, Tensor};
@@ -114,32 +114,32 @@ impl Critic {
         })
     }
 
-    /// The same critic with its recurrence computed in another way.
+    /// This critic with its recurrence computed as `recurrence` says.
     pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
         self.rnn = self.rnn.with_recurrence(recurrence);
         self
     }
 
-    /// Its sizes.
+    /// The sizes that this critic was built with.
     pub fn config(&self) -> &CriticConfig {
         &self.config
     }
 
-    /// Its variables.
+    /// The trainable parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Scores encoded sequences `x` `[batch, steps, D]`.
+    /// Scores encoded sequences `x` `[batch, steps, D]`, each up to its own length.
     ///
     /// # Errors
     /// When `x` has another shape.
     pub fn forward(&self, x: &Tensor, lengths: &Lengths) -> Result<CriticOutput> {
         let first_map = self.first_map()?;
         let pre1 = rows_times(x, &first_map)?.broadcast_add(&self.linear1.bias)?;
-        let slope1 = leaky_slope(&pre1)?;
+        let slope1 = leaky_relu_slope(&pre1)?;
         let pre2 = self.linear2.forward(&(&pre1 * &slope1)?)?;
-        let slope2 = leaky_slope(&pre2)?;
+        let slope2 = leaky_relu_slope(&pre2)?;
         let trace = self.rnn.forward(&(&pre2 * &slope2)?, lengths)?;
         let scores = self.linear3.forward(&trace.last_hidden()?)?.squeeze(1)?;
         Ok(CriticOutput { critic: self.clone(), first_map, slope1, slope2, trace, scores })
@@ -163,7 +163,8 @@ impl Critic {
     }
 }
 
-/// The critic's opinion of a batch.
+/// The result of [`Critic::forward`]: the scores of a batch, and what their input gradient is made
+/// of.
 #[derive(Clone, Debug)]
 pub struct CriticOutput {
     critic: Critic,
@@ -175,13 +176,13 @@ pub struct CriticOutput {
 }
 
 impl CriticOutput {
-    /// One score a sequence, `[batch]`.
+    /// One score for each sequence, `[batch]`.
     pub fn scores(&self) -> &Tensor {
         &self.scores
     }
 
-    /// `∇ₓ Σ scores`, `[batch, steps, D]`, zero beyond each length; a tracked
-    /// tensor whose own `backward()` is exact.
+    /// The gradient of `Σ scores` with respect to the input, `[batch, steps, D]`, zero beyond each
+    /// length; a tracked tensor whose own `backward()` is exact.
     ///
     /// # Errors
     /// Only what candle reports.
@@ -190,7 +191,7 @@ impl CriticOutput {
         let batch = self.scores.dim(0)?;
         let grad_last = critic.linear3.weight.broadcast_as((batch, 2 * critic.config.hidden))?;
         let grad = self.trace.input_gradient_of_last(&grad_last.contiguous()?)?;
-        let grad = critic.linear2.pull_back(&(grad * &self.slope2)?)?;
+        let grad = critic.linear2.backward(&(grad * &self.slope2)?)?;
         rows_times(&(grad * &self.slope1)?, &self.first_map.t()?)
     }
 }

@@ -1,11 +1,11 @@
-//! Linear layers over `[batch, steps, features]` and the leaky rectifier, each
-//! with the pull-back of its input gradient.
+//! Linear layers over `[batch, steps, features]` and leaky ReLU, each with what its input gradient
+//! needs.
 
 use crate::Result;
 use candle_core::{D, Tensor};
 use candle_nn::VarBuilder;
 
-/// The slope of the rectifier below 0.
+/// The slope of leaky ReLU below 0.
 pub(crate) const LEAK: f64 = 0.1;
 
 /// `x Wᵀ + b` with `weight` `[out, in]`.
@@ -25,8 +25,8 @@ impl Linear {
         Ok(rows_times(x, &self.weight.t()?)?.broadcast_add(&self.bias)?)
     }
 
-    /// The gradient for the input from the one for the output.
-    pub(crate) fn pull_back(&self, grad: &Tensor) -> Result<Tensor> {
+    /// The gradient `[.., in]` of the input from that of the output `[.., out]`.
+    pub(crate) fn backward(&self, grad: &Tensor) -> Result<Tensor> {
         rows_times(grad, &self.weight)
     }
 }
@@ -43,8 +43,8 @@ pub(crate) fn rows_times(x: &Tensor, matrix: &Tensor) -> Result<Tensor> {
     Ok(product.reshape(shape)?)
 }
 
-/// The rectifier's slope at `x`, 1 above 0 and 0.1 elsewhere, as a constant.
-pub(crate) fn leaky_slope(x: &Tensor) -> Result<Tensor> {
+/// The slope of leaky ReLU at `x`, 1 above 0 and 0.1 elsewhere, as a constant.
+pub(crate) fn leaky_relu_slope(x: &Tensor) -> Result<Tensor> {
     let positive = x.detach().gt(0.)?.to_dtype(x.dtype())?;
     Ok(positive.affine(1. - LEAK, LEAK)?)
 }

@@ -5,7 +5,7 @@
 //!               → sigmoid on numeric features, softmax on each discrete block
 //! ```
 
-use crate::dense::{Linear, leaky_slope};
+use crate::dense::{Linear, leaky_relu_slope};
 use crate::parameters::{Parameters, Spec, bilstm_specs, linear_specs};
 use crate::{Result, RowLayout};
 use candle_core::{D, DType, Device, Tensor};
@@ -92,7 +92,7 @@ impl Generator {
         })
     }
 
-    /// The generator on a device: itself where it is there, else a copy.
+    /// This generator on `device`: a copy unless it is there already.
     ///
     /// # Errors
     /// Only what candle reports.
@@ -103,18 +103,18 @@ impl Generator {
         Self::with_parameters(self.config.clone(), self.parameters.on(device)?)
     }
 
-    /// The same generator with its recurrence computed in another way.
+    /// This generator with its recurrence computed as `recurrence` says.
     pub fn with_recurrence(mut self, recurrence: Recurrence) -> Self {
         self.rnn = self.rnn.with_recurrence(recurrence);
         self
     }
 
-    /// Its variables.
+    /// The trainable parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Its sizes.
+    /// The sizes that this generator was built with.
     pub fn config(&self) -> &GeneratorConfig {
         &self.config
     }
@@ -127,9 +127,9 @@ impl Generator {
     pub fn forward(&self, noise: &Tensor, lengths: &Lengths) -> Result<Tensor> {
         let x = self.rnn.forward(noise, lengths)?.hidden(self.config.reverse_alignment)?;
         let x = self.linear1.forward(&x)?;
-        let x = (&x * leaky_slope(&x)?)?;
+        let x = (&x * leaky_relu_slope(&x)?)?;
         let x = self.linear2.forward(&x)?;
-        let x = (&x * leaky_slope(&x)?)?;
+        let x = (&x * leaky_relu_slope(&x)?)?;
         self.output_activation(&self.linear3.forward(&x)?)
     }
 

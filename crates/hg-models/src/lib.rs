@@ -1,5 +1,5 @@
-//! The generator and the critic of Health Gym (Kuo et al., Scientific Data
-//! 9:693, 2022), with weights in the names of the original code.
+//! The generator and the critic of Health Gym (Kuo et al., Scientific Data 9:693, 2022), with
+//! weights in the names of their PyTorch code.
 //!
 //! This crate knows a row only as its [`RowLayout`]: so many numeric features,
 //! then so many one-hot blocks. It knows nothing about files or columns.
@@ -21,8 +21,11 @@ pub use losses::{
 };
 pub use parameters::{Parameters, read_weights};
 
+use std::path::PathBuf;
+
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// An error of the recurrent layers.
     #[error(transparent)]
@@ -30,6 +33,19 @@ pub enum Error {
     /// An error of candle itself.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A file from which no weights can be read.
+    #[error(
+        "{} is no file of weights that we read: {source}\n\
+         hint: give a safetensors file, or a state dict that `torch.save` wrote (.pt, .pth, .bin)",
+        path.display()
+    )]
+    WeightsFile {
+        /// The file.
+        path: PathBuf,
+        /// What candle said of it.
+        #[source]
+        source: candle_core::Error,
+    },
     /// Weights that do not belong to this model.
     #[error("weights do not fit the model: {0}")]
     Weights(String),

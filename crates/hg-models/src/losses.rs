@@ -1,4 +1,4 @@
-//! The losses of WGAN-GP with correlation alignment (DESIGN §1).
+//! The losses of WGAN-GP with correlation alignment (`docs/method.md`, "Losses").
 //!
 //! ```text
 //! critic    = E[C(fake)] − E[C(real)] + λ_gp E[(‖∇_x̂ C(x̂)‖₂ − 1)²],   x̂ = α x + (1 − α) x̃
@@ -20,13 +20,14 @@ const COLUMN_NORM_FLOOR: f64 = 1e-8;
 pub struct CriticLoss {
     /// What is minimised.
     pub total: Tensor,
-    /// E[C(real)] − E[C(fake)].
+    /// The Wasserstein estimate E[C(real)] − E[C(fake)].
     pub wasserstein: Tensor,
-    /// E[(‖∇C‖ − 1)²], without its weight.
+    /// The gradient penalty E[(‖∇C‖ − 1)²], without its weight.
     pub penalty: Tensor,
 }
 
-/// `α x + (1 − α) x̃` with one `α` `[batch]` a sequence.
+/// Interpolates `α real + (1 − α) fake` of sequences `[batch, steps, D]`, with one α of `alpha`
+/// `[batch]` for each sequence.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -35,8 +36,9 @@ pub fn interpolate(real: &Tensor, fake: &Tensor, alpha: &Tensor) -> Result<Tenso
     Ok((fake + (real - fake)?.broadcast_mul(&alpha)?)?)
 }
 
-/// The critic's loss on real and fake sequences `[batch, steps, D]`; `fake` is
-/// taken as a constant. `alpha` `[batch]` places the interpolates.
+/// The critic's loss on real and synthetic sequences `[batch, steps, D]`; `fake` is taken as a
+/// constant. `alpha` `[batch]` places the interpolates on which the gradient penalty, with weight
+/// `penalty_weight`, is measured.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -62,8 +64,9 @@ pub fn critic_loss(
     Ok(CriticLoss { total, wasserstein, penalty })
 }
 
-/// The generator's loss on its sequences; `real` is the batch whose
-/// correlations it should have.
+/// The generator's loss on its sequences `fake` `[batch, steps, D]`, and the correlation alignment
+/// in it (without its weight), both scalars; `real` is the batch whose correlations `fake` should
+/// have.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -80,7 +83,8 @@ pub fn generator_loss(
     Ok((total, alignment))
 }
 
-/// mean|R(fake) − R(real)| over all entries, each compared up to its limit.
+/// `mean|R(fake) − R(real)|` over all entries of the correlation matrices of sequences
+/// `[batch, steps, D]`, each entry compared up to its limit in `limits` `[D · D]`, a scalar.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -108,8 +112,8 @@ pub fn correlation(x: &Tensor, lengths: &Lengths) -> Result<Tensor> {
     let rows = x.flatten(0, 1)?.index_select(&lengths.valid_rows(x.device())?, 0)?;
     let centred = rows.broadcast_sub(&rows.mean_keepdim(0)?)?;
     let norm = centred.sqr()?.sum_keepdim(0)?.sqrt_with_floor(COLUMN_NORM_FLOOR)?;
-    let unit = centred.broadcast_div(&norm)?;
-    Ok(unit.transpose(D::Minus2, D::Minus1)?.matmul(&unit)?)
+    let normalised = centred.broadcast_div(&norm)?;
+    Ok(normalised.transpose(D::Minus2, D::Minus1)?.matmul(&normalised)?)
 }
 
 trait SqrtWithFloor: Sized {

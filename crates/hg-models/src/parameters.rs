@@ -42,11 +42,11 @@ pub(crate) fn bilstm_specs(input: usize, hidden: usize) -> impl Iterator<Item = 
     })
 }
 
-/// The tensors of a file by name: a state dict that `torch.save` wrote (.pt, .pth, .bin), else
+/// Reads the tensors of a file by name: a state dict that `torch.save` wrote (.pt, .pth, .bin), else
 /// safetensors.
 ///
 /// # Errors
-/// When it is no such file.
+/// [`Error::WeightsFile`] when it is no such file, [`Error::Weights`] when it holds no tensors.
 pub fn read_weights(path: &Path) -> Result<HashMap<String, Tensor>> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     let is_torchs = matches!(extension, Some("pt" | "pth" | "bin"));
@@ -55,11 +55,10 @@ pub fn read_weights(path: &Path) -> Result<HashMap<String, Tensor>> {
     } else {
         candle_core::safetensors::load(path, &Device::Cpu)
     };
-    let tensors: HashMap<_, _> = read.map_err(|e| {
-        Error::Weights(format!("{} is no file of weights that we read: {e}", path.display()))
-    })?;
+    let tensors: HashMap<_, _> =
+        read.map_err(|source| Error::WeightsFile { path: path.to_owned(), source })?;
     if tensors.is_empty() {
-        let problem = "holds no tensors; save the network's state_dict(), not the network";
+        let problem = "holds no tensors\nhint: save the network's `state_dict()`, not the network";
         return Err(Error::Weights(format!("{} {problem}", path.display())));
     }
     Ok(tensors)
@@ -105,10 +104,10 @@ impl Parameters {
         for Spec { name, shape, .. } in specs {
             let tensor = tensors
                 .remove(name)
-                .ok_or_else(|| Error::Weights(format!("{} has no «{name}»", path.display())))?;
+                .ok_or_else(|| Error::Weights(format!("{} has no `{name}`", path.display())))?;
             if tensor.dims() != shape.as_slice() {
                 return Err(Error::Weights(format!(
-                    "«{name}» in {} has shape {:?}, the model needs {shape:?}",
+                    "`{name}` in {} has shape {:?}, the model needs {shape:?}",
                     path.display(),
                     tensor.dims()
                 )));
@@ -120,12 +119,14 @@ impl Parameters {
         }
         if let Some(name) = tensors.keys().min() {
             let path = path.display();
-            return Err(Error::Weights(format!("{path} has «{name}», which the model has not")));
+            return Err(Error::Weights(format!(
+                "{path} has `{name}`, which the model does not have"
+            )));
         }
         Ok(Self { vars, dtype, device: device.clone() })
     }
 
-    /// Copies on another device.
+    /// Copies of all variables on `device`.
     pub(crate) fn on(&self, device: &Device) -> Result<Self> {
         let copy = |(name, var): (&String, &Var)| {
             Ok((name.clone(), Var::from_tensor(&var.to_device(device)?)?))
@@ -142,7 +143,7 @@ impl Parameters {
         Ok(candle_core::safetensors::save(&self.tensors(), path)?)
     }
 
-    /// Name and variable, in name order.
+    /// Each name and variable, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))
     }
@@ -152,7 +153,7 @@ impl Parameters {
     /// # Errors
     /// [`Error::Weights`] when there is none.
     pub fn get(&self, name: &str) -> Result<&Var> {
-        self.vars.get(name).ok_or_else(|| Error::Weights(format!("there is no «{name}»")))
+        self.vars.get(name).ok_or_else(|| Error::Weights(format!("there is no `{name}`")))
     }
 
     /// The float type of the variables.
@@ -170,7 +171,8 @@ impl Parameters {
         VarBuilder::from_tensors(self.tensors(), self.dtype, &self.device)
     }
 
-    fn tensors(&self) -> HashMap<String, Tensor> {
+    /// All variables by name.
+    pub fn tensors(&self) -> HashMap<String, Tensor> {
         self.vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect()
     }
 }

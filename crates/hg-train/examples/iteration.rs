@@ -49,7 +49,9 @@ fn main() -> anyhow::Result<()> {
     let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
     let encoded = random_rows(&layout, batch, steps);
     let device = if cuda { DeviceKind::Cuda } else { DeviceKind::Cpu };
-    let config = TrainConfig { batch_size: batch, hidden, device, ..Default::default() };
+    let mut config = TrainConfig { device, ..Default::default() };
+    config.batching.batch_size = batch;
+    config.model.hidden = hidden;
     let mut trainer = Trainer::new(&config, &layout, &encoded)?;
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();
@@ -96,7 +98,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Floating-point operations of an iteration for one row of one sequence, by the
-/// formula of DESIGN §2 (a multiply-add counts as two; pointwise work is left out).
+/// formula of `docs/method.md`, "Cost" (a multiply-add counts as two; pointwise work is left out).
 fn flops_per_row(layout: &RowLayout, hidden: usize, latent: usize) -> f64 {
     let (d, h, z) = (layout.width() as f64, hidden as f64, latent as f64);
     let critic = 2. * (d * h + h * h + 2. * (4. * h * h + 4. * h * h));

@@ -46,10 +46,10 @@ impl Batches {
             cohort: encoded.clone(),
             dtype,
             device: device.clone(),
-            batch_size: config.batch_size.min(encoded.lengths.len()),
-            curriculum_epochs: config.curriculum_epochs,
+            batch_size: config.batching.batch_size.min(encoded.lengths.len()),
+            curriculum_epochs: config.batching.curriculum_epochs,
             seed: config.seed,
-            windows: config.windows.clone(),
+            windows: config.batching.windows.clone(),
             epoch: None,
         }
     }
@@ -133,9 +133,16 @@ mod tests {
         Encoded { values, lengths, steps: 3, features: 1, counts: Default::default() }
     }
 
+    fn config(batch_size: usize, windows: Vec<usize>) -> TrainConfig {
+        let mut config = TrainConfig::default();
+        config.batching.batch_size = batch_size;
+        config.batching.windows = windows;
+        config
+    }
+
     #[test]
     fn an_epoch_visits_everybody_shortest_first() -> Result<()> {
-        let config = TrainConfig { batch_size: 2, ..Default::default() };
+        let config = config(2, Vec::new());
         let mut batches = Batches::new(&cohort(), &config, DType::F64, &Device::Cpu);
         let mut seen = Vec::new();
         let mut steps = Vec::new();
@@ -154,7 +161,7 @@ mod tests {
 
     #[test]
     fn windows_are_cut_at_random_and_go_round_shortest_first() -> Result<()> {
-        let config = TrainConfig { batch_size: 3, windows: vec![1, 2], ..Default::default() };
+        let config = config(3, vec![1, 2]);
         let mut batches = Batches::new(&cohort(), &config, DType::F64, &Device::Cpu);
         let mut firsts = std::collections::BTreeSet::new();
         for iteration in 0..40 {

@@ -6,11 +6,12 @@ use hg_data::{Split, Subset};
 use hg_lstm::ReverseAlignment;
 use serde::{Deserialize, Serialize};
 
-/// All settings that shape a training run. Defaults are DESIGN §1's.
+/// All settings that shape a training run; the defaults are those of `docs/method.md`,
+/// "Training".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Generator steps; each follows `critic_steps` critic steps.
+    /// Generator steps; each follows `optimiser.critic_steps` critic steps.
     pub iterations: u64,
     /// Drives every random draw.
     pub seed: u64,
@@ -18,21 +19,41 @@ pub struct TrainConfig {
     pub device: DeviceKind,
     /// Whether a GPU multiplies in TF32 (10 bits of mantissa, sums in f32): faster, less exact.
     pub tf32: bool,
-    /// Patients in a batch.
-    pub batch_size: usize,
+    /// The networks.
+    pub model: ModelConfig,
+    /// The losses and the steps against their gradients.
+    pub optimiser: OptimiserConfig,
+    /// How patients are put into batches.
+    pub batching: BatchingConfig,
+    /// How a run is judged while it trains.
+    pub validation: ValidationConfig,
+    /// What is kept, and gone back to.
+    pub checkpoints: CheckpointConfig,
+}
+
+/// The networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
     /// `H`: hidden features of both networks.
     pub hidden: usize,
     /// `Z`: features of the noise.
     pub latent_features: usize,
-    /// The law of the noise.
+    /// The distribution of the noise.
     pub latent: LatentDistribution,
     /// How the generator lines up its reverse outputs.
     pub reverse_alignment: ReverseAlignment,
+}
+
+/// The losses and the steps against their gradients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimiserConfig {
     /// Critic steps before each generator step, all on one real batch.
     pub critic_steps: usize,
     /// Adam's learning rate.
     pub learning_rate: f64,
-    /// How the learning rate goes on over the iterations.
+    /// How the learning rate changes over the iterations.
     pub schedule: Schedule,
     /// The greatest norm of a network's gradient; 0 for no limit.
     pub clip_norm: f64,
@@ -47,25 +68,44 @@ pub struct TrainConfig {
     /// Whether each correlation is compared up to a limit that is drawn from U(0, 1) in every
     /// generator step, as in Health Gym's later code.
     pub correlation_limits: bool,
+    /// Decay of the running mean of the generator's weights that sampling uses.
+    pub weight_averaging: f64,
+}
+
+/// How patients are put into batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchingConfig {
+    /// Patients in a batch.
+    pub batch_size: usize,
     /// Lengths of the random windows that batches are cut to; none for whole sequences. An
     /// epoch goes through them in order.
     pub windows: Vec<usize>,
-    /// Epochs in which batches are visited shortest first; afterwards their
-    /// order is random.
+    /// Epochs in which batches are visited shortest first; afterwards their order is random.
     pub curriculum_epochs: u64,
-    /// Decay of the running mean of the generator's weights that sampling uses.
-    pub weight_averaging: f64,
+}
+
+/// How a run is judged while it trains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidationConfig {
     /// The share of patients that training never sees; 0 for none.
     pub held_out: f64,
-    /// Iterations between checkpoints.
-    pub checkpoint_every: u64,
     /// Iterations between validations: a synthetic cohort is compared with the patients that
     /// are held out, or with those trained on where none are. 0 for none.
-    pub validate_every: u64,
+    pub every: u64,
     /// Validations without a better score after which training stops; 0 for never.
     pub patience: u64,
     /// Which weights sampling takes.
     pub select: CheckpointSelection,
+}
+
+/// What is kept, and gone back to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Iterations between checkpoints.
+    pub every: u64,
     /// How often a run that diverges goes back to its newest checkpoint and on with half the
     /// learning rate.
     pub restarts: u64,
@@ -89,11 +129,29 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceKind::Cpu,
             tf32: false,
-            batch_size: 32,
+            model: ModelConfig::default(),
+            optimiser: OptimiserConfig::default(),
+            batching: BatchingConfig::default(),
+            validation: ValidationConfig::default(),
+            checkpoints: CheckpointConfig::default(),
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
             hidden: 128,
             latent_features: 128,
             latent: LatentDistribution::Gaussian,
             reverse_alignment: ReverseAlignment::Flipped,
+        }
+    }
+}
+
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        Self {
             critic_steps: 5,
             learning_rate: 1e-3,
             schedule: Schedule::Constant,
@@ -103,17 +161,101 @@ impl Default for TrainConfig {
             penalty_weight: 10.,
             correlation_weight: 10.,
             correlation_limits: false,
-            windows: Vec::new(),
-            curriculum_epochs: 5,
             weight_averaging: 0.99,
-            held_out: 0.,
-            checkpoint_every: 100,
-            validate_every: 100,
-            patience: 0,
-            select: CheckpointSelection::Best,
-            restarts: 0,
         }
     }
+}
+
+impl Default for BatchingConfig {
+    fn default() -> Self {
+        Self { batch_size: 32, windows: Vec::new(), curriculum_epochs: 5 }
+    }
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self { held_out: 0., every: 100, patience: 0, select: CheckpointSelection::Best }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every: 100, restarts: 0 }
+    }
+}
+
+/// The groups of settings, each a table of its own in TOML.
+const GROUPS: [&str; 5] = ["model", "optimiser", "batching", "validation", "checkpoints"];
+
+/// Names that settings had when they stood in no group, where those differ from the last part
+/// of today's.
+const RENAMED: [(&str, &str); 2] =
+    [("validate_every", "validation.every"), ("checkpoint_every", "checkpoints.every")];
+
+impl TrainConfig {
+    /// The full names of all settings, as `optimiser.learning_rate`, in order.
+    pub fn names() -> Vec<String> {
+        let defaults = toml::Table::try_from(Self::default()).unwrap_or_default();
+        let mut names = Vec::new();
+        for (key, value) in &defaults {
+            match value.as_table() {
+                Some(group) => names.extend(group.keys().map(|inner| format!("{key}.{inner}"))),
+                None => names.push(key.clone()),
+            }
+        }
+        names
+    }
+
+    /// The full name of a setting of version 0.1, which had no groups; `None` where it is not one.
+    pub fn name_of_flat(key: &str) -> Option<String> {
+        if let Some((_, name)) = RENAMED.iter().find(|(flat, _)| *flat == key) {
+            return Some((*name).to_owned());
+        }
+        let inner = |name: &String| name.split_once('.').is_some_and(|(_, inner)| inner == key);
+        // `every` alone was never a name.
+        Self::names().into_iter().find(|name| inner(name) && key != "every")
+    }
+
+    /// Settings from TOML; the flat names of version 0.1 are accepted, with a warning. `origin`
+    /// is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no such setting, or a value is of another type.
+    pub fn from_table(table: toml::Table, origin: &str) -> Result<Self> {
+        let table = grouped(table, origin);
+        table
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::Config(format!("{origin}: {}", e.message())))
+    }
+}
+
+/// The table with settings under flat names put into their groups.
+pub fn grouped(table: toml::Table, origin: &str) -> toml::Table {
+    let mut grouped = toml::Table::new();
+    let mut put = |name: &str, value: toml::Value| match name.split_once('.') {
+        Some((group, key)) => {
+            let group = grouped.entry(group).or_insert_with(|| toml::Table::new().into());
+            if let Some(group) = group.as_table_mut() {
+                group.insert(key.to_owned(), value);
+            }
+        }
+        None => {
+            grouped.insert(name.to_owned(), value);
+        }
+    };
+    for (key, value) in table {
+        match (value, TrainConfig::name_of_flat(&key)) {
+            (toml::Value::Table(inner), _) if GROUPS.contains(&key.as_str()) => {
+                inner.into_iter().for_each(|(name, value)| put(&format!("{key}.{name}"), value));
+            }
+            (value, Some(name)) => {
+                tracing::warn!("{origin}: `{key}` is now `{name}`; the old name still works");
+                put(&name, value);
+            }
+            (value, None) => put(&key, value),
+        }
+    }
+    grouped
 }
 
 /// Where networks are trained.
@@ -137,11 +279,12 @@ impl DeviceKind {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda if cfg!(feature = "cuda") => Device::new_cuda(0).map_err(|e| {
-                Error::Config(format!("device is «cuda», and there is none to use: {e}"))
+                Error::Config(format!("`device` is `cuda`, and there is none to use: {e}\nhint: set `device = \"cpu\"`"))
             }),
             Self::Cuda => {
-                let problem = "device is «cuda», and this program was built without it: build it with \
-                               `cargo build --release --workspace --features cuda`, or take the cpu";
+                let problem = "`device` is `cuda`, and this program was built without it\nhint: build it \
+                               with `cargo build --release --workspace --features cuda`, or set \
+                               `device = \"cpu\"`";
                 Err(Error::Config(problem.into()))
             }
         }
@@ -172,7 +315,7 @@ impl Schedule {
     }
 }
 
-/// The law of the generator's noise.
+/// The distribution of the generator's noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LatentDistribution {
@@ -186,16 +329,19 @@ pub enum LatentDistribution {
 impl TrainConfig {
     /// The patients that training sees.
     pub fn training_subset(&self) -> Subset {
-        if self.held_out > 0. { Subset::Training(self.split()) } else { Subset::Whole }
+        match self.validation.held_out > 0. {
+            true => Subset::Training(self.split()),
+            false => Subset::Whole,
+        }
     }
 
     /// The patients that it does not see, where some are held out.
     pub fn held_out_subset(&self) -> Option<Subset> {
-        (self.held_out > 0.).then(|| Subset::HeldOut(self.split()))
+        (self.validation.held_out > 0.).then(|| Subset::HeldOut(self.split()))
     }
 
     fn split(&self) -> Split {
-        Split { share: self.held_out, seed: self.seed }
+        Split { share: self.validation.held_out, seed: self.seed }
     }
 
     /// Refuses settings that cannot work.
@@ -203,44 +349,97 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Config`] that names the first such setting.
     pub fn check(&self) -> Result<()> {
+        let Self { model, optimiser, batching, validation, checkpoints, .. } = self;
         let positive = [
-            ("batch_size", self.batch_size),
-            ("hidden", self.hidden),
-            ("latent_features", self.latent_features),
-            ("critic_steps", self.critic_steps),
+            ("iterations", self.iterations),
+            ("model.hidden", model.hidden as u64),
+            ("model.latent_features", model.latent_features as u64),
+            ("optimiser.critic_steps", optimiser.critic_steps as u64),
+            ("batching.batch_size", batching.batch_size as u64),
+            ("checkpoints.every", checkpoints.every),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::Config(format!("{name} is 0, it must be at least 1")));
-        }
-        if self.iterations == 0 || self.checkpoint_every == 0 {
-            let problem = "iterations and checkpoint_every must be at least 1";
-            return Err(Error::Config(problem.into()));
+            return Err(Error::Config(format!("`{name}` is 0\nhint: it must be at least 1")));
         }
         if self.tf32 && self.device == DeviceKind::Cpu {
-            let problem = "tf32 is true, and the cpu has none; leave it, or set device = \"cuda\"";
+            let problem = "`tf32` is true, and the cpu has none\nhint: leave it out, or set \
+                           `device = \"cuda\"`";
             return Err(Error::Config(problem.into()));
         }
-        if self.windows.contains(&0) || !self.windows.is_sorted() {
-            let problem = "windows must be lengths from 1 on, shortest first";
+        if batching.windows.contains(&0) || !batching.windows.is_sorted() {
+            let problem = "`batching.windows` cannot be used\nhint: give lengths from 1 on, \
+                           shortest first";
             return Err(Error::Config(problem.into()));
         }
         let shares = [
-            ("beta1", self.beta1),
-            ("beta2", self.beta2),
-            ("weight_averaging", self.weight_averaging),
-            ("held_out", self.held_out),
+            ("optimiser.beta1", optimiser.beta1),
+            ("optimiser.beta2", optimiser.beta2),
+            ("optimiser.weight_averaging", optimiser.weight_averaging),
+            ("validation.held_out", validation.held_out),
         ];
+        let refuse = |name: &str, value: f64, range: &str| {
+            Err(Error::Config(format!("`{name}` is {value}\nhint: it must be {range}")))
+        };
         if let Some((name, value)) = shares.iter().find(|(_, value)| !(0. ..1.).contains(value)) {
-            return Err(Error::Config(format!("{name} is {value}, it must be in [0, 1)")));
+            return refuse(name, *value, "in [0, 1)");
         }
-        if !(self.clip_norm.is_finite() && self.clip_norm >= 0.) {
-            let problem = format!("clip_norm is {}, it must be 0 or more", self.clip_norm);
-            return Err(Error::Config(problem));
+        let (clip, rate) = (optimiser.clip_norm, optimiser.learning_rate);
+        if !(clip.is_finite() && clip >= 0.) {
+            return refuse("optimiser.clip_norm", clip, "0 or more");
         }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.) {
-            let problem = format!("learning_rate is {}, it must be above 0", self.learning_rate);
-            return Err(Error::Config(problem));
+        if !(rate.is_finite() && rate > 0.) {
+            return refuse("optimiser.learning_rate", rate, "above 0");
+        }
+        let weights = [
+            ("optimiser.penalty_weight", optimiser.penalty_weight),
+            ("optimiser.correlation_weight", optimiser.correlation_weight),
+        ];
+        match weights.iter().find(|(_, weight)| !(weight.is_finite() && *weight >= 0.)) {
+            Some((name, weight)) => refuse(name, *weight, "0 or more"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_settings_of_version_0_1_find_their_groups() -> Result<()> {
+        let flat = "iterations = 7\nbatch_size = 8\nvalidate_every = 3\ncheckpoint_every = 4\n\
+                    held_out = 0.5\nlearning_rate = 0.5\nhidden = 16\n[checkpoints]\nrestarts = 2\n";
+        let table = flat.parse().expect("TOML");
+        let config = TrainConfig::from_table(table, "old.toml")?;
+        let mut expected = TrainConfig { iterations: 7, ..Default::default() };
+        expected.model.hidden = 16;
+        expected.optimiser.learning_rate = 0.5;
+        expected.batching.batch_size = 8;
+        expected.validation.every = 3;
+        expected.validation.held_out = 0.5;
+        expected.checkpoints = CheckpointConfig { every: 4, restarts: 2 };
+        assert_eq!(config, expected);
+        for key in ["every", "hiden", "model"] {
+            assert_eq!(TrainConfig::name_of_flat(key), None, "{key}");
         }
         Ok(())
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        let problem = |change: fn(&mut TrainConfig)| {
+            let mut config = TrainConfig::default();
+            change(&mut config);
+            config.check().expect_err("refused").to_string()
+        };
+        assert!(problem(|c| c.model.hidden = 0).starts_with("`model.hidden` is 0"));
+        assert!(problem(|c| c.optimiser.beta1 = 1.).starts_with("`optimiser.beta1` is 1"));
+        assert!(problem(|c| c.optimiser.clip_norm = f64::NAN).contains("clip_norm"));
+        assert!(problem(|c| c.optimiser.learning_rate = 0.).contains("learning_rate"));
+        assert!(problem(|c| c.optimiser.penalty_weight = -1.).contains("penalty_weight"));
+        assert!(problem(|c| c.batching.windows = vec![3, 2]).contains("windows"));
+        assert!(problem(|c| c.validation.held_out = 1.).contains("held_out"));
+        assert!(problem(|c| c.tf32 = true).contains("tf32"));
+        TrainConfig::default().check().expect("the defaults work");
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// What can go wrong in training.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The table or schema.
     #[error(transparent)]
@@ -22,7 +23,7 @@ pub enum Error {
     Run {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong and the mend.
+        /// What is wrong and the hint.
         problem: String,
     },
     /// A setting out of its range.
@@ -33,7 +34,7 @@ pub enum Error {
     Diverged {
         /// The iteration, from 1.
         iteration: u64,
-        /// What went wrong and the mend.
+        /// What went wrong and the hint.
         problem: String,
     },
 }

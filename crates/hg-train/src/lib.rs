@@ -1,5 +1,5 @@
-//! Training the Health Gym WGAN-GP: losses, optimiser, batches, checkpoints
-//! and the run folder.
+//! Training the Health Gym WGAN-GP: optimiser, batches, a session with validation and
+//! checkpoints, and the run folder as its store.
 
 mod adam;
 mod batches;
@@ -7,10 +7,13 @@ mod checkpoint;
 mod config;
 mod error;
 mod in_place;
+mod metrics;
 mod random;
 mod record;
 mod run;
+mod session;
 mod steps;
+mod store;
 mod synthesis;
 mod tensorboard;
 mod trainer;
@@ -18,10 +21,23 @@ mod validation;
 
 pub use adam::{Adam, AdamConfig, StepScale};
 pub use batches::{Batch, Batches};
-pub use config::{CheckpointSelection, DeviceKind, LatentDistribution, Schedule, TrainConfig};
+pub use checkpoint::Checkpoint;
+pub use config::{
+    BatchingConfig, CheckpointConfig, CheckpointSelection, DeviceKind, LatentDistribution,
+    ModelConfig, OptimiserConfig, Schedule, TrainConfig, ValidationConfig, grouped,
+};
 pub use error::{Error, Result};
+pub use metrics::StepMetrics;
 pub use random::{Purpose, stream};
-pub use run::{Event, Outcome, Program, Run, RunManifest, generate, sizes_of, vectors};
+pub use run::{Program, Run, RunManifest, RunStore, sizes_of, vectors};
+pub use session::{CancelToken, Event, Outcome, Session, Validator};
 pub use steps::by_name;
-pub use trainer::{StepMetrics, StepTimes, Trainer, layout_of};
+pub use store::{MemoryStore, Store};
+pub use synthesis::Sampler;
+pub use trainer::{StepTimes, Trainer, layout_of};
 pub use validation::ValidationScore;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,67 +10,37 @@
 //! report/
 //! ```
 
-use crate::checkpoint;
-use crate::random::Purpose;
+use crate::checkpoint::{self, Checkpoint};
+use crate::config::grouped;
 use crate::record::{self, Record};
-use crate::synthesis::{Source, draw_lengths, rows};
-use crate::{
-    CheckpointSelection, Error, Result, StepMetrics, TrainConfig, Trainer, ValidationScore,
-    layout_of,
-};
-use candle_core::{DType, Device, Tensor};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
+use crate::store::Store;
+use crate::{Error, Result, Sampler, StepMetrics, TrainConfig, Trainer, layout_of};
+use candle_core::Tensor;
+use hg_data::{Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
 use hg_lstm::kernel::SimdPath;
-use hg_models::{Generator, read_weights};
+use hg_models::read_weights;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Synthetic patients that a validation judges.
-const VALIDATION_PATIENTS: usize = 512;
-
-/// What happens in training.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// An iteration was done.
-    Step(StepMetrics),
-    /// Training had diverged and went back.
-    Restarted {
-        /// The iteration at which it had.
-        diverged_at: u64,
-        /// What had gone wrong.
-        problem: String,
-        /// The iteration it goes on from.
-        from: u64,
-        /// The learning rate it goes on with.
-        rate: f64,
-    },
-}
-
-/// How training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All iterations are done.
-    Done,
-    /// Validation got no better.
-    NoBetter,
-    /// The observer stopped it; it can go on.
-    Stopped,
-}
+const CHECKPOINTS: &str = "checkpoints";
 
 /// The contents of `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunManifest {
-    /// The table.
-    pub data: PathBuf,
+    /// The table's file; none where it was in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
     /// Its SHA-256.
-    pub data_sha256: String,
-    /// The schema.
-    pub schema: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
+    /// The schema's file; none where it was in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<PathBuf>,
     /// Its SHA-256.
-    pub schema_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_sha256: Option<String>,
     /// The SHA-256 of `encoder.json`.
     pub encoder_sha256: String,
     /// The vector instructions that training used; others give other last bits.
@@ -79,6 +49,32 @@ pub struct RunManifest {
     pub train: TrainConfig,
     /// The program that made the run.
     pub program: Program,
+}
+
+impl RunManifest {
+    /// Of a run that has no files yet.
+    fn of(train: TrainConfig, program: Program) -> Result<Self> {
+        Ok(Self {
+            data: None,
+            data_sha256: None,
+            schema: None,
+            schema_sha256: None,
+            encoder_sha256: String::new(),
+            vectors: format!("{:?}", vectors()?),
+            train,
+            program,
+        })
+    }
+
+    /// Reads `run.toml`; settings may have the flat names of version 0.1. `path` is for messages.
+    fn parse(text: &str, path: &Path) -> std::result::Result<Self, String> {
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+        if let Some(toml::Value::Table(train)) = table.remove("train") {
+            let train = grouped(train, &path.display().to_string());
+            table.insert("train".into(), train.into());
+        }
+        table.try_into().map_err(|e: toml::de::Error| e.to_string())
+    }
 }
 
 /// The vector instructions that this process computes with.
@@ -132,37 +128,51 @@ impl Run {
     ) -> Result<(Self, Encoded)> {
         train.check()?;
         train.device.open()?;
-        if folder.exists() {
-            let problem = "already exists; choose another --out, or go on with --resume";
-            return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
-        }
+        require_absent(folder)?;
         let schema = Schema::load(schema_path)?;
         let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_subset())?;
+        let manifest = RunManifest {
+            data: Some(absolute(data)?),
+            data_sha256: Some(hg_data::fingerprint(data)?),
+            schema: Some(absolute(schema_path)?),
+            schema_sha256: Some(hg_data::fingerprint(schema_path)?),
+            ..RunManifest::of(train, program)?
+        };
+        Ok((Self::begin(folder, manifest, encoder)?, encoded))
+    }
+
+    /// Makes the folder of a run that was trained in memory.
+    ///
+    /// # Errors
+    /// When the folder exists or cannot be written.
+    pub fn of_memory(
+        folder: &Path,
+        encoder: Encoder,
+        train: TrainConfig,
+        program: Program,
+    ) -> Result<Self> {
+        require_absent(folder)?;
+        Self::begin(folder, RunManifest::of(train, program)?, encoder)
+    }
+
+    /// Makes the folder, and the files that say what the run is.
+    fn begin(folder: &Path, mut manifest: RunManifest, encoder: Encoder) -> Result<Self> {
         let json = encoder
             .to_json()
             .map_err(|e| Error::Config(format!("cannot write encoder.json: {e}")))?;
-        let manifest = RunManifest {
-            data: absolute(data)?,
-            data_sha256: hg_data::fingerprint(data)?,
-            schema: absolute(schema_path)?,
-            schema_sha256: hg_data::fingerprint(schema_path)?,
-            encoder_sha256: hg_data::fingerprint_of(json.as_bytes()),
-            train,
-            program,
-            vectors: format!("{:?}", vectors()?),
-        };
+        manifest.encoder_sha256 = hg_data::fingerprint_of(json.as_bytes());
         let run = Self { folder: folder.to_owned(), manifest, encoder };
         for part in [run.checkpoints(), run.report()] {
             std::fs::create_dir_all(&part).map_err(|e| Error::Run {
                 path: part.clone(),
-                problem: format!("cannot make the run folder: {e}; choose another --out"),
+                problem: format!("cannot make the run folder: {e}\nhint: choose another --out"),
             })?;
         }
         let toml = toml::to_string(&run.manifest)
             .map_err(|e| Error::Config(format!("cannot write run.toml: {e}")))?;
         run.write("encoder.json", &json)?;
         run.write("run.toml", &toml)?;
-        Ok((run, encoded))
+        Ok(run)
     }
 
     /// Makes a run around weights from elsewhere, in the original's names (`torch.save` of a
@@ -181,9 +191,10 @@ impl Run {
     ) -> Result<Self> {
         let (run, encoded) = Self::create(folder, data, schema, train, program)?;
         let filled = (|| {
-            let mut trainer = run.trainer(&encoded)?;
+            let mut trainer =
+                Trainer::new(&run.manifest.train, &layout_of(&run.encoder), &encoded)?;
             trainer.import(generator, critic)?;
-            checkpoint::save(&trainer, &run.checkpoints())
+            checkpoint::save(&Checkpoint::of(&trainer)?, &run.checkpoints())
         })();
         if let Err(error) = filled {
             // The error is reported; a folder that cannot be removed may stay.
@@ -199,11 +210,8 @@ impl Run {
     /// # Errors
     /// When there is no checkpoint, or the folder exists or cannot be written.
     pub fn export(&self, folder: &Path) -> Result<()> {
-        let weights = self.weights()?;
-        if folder.exists() {
-            let problem = "already exists; choose another --out";
-            return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
-        }
+        let checkpoint = self.selected()?;
+        require_absent(folder)?;
         let failed = |path: &Path, e| Error::Run {
             path: path.to_owned(),
             problem: format!("cannot write: {e}"),
@@ -214,11 +222,10 @@ impl Run {
             (checkpoint::CRITIC, checkpoint::CRITIC),
         ] {
             let to = folder.join(to);
-            let copied: Result<()> = fill_then_rename(&to, |temporary| {
-                std::fs::copy(weights.join(from), temporary).map_err(|e| failed(&to, e))?;
-                Ok(())
+            let written: Result<()> = fill_then_rename(&to, |temporary| {
+                std::fs::write(temporary, checkpoint.file(from)).map_err(|e| failed(&to, e))
             });
-            copied?;
+            written?;
         }
         Ok(())
     }
@@ -228,9 +235,11 @@ impl Run {
     /// # Errors
     /// As [`Run::create`], and when table or schema are not those of this run any more.
     pub fn again(&self, folder: &Path, program: Program) -> Result<(Self, Encoded)> {
-        let RunManifest { data, schema, schema_sha256, train, .. } = &self.manifest;
-        self.check_data()?;
-        if hg_data::fingerprint(schema)? != *schema_sha256 {
+        let data = self.check_data()?;
+        let RunManifest { schema: Some(schema), schema_sha256, train, .. } = &self.manifest else {
+            return Err(self.of_memory_alone());
+        };
+        if Some(hg_data::fingerprint(schema)?) != *schema_sha256 {
             let problem = "is not the schema of the run any more (its SHA-256 differs)";
             return Err(Error::Run { path: schema.clone(), problem: problem.into() });
         }
@@ -244,12 +253,15 @@ impl Run {
     pub fn open(folder: &Path) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
-            std::fs::read_to_string(&path)
-                .map_err(|e| Error::Run { path, problem: format!("is this a run folder? {e}") })
+            std::fs::read_to_string(&path).map_err(|e| Error::Run {
+                path,
+                problem: format!("cannot be read: {e}\nhint: is this a run folder?"),
+            })
         };
         let broken = |name: &str, problem: String| Error::Run { path: folder.join(name), problem };
-        let manifest: RunManifest =
-            toml::from_str(&read("run.toml")?).map_err(|e| broken("run.toml", e.to_string()))?;
+        let text = read("run.toml")?;
+        let manifest = RunManifest::parse(&text, &folder.join("run.toml"))
+            .map_err(|problem| broken("run.toml", problem))?;
         let json = read("encoder.json")?;
         if hg_data::fingerprint_of(json.as_bytes()) != manifest.encoder_sha256 {
             let problem = "is damaged: its SHA-256 is not the one in run.toml";
@@ -268,24 +280,26 @@ impl Run {
     /// When the path cannot be made absolute, or no such table is there, or another one.
     pub fn with_data(mut self, data: Option<&Path>) -> Result<Self> {
         if let Some(data) = data {
-            self.manifest.data = absolute(data)?;
+            self.manifest.data = Some(absolute(data)?);
             self.check_data()?;
         }
         Ok(self)
     }
 
-    /// Refuses a real table that is not the run's any more.
+    /// The path of the run's real table.
     ///
     /// # Errors
-    /// When it is gone or its SHA-256 differs.
-    pub fn check_data(&self) -> Result<()> {
-        let RunManifest { data, data_sha256, .. } = &self.manifest;
+    /// When it is gone, its SHA-256 differs, or the run was trained on a table in memory.
+    pub fn check_data(&self) -> Result<&Path> {
+        let RunManifest { data: Some(data), data_sha256, .. } = &self.manifest else {
+            return Err(self.of_memory_alone());
+        };
         let refuse = |problem: String| {
             let hint = "hint: if the table has moved, say where it is now with --data TABLE";
             Err(Error::Run { path: data.clone(), problem: format!("{problem}\n{hint}") })
         };
         match hg_data::fingerprint(data) {
-            Ok(found) if found == *data_sha256 => Ok(()),
+            Ok(found) if Some(&found) == data_sha256.as_ref() => Ok(data),
             Ok(_) => refuse("is not the table of the run any more (its SHA-256 differs)".into()),
             Err(hg_data::Error::File { path, problem }) if path == *data => {
                 refuse(format!("the table of the run: {problem}"))
@@ -294,21 +308,27 @@ impl Run {
         }
     }
 
+    fn of_memory_alone(&self) -> Error {
+        let problem = "the run was trained on a table in memory, which is not recorded\nhint: \
+                       `hg generate` works; compare two tables with `hg evaluate --real … \
+                       --synthetic … --schema …`";
+        Error::Run { path: self.folder.clone(), problem: problem.into() }
+    }
+
     /// The real patients that the run was trained on, encoded again.
     ///
     /// # Errors
-    /// When it is gone, or no longer the table of the run's fingerprint.
+    /// When the table is gone, or no longer that of the run's fingerprint.
     pub fn real(&self) -> Result<Encoded> {
-        self.check_data()?;
         self.encode_subset(self.manifest.train.training_subset())
     }
 
-    /// One side of the run's real table, encoded.
+    /// A subset of the run's real table, encoded.
     ///
     /// # Errors
-    /// When it is gone, or does not fit any more.
-    pub fn encode_subset(&self, side: Subset) -> Result<Encoded> {
-        Ok(self.encoder.encode_file(&self.manifest.data, side)?)
+    /// When the table is gone, or no longer that of the run's fingerprint.
+    pub fn encode_subset(&self, subset: Subset) -> Result<Encoded> {
+        Ok(self.encoder.encode_file(self.check_data()?, subset)?)
     }
 
     /// The synthetic cohort as CSV.
@@ -332,46 +352,45 @@ impl Run {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.folder.join("checkpoints")
+        self.folder.join(CHECKPOINTS)
     }
 
     /// The checkpoint whose weights sampling takes.
-    ///
-    /// # Errors
-    /// When there is none.
-    fn weights(&self) -> Result<PathBuf> {
-        let folder = self.checkpoints();
-        let best = match self.manifest.train.select {
-            CheckpointSelection::Best => checkpoint::best(&folder)?,
-            CheckpointSelection::Last => None,
-        };
-        let chosen = match best {
-            Some(best) => Some(best),
-            None => checkpoint::newest(&folder)?,
-        };
-        let problem = "holds no checkpoint; train the run first";
-        chosen.ok_or_else(|| Error::Run { path: folder, problem: problem.into() })
+    fn selected(&self) -> Result<Checkpoint> {
+        let selected = self.store().selected(self.manifest.train.validation.select)?;
+        let problem = "holds no checkpoint\nhint: train the run first";
+        selected.ok_or_else(|| Error::Run { path: self.checkpoints(), problem: problem.into() })
     }
 
-    /// A trainer at the newest checkpoint, or at the beginning if there is none.
+    /// What makes cohorts with the run's averaged generator; it needs the run folder alone.
     ///
     /// # Errors
-    /// When the checkpoint is damaged.
-    pub fn trainer(&self, encoded: &Encoded) -> Result<Trainer> {
-        let mut trainer = Trainer::new(&self.manifest.train, &layout_of(&self.encoder), encoded)?;
-        if let Some(newest) = checkpoint::newest(&self.checkpoints())? {
-            let (before, here) = (&self.manifest.vectors, vectors()?);
-            if !SimdPath::named(before).is_some_and(|before| before.same_bits_as(here)) {
-                tracing::warn!(
-                    "the run was trained with {before} vectors and goes on with {here:?}: the last bits differ; \
-                     {}={} keeps them where the processor has those",
-                    hg_lstm::kernel::VECTORS,
-                    before.to_lowercase()
-                );
-            }
-            checkpoint::restore(&mut trainer, &newest)?;
+    /// When the run holds no checkpoint.
+    pub fn sampler(&self) -> Result<Sampler> {
+        Sampler::new(self.encoder.clone(), &self.manifest.train, &self.selected()?)
+    }
+
+    /// The folder as the store of a session.
+    pub fn store(&self) -> RunStore {
+        RunStore { folder: self.folder.clone(), record: None }
+    }
+
+    /// Warns where this process has vector instructions that give other last bits than those that
+    /// the run was trained with so far.
+    ///
+    /// # Errors
+    /// When [`hg_lstm::kernel::VECTORS`] names none that the processor has.
+    pub fn warn_of_other_vectors(&self) -> Result<()> {
+        let (before, here) = (&self.manifest.vectors, vectors()?);
+        if !SimdPath::named(before).is_some_and(|before| before.same_bits_as(here)) {
+            tracing::warn!(
+                "the run was trained with {before} vectors and goes on with {here:?}: the last \
+                 bits differ; {}={} keeps them where the processor has those",
+                hg_lstm::kernel::VECTORS,
+                before.to_lowercase()
+            );
         }
-        Ok(trainer)
+        Ok(())
     }
 
     /// The iterations that `metrics.jsonl` tells of.
@@ -380,100 +399,6 @@ impl Run {
     /// When it cannot be read.
     pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
         record::read(&self.folder)
-    }
-
-    /// Trains up to the manifest's iterations, or until validation gets no better. `judge`
-    /// says how good a synthetic cohort is, without it nothing is validated; `observe`
-    /// sees every event and may stop.
-    ///
-    /// # Errors
-    /// When training diverges and may not restart, or a file cannot be written.
-    pub fn train(
-        &self,
-        trainer: &mut Trainer,
-        judge: Option<&dyn Fn(&Encoded) -> ValidationScore>,
-        mut observe: impl FnMut(&Event) -> ControlFlow<()>,
-    ) -> Result<Outcome> {
-        let TrainConfig { iterations, checkpoint_every, patience, restarts, .. } =
-            self.manifest.train;
-        let folder = self.checkpoints();
-        let mut record = Record::up_to(&self.folder, trainer.iteration())?;
-        if restarts > 0 && trainer.iteration() == 0 {
-            checkpoint::save(trainer, &folder)?;
-        }
-        let mut goes_on = true;
-        let gives_up = |trainer: &Trainer| patience > 0 && trainer.standing.since_best >= patience;
-        while goes_on && trainer.iteration() < iterations && !gives_up(trainer) {
-            let step = match self.advance(trainer, judge) {
-                Err(Error::Diverged { iteration, problem }) => {
-                    let restart = self.back(trainer, iteration, problem)?;
-                    record = Record::up_to(&self.folder, trainer.iteration())?;
-                    goes_on = observe(&restart).is_continue();
-                    continue;
-                }
-                step => step?,
-            };
-            record.add(&step)?;
-            goes_on = observe(&Event::Step(step)).is_continue();
-            let last = !goes_on || step.iteration == iterations || gives_up(trainer);
-            if last || step.iteration.is_multiple_of(checkpoint_every) {
-                checkpoint::save(trainer, &folder)?;
-            }
-        }
-        Ok(if trainer.iteration() == iterations {
-            Outcome::Done
-        } else if gives_up(trainer) {
-            Outcome::NoBetter
-        } else {
-            Outcome::Stopped
-        })
-    }
-
-    /// An iteration, and its validation where that is due.
-    fn advance(
-        &self,
-        trainer: &mut Trainer,
-        judge: Option<&dyn Fn(&Encoded) -> ValidationScore>,
-    ) -> Result<StepMetrics> {
-        let TrainConfig { iterations, validate_every, .. } = self.manifest.train;
-        let mut step = trainer.step()?;
-        let due = validate_every > 0
-            && (step.iteration.is_multiple_of(validate_every) || step.iteration == iterations);
-        if let Some(judge) = judge.filter(|_| due) {
-            let judgement = judge(&trainer.trial(&self.encoder.lengths, VALIDATION_PATIENTS)?);
-            step.validation = Some(judgement.score);
-            if trainer.standing.judge(step.iteration, judgement)? {
-                checkpoint::save_best(trainer, &self.checkpoints())?;
-            }
-        }
-        Ok(step)
-    }
-
-    /// Puts a trainer that diverged where the newest checkpoint is, with half the learning
-    /// rate.
-    fn back(&self, trainer: &mut Trainer, iteration: u64, problem: String) -> Result<Event> {
-        let allowed = self.manifest.train.restarts;
-        let restarts = trainer.standing.restarts + 1;
-        let newest = checkpoint::newest(&self.checkpoints())?;
-        let Some(newest) = newest.filter(|_| restarts <= allowed) else {
-            let kept = "what was saved before is kept, and `hg generate` works with it";
-            let mend = match allowed {
-                0 => "lower learning_rate, or set restarts = 3 to go back and on with half of it",
-                _ => "lower learning_rate; restarts are used up",
-            };
-            return Err(Error::Diverged {
-                iteration,
-                problem: format!("{problem}; {kept}; {mend}"),
-            });
-        };
-        checkpoint::restore(trainer, &newest)?;
-        trainer.standing.restarts = restarts;
-        Ok(Event::Restarted {
-            diverged_at: iteration,
-            problem,
-            from: trainer.iteration(),
-            rate: trainer.standing.rate() * self.manifest.train.learning_rate,
-        })
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -503,28 +428,62 @@ pub fn sizes_of(generator: &Path) -> Result<(usize, usize)> {
         Some(&[gates, latent]) if gates > 0 && gates % 4 == 0 => Ok((gates / 4, latent)),
         _ => Err(Error::Run {
             path: generator.to_owned(),
-            problem: format!("has no «{name}» [4 × hidden, latent]; is it Health Gym's generator?"),
+            problem: format!(
+                "has no `{name}` [4 × hidden, latent]\nhint: is it Health Gym's generator?"
+            ),
         }),
     }
 }
 
-/// Generates a cohort with a run's averaged generator; it needs the run folder
-/// alone. Lengths are drawn with the real cohort's frequencies.
-///
-/// # Errors
-/// When the run holds no checkpoint, or `patients` is 0.
-pub fn generate(run: &Run, patients: usize, seed: u64) -> Result<DataFrame> {
-    if patients == 0 {
-        return Err(Error::Config("patients is 0, it must be at least 1".into()));
+/// A run folder as the store of a session.
+#[derive(Debug)]
+pub struct RunStore {
+    folder: PathBuf,
+    record: Option<Record>,
+}
+
+impl RunStore {
+    fn checkpoints(&self) -> PathBuf {
+        self.folder.join(CHECKPOINTS)
     }
-    let encoder = &run.encoder;
-    let weights = run.weights()?.join(checkpoint::AVERAGED);
-    let train = &run.manifest.train;
-    let config = train.generator(&layout_of(encoder));
-    let generator = Generator::load(config, &weights, DType::F32, &Device::Cpu)?;
-    let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
-    let lengths = draw_lengths(&encoder.lengths, patients, source);
-    let values = rows(&generator, train, &lengths, source)?;
-    let steps = lengths.iter().copied().max().unwrap_or(1);
-    Ok(encoder.decode(&values, &lengths, steps, seed)?)
+}
+
+impl Store for RunStore {
+    fn save(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        checkpoint::save(&checkpoint, &self.checkpoints())
+    }
+
+    fn save_best(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        checkpoint::save_best(&checkpoint, &self.checkpoints())
+    }
+
+    fn newest(&self) -> Result<Option<Checkpoint>> {
+        checkpoint::newest(&self.checkpoints())
+    }
+
+    fn best(&self) -> Result<Option<Checkpoint>> {
+        checkpoint::best(&self.checkpoints())
+    }
+
+    fn record_from(&mut self, iteration: u64) -> Result<()> {
+        self.record = Some(Record::up_to(&self.folder, iteration)?);
+        Ok(())
+    }
+
+    fn record(&mut self, step: &StepMetrics) -> Result<()> {
+        self.record.as_mut().map_or(Ok(()), |record| record.add(step))
+    }
+
+    fn steps(&self) -> Result<Vec<StepMetrics>> {
+        record::read(&self.folder)
+    }
+}
+
+fn require_absent(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        let problem = "already exists\nhint: choose another folder, or go on with a run by \
+                       `hg train --resume`";
+        return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
+    }
+    Ok(())
 }

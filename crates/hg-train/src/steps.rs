@@ -16,6 +16,11 @@ use rand_distr::{Distribution, StandardUniform};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
+/// What a critic step measures, in the order of its tensor.
+pub(crate) const CRITIC_MEASURES: [&str; 3] = ["critic_loss", "wasserstein", "gradient_penalty"];
+/// What a generator step measures, in the order of its tensor.
+pub(crate) const GENERATOR_MEASURES: [&str; 2] = ["generator_loss", "correlation_loss"];
+
 /// What computes the gradients of a step.
 #[derive(Debug)]
 pub(crate) enum Steps {
@@ -46,8 +51,8 @@ pub(crate) struct Draws<'a> {
 impl Draws<'_> {
     /// The noise of one sequence.
     fn noise<S: Real>(&self, sequence: usize, values: &mut [S]) {
-        let TrainConfig { seed, latent, .. } = *self.config;
-        noise_of(latent, seed, Purpose::Noise, self.step, sequence, values);
+        let latent = self.config.model.latent;
+        noise_of(latent, self.config.seed, Purpose::Noise, self.step, sequence, values);
     }
 
     /// α of every sequence.
@@ -61,12 +66,12 @@ impl Draws<'_> {
     fn limits(&self, width: usize) -> Option<Vec<f64>> {
         let rng = stream(self.config.seed, Purpose::CorrelationLimits, self.step);
         let law = Distribution::<f64>::sample_iter(StandardUniform, rng);
-        self.config.correlation_limits.then(|| law.take(width * width).collect())
+        self.config.optimiser.correlation_limits.then(|| law.take(width * width).collect())
     }
 
     /// The noise of a batch as `[batch, steps, Z]`, 0 beyond each length, where the batch is.
     fn noise_tensor(&self, batch: &Batch, dtype: DType) -> Result<Tensor> {
-        let features = self.config.latent_features;
+        let features = self.config.model.latent_features;
         let shape = (batch.lengths.batch(), batch.lengths.steps(), features);
         let device = batch.rows.device();
         Ok(match dtype {
@@ -77,7 +82,7 @@ impl Draws<'_> {
 
     /// Every sequence draws from a stream of its own, so that all cores draw at once.
     fn noises<S: Real>(&self, batch: &Batch) -> Vec<S> {
-        let features = self.config.latent_features;
+        let features = self.config.model.latent_features;
         let width = batch.lengths.steps() * features;
         let mut values = vec![S::default(); batch.lengths.batch() * width];
         let sequences = values.par_chunks_exact_mut(width).zip(batch.lengths.rows()).enumerate();
@@ -107,7 +112,7 @@ impl<S: Real> Fused<S> {
             batch,
             &|sequence, values| draws.noise(sequence, values),
             &alpha,
-            draws.config.penalty_weight,
+            draws.config.optimiser.penalty_weight,
         )?;
         let CriticMeasures { loss, wasserstein, penalty } = measures;
         Ok((Tensor::new(&[loss, wasserstein, penalty], &Device::Cpu)?, Cow::Borrowed(gradients)))
@@ -126,7 +131,10 @@ impl<S: Real> Fused<S> {
             critic.parameters(),
             batch,
             &|sequence, values| draws.noise(sequence, values),
-            Alignment { weight: draws.config.correlation_weight, limits: limits.as_deref() },
+            Alignment {
+                weight: draws.config.optimiser.correlation_weight,
+                limits: limits.as_deref(),
+            },
         )?;
         let GeneratorMeasures { loss, alignment } = measures;
         Ok((Tensor::new(&[loss, alignment], &Device::Cpu)?, Cow::Borrowed(gradients)))
@@ -169,7 +177,7 @@ impl Steps {
         let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
         let alpha = Tensor::new(draws.alpha::<f64>(lengths.batch()), rows.device())?;
         let alpha = alpha.to_dtype(dtype)?;
-        let weight = draws.config.penalty_weight;
+        let weight = draws.config.optimiser.penalty_weight;
         let loss = critic_loss(critic, rows, &fake, &alpha, lengths, weight)?;
         let measures = together(&[&loss.total, &loss.wasserstein, &loss.penalty])?;
         Ok((measures, Cow::Owned(by_name(critic.parameters(), &loss.total.backward()?))))
@@ -190,7 +198,7 @@ impl Steps {
         let (generator, critic) = networks;
         let Batch { rows, lengths } = batch;
         let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
-        let weight = draws.config.correlation_weight;
+        let weight = draws.config.optimiser.correlation_weight;
         let limits = draws.limits(critic.config().layout.width());
         let aligned = Alignment { weight, limits: limits.as_deref() };
         let (total, alignment) = generator_loss(critic, rows, &fake, lengths, aligned)?;

@@ -1,9 +1,10 @@
-//! Encoded synthetic sequences from a generator.
+//! Synthetic cohorts from a generator.
 
-use crate::Result;
-use crate::TrainConfig;
+use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
-use candle_core::Device;
+use crate::{Error, Result, TrainConfig, layout_of};
+use candle_core::{DType, Device};
+use hg_data::{DataFrame, Encoder};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
@@ -51,10 +52,56 @@ pub(crate) fn rows(
     for (batch, lengths) in lengths.chunks(MADE_TOGETHER).enumerate() {
         let noise = |sequence: usize, values: &mut [f32]| {
             let sequence = batch * MADE_TOGETHER + sequence;
-            noise_of(config.latent, source.seed, source.noise, 0, sequence, values);
+            noise_of(config.model.latent, source.seed, source.noise, 0, sequence, values);
         };
         let lengths = Lengths::new(lengths.to_vec(), steps)?;
         values.extend(engine.generate(generator.parameters(), &lengths, &noise)?);
     }
     Ok(values)
+}
+
+/// What makes synthetic cohorts: a trained generator with the encoder that reads its rows.
+#[derive(Debug)]
+pub struct Sampler {
+    encoder: Encoder,
+    config: TrainConfig,
+    generator: Generator,
+}
+
+impl Sampler {
+    /// With the averaged generator of a checkpoint.
+    ///
+    /// # Errors
+    /// When its weights do not fit encoder and settings.
+    pub fn new(encoder: Encoder, config: &TrainConfig, checkpoint: &Checkpoint) -> Result<Self> {
+        let layout = layout_of(&encoder);
+        // What is drawn is overwritten.
+        let mut rng = stream(0, Purpose::GeneratorWeights, 0);
+        let generator =
+            Generator::init(config.generator(&layout), &mut rng, DType::F32, &Device::Cpu)?;
+        fill(generator.parameters(), &checkpoint.averaged()?, AVERAGED.as_ref())?;
+        Ok(Self { encoder, config: config.clone(), generator })
+    }
+
+    /// A cohort of so many patients. Lengths are drawn with the real cohort's frequencies; the
+    /// same seed gives the same cohort.
+    ///
+    /// # Errors
+    /// When `patients` is 0.
+    pub fn sample(&self, patients: usize, seed: u64) -> Result<DataFrame> {
+        if patients == 0 {
+            let problem = "`patients` is 0\nhint: ask for at least 1 patient";
+            return Err(Error::Config(problem.into()));
+        }
+        let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
+        let lengths = draw_lengths(&self.encoder.lengths, patients, source);
+        let values = rows(&self.generator, &self.config, &lengths, source)?;
+        let steps = lengths.iter().copied().max().unwrap_or(1);
+        Ok(self.encoder.decode(&values, &lengths, steps, seed)?)
+    }
+
+    /// What was fitted to the real table.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
 }

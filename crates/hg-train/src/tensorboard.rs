@@ -42,9 +42,10 @@ pub(crate) fn write_head(to: &mut impl Write) -> Result<()> {
 
 /// An iteration's numbers.
 pub(crate) fn write_step(to: &mut impl Write, step: &StepMetrics) -> Result<()> {
-    let value = step.curves().into_iter().filter_map(|(tag, value)| {
-        Some(Scalar { tag: tag.to_owned(), simple_value: Some(value? as f32) })
-    });
+    let value = step
+        .scalars
+        .iter()
+        .map(|(tag, value)| Scalar { tag: tag.to_string(), simple_value: Some(*value as f32) });
     let event = Event {
         wall_time: step.iteration as f64,
         step: step.iteration as i64,

@@ -2,88 +2,50 @@
 
 use crate::adam::norm;
 use crate::checkpoint;
+use crate::config::OptimiserConfig;
 use crate::in_place::Ema;
 use crate::random::{Purpose, stream};
-use crate::steps::{Draws, Fused, Steps};
+use crate::steps::{CRITIC_MEASURES, Draws, Fused, GENERATOR_MEASURES, Steps};
 use crate::synthesis::{Source, draw_lengths, rows};
 use crate::validation::ValidationState;
-use crate::{Adam, AdamConfig, Batches, DeviceKind, Error, Result, StepScale, TrainConfig};
+use crate::{
+    Adam, AdamConfig, Batches, DeviceKind, Error, Result, StepMetrics, StepScale, TrainConfig,
+};
 use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
-use hg_models::{Critic, CriticConfig, Generator, GeneratorConfig, RowLayout};
+use hg_models::{
+    Critic, CriticConfig, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
+    read_weights,
+};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// What an iteration measured: one line of `metrics.jsonl`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepMetrics {
-    /// Counted from 1.
-    pub iteration: u64,
-    /// Passes over the cohort that are complete.
-    pub epoch: u64,
-    /// The critic's loss, mean over its steps.
-    pub critic_loss: f64,
-    /// E[C(real)] − E[C(fake)], mean over the critic's steps.
-    pub wasserstein: f64,
-    /// E[(‖∇C‖ − 1)²], mean over the critic's steps.
-    pub gradient_penalty: f64,
-    /// The generator's loss.
-    pub generator_loss: f64,
-    /// mean|R(fake) − R(real)|.
-    pub correlation_loss: f64,
-    /// The norm of the last critic step's gradient, before any clipping.
-    pub critic_norm: f64,
-    /// The norm of the generator's gradient, before any clipping.
-    pub generator_norm: f64,
-    /// How far synthetic patients are from real ones, where this iteration was validated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation: Option<f64>,
-}
-
-impl StepMetrics {
-    /// What is worth a curve, by name; `None` where it was not measured.
-    pub fn curves(&self) -> [(&'static str, Option<f64>); 8] {
-        [
-            ("Wasserstein", Some(self.wasserstein)),
-            ("gradient penalty", Some(self.gradient_penalty)),
-            ("critic loss", Some(self.critic_loss)),
-            ("generator loss", Some(self.generator_loss)),
-            ("correlation loss", Some(self.correlation_loss)),
-            ("critic gradient norm", Some(self.critic_norm)),
-            ("generator gradient norm", Some(self.generator_norm)),
-            ("validation score", self.validation),
-        ]
-    }
-}
 
 /// A penalty beyond this (the critic's slope is about 100 where it should be 1) does not come
 /// down again.
 const GREATEST_PENALTY: f64 = 1e4;
 
-/// A generator and a critic in training.
+/// A generator and a critic in training, one iteration at a time.
+///
+/// [`crate::Session`] adds validation, checkpoints and restarts.
 ///
 /// ```
 /// use hg_train::{TrainConfig, Trainer, layout_of};
-/// use std::ops::ControlFlow;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
-/// let path = std::path::Path::new("data/pbc/pbcseq.csv");
 /// let schema = hg_data::Schema::load("data-schemas/pbc.toml".as_ref())?;
-/// let (encoder, encoded) = hg_data::Encoder::fit(&schema, &schema.read(path)?, path)?;
-/// let config = TrainConfig { iterations: 500, hidden: 16, ..Default::default() };
+/// let table = "data/pbc/pbcseq.csv".as_ref();
+/// let (encoder, encoded) = hg_data::Encoder::fit_file(&schema, table, hg_data::Subset::Whole)?;
+/// let mut config = TrainConfig::default();
+/// config.model.hidden = 16;
 /// let mut trainer = Trainer::new(&config, &layout_of(&encoder), &encoded)?;
-/// trainer.train(|step| {
-///     println!("{:3}: Wasserstein {:.3}", step.iteration, step.wasserstein);
-///     if step.iteration < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-/// })?;
-/// assert_eq!(trainer.iteration(), 5, "it stops when told");
-/// let (lengths, rows) = trainer.sample(&encoder.lengths, 10, 1)?;
-/// let table = encoder.decode(&rows, &lengths, lengths.iter().copied().max().unwrap_or(0), 1)?;
-/// assert_eq!(table.height(), lengths.iter().sum::<usize>());
+/// for _ in 0..5 {
+///     let step = trainer.step()?;
+///     println!("{:3}: Wasserstein {:?}", step.iteration, step.get("wasserstein"));
+/// }
+/// assert_eq!(trainer.iteration(), 5);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -97,7 +59,7 @@ pub struct Trainer {
     pub(crate) generator_adam: Adam,
     pub(crate) critic_adam: Adam,
     pub(crate) iteration: u64,
-    pub(crate) standing: ValidationState,
+    pub(crate) validation: ValidationState,
     steps: Steps,
     times: StepTimes,
 }
@@ -121,15 +83,15 @@ impl TrainConfig {
     pub fn generator(&self, layout: &RowLayout) -> GeneratorConfig {
         GeneratorConfig {
             layout: layout.clone(),
-            latent: self.latent_features,
-            hidden: self.hidden,
-            reverse_alignment: self.reverse_alignment,
+            latent: self.model.latent_features,
+            hidden: self.model.hidden,
+            reverse_alignment: self.model.reverse_alignment,
         }
     }
 
     /// The critic that these settings make for a layout.
     pub fn critic(&self, layout: &RowLayout) -> CriticConfig {
-        CriticConfig { layout: layout.clone(), hidden: self.hidden }
+        CriticConfig { layout: layout.clone(), hidden: self.model.hidden }
     }
 }
 
@@ -195,11 +157,8 @@ impl Trainer {
         let averaged = draw(Purpose::GeneratorWeights)?;
         let mut rng = stream(config.seed, Purpose::CriticWeights, 0);
         let critic = Critic::init(config.critic(layout), &mut rng, dtype, &device)?;
-        let adam = AdamConfig {
-            learning_rate: config.learning_rate,
-            beta1: config.beta1,
-            beta2: config.beta2,
-        };
+        let OptimiserConfig { learning_rate, beta1, beta2, .. } = config.optimiser;
+        let adam = AdamConfig { learning_rate, beta1, beta2 };
         Ok(Self {
             batches: Batches::new(encoded, config, dtype, &device),
             generator_adam: Adam::new(adam, generator.parameters())?,
@@ -210,7 +169,7 @@ impl Trainer {
             critic,
             averaged,
             iteration: 0,
-            standing: ValidationState::default(),
+            validation: ValidationState::default(),
             times: StepTimes::default(),
         })
     }
@@ -227,48 +186,15 @@ impl Trainer {
 
     /// Takes weights from files in place of those drawn; the averaged ones are the generator's.
     pub(crate) fn import(&mut self, generator: &Path, critic: Option<&Path>) -> Result<()> {
-        checkpoint::fill(self.generator.parameters(), generator)?;
-        checkpoint::fill(self.averaged.parameters(), generator)?;
-        critic.map_or(Ok(()), |critic| checkpoint::fill(self.critic.parameters(), critic))
+        let weights = read_weights(generator)?;
+        checkpoint::fill(self.generator.parameters(), &weights, generator)?;
+        checkpoint::fill(self.averaged.parameters(), &weights, generator)?;
+        let Some(critic) = critic else { return Ok(()) };
+        checkpoint::fill(self.critic.parameters(), &read_weights(critic)?, critic)
     }
 
-    /// Iterations up to the configured number; `observe` sees each and may stop. Whether
-    /// all were done.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn train(
-        &mut self,
-        mut observe: impl FnMut(&StepMetrics) -> ControlFlow<()>,
-    ) -> Result<bool> {
-        while self.iteration < self.config.iterations {
-            if observe(&self.step()?).is_break() {
-                break;
-            }
-        }
-        Ok(self.iteration == self.config.iterations)
-    }
-
-    /// Synthetic sequences from the averaged weights: their lengths, drawn with the given
-    /// frequencies (`frequencies[n]` have `n` steps, as in `Encoder::lengths`), and rows
-    /// `[sequences, steps, D]`, `steps` being the longest.
-    ///
-    /// # Errors
-    /// Only what candle reports.
-    pub fn sample(
-        &self,
-        frequencies: &[usize],
-        sequences: usize,
-        seed: u64,
-    ) -> Result<(Vec<usize>, Vec<f32>)> {
-        let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
-        let lengths = draw_lengths(frequencies, sequences, source);
-        let rows = rows(&self.averaged, &self.config, &lengths, source)?;
-        Ok((lengths, rows))
-    }
-
-    /// A cohort for a judge: the same lengths and noise whenever it is asked for.
-    pub(crate) fn trial(&self, frequencies: &[usize], sequences: usize) -> Result<Encoded> {
+    /// A cohort for a validator: the same lengths and noise whenever it is asked for.
+    pub fn validation_cohort(&self, frequencies: &[usize], sequences: usize) -> Result<Encoded> {
         let (seed, purpose) = (self.config.seed, Purpose::Validation);
         let source = Source { seed, noise: purpose, lengths: Purpose::Lengths };
         let lengths = draw_lengths(frequencies, sequences, source);
@@ -285,94 +211,54 @@ impl Trainer {
     /// generator's gradient is exactly 0.
     pub fn step(&mut self) -> Result<StepMetrics> {
         let start = Instant::now();
+        let OptimiserConfig { critic_steps, schedule, clip_norm, .. } = self.config.optimiser;
         let batch = self.batches.batch(self.iteration)?;
         self.steps.see(&batch)?;
-        let critic_steps = self.config.critic_steps as u64;
-        let first_step = self.iteration * (critic_steps + 1);
-        let draws = |n: u64| Draws { config: &self.config, step: first_step + n };
+        let first_step = self.iteration * (critic_steps as u64 + 1);
+        let draws = |n: usize| Draws { config: &self.config, step: first_step + n as u64 };
         let networks = (&self.generator, &self.critic);
-        let TrainConfig { schedule, iterations, clip_norm: clip, .. } = self.config;
-        let done = self.iteration as f64 / iterations as f64;
-        let rate = self.standing.rate() * schedule.share(done);
-        let shrink = |norm: &Tensor| -> Result<f64> {
-            if clip == 0. {
-                return Ok(1.);
-            }
-            let norm = norm.to_scalar::<f64>()?;
-            Ok(if norm > clip { clip / norm } else { 1. })
-        };
+        let done = self.iteration as f64 / self.config.iterations as f64;
+        let rate = self.validation.rate() * schedule.share(done);
+
+        // The critic. Its norm costs a pass over the gradient; where nothing is clipped, one is
+        // enough.
         let mut measured = Vec::new();
-        let mut critic_norm = None;
         for n in 0..critic_steps {
             let (measures, gradients) = self.steps.critic(networks, &batch, draws(n))?;
+            let (adam, parameters) = (&mut self.critic_adam, self.critic.parameters());
+            let is_measured = clip_norm > 0. || n + 1 == critic_steps;
+            let descent = Descent { rate, clip_norm, is_measured };
             measured.push(measures);
-            // The norm costs a pass over the gradient; where nothing is clipped, one is enough.
-            let mut pace = StepScale { rate, shrink: 1. };
-            if clip > 0. || n + 1 == critic_steps {
-                let norm = norm(&gradients)?;
-                pace.shrink = shrink(&norm)?;
-                critic_norm = Some(norm);
-            }
-            self.critic_adam.step(self.critic.parameters(), &gradients, pace)?;
+            measured.extend(
+                descent.step(adam, parameters, &gradients)?.filter(|_| n + 1 == critic_steps),
+            );
         }
         self.times.critic = start.elapsed();
+
         let start = Instant::now();
         let (measures, gradients) = self.steps.generator(networks, &batch, draws(critic_steps))?;
+        let (adam, parameters) = (&mut self.generator_adam, self.generator.parameters());
+        let descent = Descent { rate, clip_norm, is_measured: true };
         measured.push(measures);
-        let generator_norm = norm(&gradients)?;
-        let pace = StepScale { rate, shrink: shrink(&generator_norm)? };
-        self.generator_adam.step(self.generator.parameters(), &gradients, pace)?;
-        for norm in critic_norm.into_iter().chain([generator_norm]) {
-            measured.push(norm.reshape(1)?);
-        }
+        measured.extend(descent.step(adam, parameters, &gradients)?);
+
         // All at once, which is where a GPU is waited for.
         let measured = Tensor::cat(&measured, 0)?.to_vec1::<f64>()?;
-        let (of_critic, of_generator) = measured.split_at(3 * critic_steps as usize);
-        let &[generator_loss, correlation_loss, critic_norm, generator_norm] = of_generator else {
-            return Err(Error::Config("critic_steps is 0, it must be at least 1".into()));
-        };
-        let [mut critic_loss, mut wasserstein, mut gradient_penalty] = [0f64; 3];
-        for measures in of_critic.chunks_exact(3) {
-            critic_loss += measures[0] / critic_steps as f64;
-            wasserstein += measures[1] / critic_steps as f64;
-            gradient_penalty += measures[2] / critic_steps as f64;
-        }
-        let diverged = |problem| Err(Error::Diverged { iteration: self.iteration + 1, problem });
-        for (what, value) in [("critic", critic_loss), ("generator", generator_loss)] {
-            if !value.is_finite() {
-                return diverged(format!("the {what}'s loss is {value}"));
-            }
-        }
-        if generator_norm == 0. {
-            return diverged("the generator's gradient has vanished, it learns no more".into());
-        }
-        if gradient_penalty > GREATEST_PENALTY {
-            return diverged(format!(
-                "the gradient penalty has grown to {gradient_penalty:.0}, more than \
-                 {GREATEST_PENALTY}"
-            ));
+        let scalars = scalars(&measured, critic_steps);
+        if let Some(problem) = divergence(&scalars) {
+            return Err(Error::Diverged { iteration: self.iteration + 1, problem });
         }
         self.average_weights()?;
         self.times.generator = start.elapsed();
         self.iteration += 1;
-        Ok(StepMetrics {
-            iteration: self.iteration,
-            epoch: self.iteration / self.batches.per_epoch(),
-            critic_loss,
-            wasserstein,
-            gradient_penalty,
-            generator_loss,
-            correlation_loss,
-            critic_norm,
-            generator_norm,
-            validation: None,
-        })
+        let epoch = self.iteration / self.batches.per_epoch();
+        Ok(StepMetrics { iteration: self.iteration, epoch, scalars })
     }
 
     /// θ̄ ← d θ̄ + (1 − d) θ, with a shorter memory in the first iterations.
     fn average_weights(&self) -> Result<()> {
         let done = self.iteration as f64;
-        let decay = self.config.weight_averaging.min((1. + done) / (10. + done));
+        let decay = self.config.optimiser.weight_averaging.min((1. + done) / (10. + done));
         let blend = Ema { keep: decay, add: 1. - decay, square: false };
         let means = self.averaged.parameters().iter();
         let pairs: Vec<_> = means.zip(self.generator.parameters().iter()).collect();
@@ -381,4 +267,71 @@ impl Trainer {
             Ok(())
         })
     }
+}
+
+/// How a network moves against its gradient. All gradients of a run pass through
+/// [`Descent::step`], between the engine that computed them and Adam: whatever is to happen to
+/// them (their norm, clipping, a sum over several processes) happens there.
+struct Descent {
+    /// The share of the learning rate that is taken.
+    rate: f64,
+    /// The greatest norm; 0 for no limit.
+    clip_norm: f64,
+    /// Whether the norm is computed.
+    is_measured: bool,
+}
+
+impl Descent {
+    /// Moves a network one step; gives its gradient's norm `[1]`, before any clipping.
+    fn step(
+        &self,
+        adam: &mut Adam,
+        parameters: &Parameters,
+        gradients: &Gradients,
+    ) -> Result<Option<Tensor>> {
+        let norm = if self.is_measured { Some(norm(gradients)?) } else { None };
+        let mut scale = StepScale { rate: self.rate, shrink: 1. };
+        if let Some(norm) = norm.as_ref().filter(|_| self.clip_norm > 0.) {
+            let norm = norm.to_scalar::<f64>()?;
+            if norm > self.clip_norm {
+                scale.shrink = self.clip_norm / norm;
+            }
+        }
+        adam.step(parameters, gradients, scale)?;
+        Ok(norm.map(|norm| norm.reshape(1)).transpose()?)
+    }
+}
+
+/// The numbers of an iteration by name, from what its steps measured one after the other: means
+/// over the critic's steps, and the norms of the last critic step's and the generator's gradient.
+fn scalars(measured: &[f64], critic_steps: usize) -> Vec<(Cow<'static, str>, f64)> {
+    let critic = CRITIC_MEASURES.len();
+    let (of_critic, rest) = measured.split_at(critic * critic_steps);
+    let mean = |n: usize| -> f64 {
+        of_critic.chunks_exact(critic).map(|step| step[n] / critic_steps as f64).sum()
+    };
+    let means = CRITIC_MEASURES.into_iter().enumerate().map(|(n, name)| (name, mean(n)));
+    let (critic_norm, of_generator) = (rest[0], &rest[1..]);
+    let names = GENERATOR_MEASURES.into_iter().zip(of_generator.iter().copied());
+    let norms =
+        [("critic_norm", critic_norm), ("generator_norm", of_generator[GENERATOR_MEASURES.len()])];
+    means.chain(names).chain(norms).map(|(name, value)| (name.into(), value)).collect()
+}
+
+/// What shows that training no longer leads anywhere.
+fn divergence(scalars: &[(Cow<'static, str>, f64)]) -> Option<String> {
+    let value = |name: &str| scalars.iter().find(|(known, _)| known == name).map(|(_, x)| *x);
+    for network in ["critic", "generator"] {
+        let loss = value(&format!("{network}_loss"))?;
+        if !loss.is_finite() {
+            return Some(format!("the {network}'s loss is {loss}"));
+        }
+    }
+    if value("generator_norm")? == 0. {
+        return Some("the generator's gradient has vanished, it learns no more".into());
+    }
+    let penalty = value("gradient_penalty")?;
+    (penalty > GREATEST_PENALTY).then(|| {
+        format!("the gradient penalty has grown to {penalty:.0}, more than {GREATEST_PENALTY}")
+    })
 }

@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn the_best_is_remembered_and_a_collapse_is_told_from_a_beginning() -> Result<()> {
-        let mut standing = ValidationState::default();
+        let mut validation = ValidationState::default();
         let mut judge = |iteration, score, diversity| {
-            standing.judge(iteration, ValidationScore { score, diversity })
+            validation.judge(iteration, ValidationScore { score, diversity })
         };
         assert!(judge(1, 0.5, 0.01)?, "an untrained generator makes one row, that is no collapse");
         assert!(!judge(2, 0.6, 0.8)?);
@@ -95,7 +95,7 @@ mod tests {
             "training diverged at iteration 4: the generator has collapsed: its columns have 5 % \
              of the entropy of the real ones"
         );
-        assert_eq!(ValidationState::from_numbers(&standing.to_numbers()), Some(standing));
+        assert_eq!(ValidationState::from_numbers(&validation.to_numbers()), Some(validation));
         Ok(())
     }
 }

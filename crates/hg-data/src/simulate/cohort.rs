@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// Parameters that ship with the program.
-const SHIPPED: &str = include_str!("../../../../data-schemas/art-for-hiv.model.toml");
+const SHIPPED: &str = include_str!("../../models/art-for-hiv.model.toml");
 /// Patients that are simulated before they are handed on.
 const PATIENTS_PER_PART: usize = 2048;
 /// Relative error of the solver, far below the noise of measuring.

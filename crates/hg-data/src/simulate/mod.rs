@@ -5,3 +5,12 @@ mod model;
 
 pub use cohort::{COLUMNS, Cohort, Simulation, Trial};
 pub use model::{Dynamics, Efficacy, State, advance};
+
+use std::path::{Path, PathBuf};
+
+/// The path of the label that lies beside a simulated table, so that nobody takes it for people.
+pub fn label(table: &Path) -> PathBuf {
+    let mut label = table.to_owned().into_os_string();
+    label.push(".simulated.json");
+    label.into()
+}

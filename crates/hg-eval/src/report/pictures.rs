@@ -113,7 +113,7 @@ fn number(x: f64, range: f64) -> String {
 }
 
 /// A name, and points by iteration.
-pub type Curve = (&'static str, Vec<(f64, f64)>);
+pub type Curve = (String, Vec<(f64, f64)>);
 
 /// Draws a curve.
 ///

@@ -65,15 +65,53 @@ pub(super) fn serves(device: &CudaDevice, dtype: DType, hidden: usize) -> Result
     Ok(fits(Time::Forwards) && fits(Time::Backwards))
 }
 
+fn int(n: usize) -> Result<i32> {
+    i32::try_from(n).map_err(candle_core::Error::wrap)
+}
+
+fn unsigned(n: usize) -> Result<u32> {
+    u32::try_from(n).map_err(candle_core::Error::wrap)
+}
+
+/// The recurrent weights `[K, C, 4·H·W]` in the layout of the products (`kernels/pack.cu`).
+fn pack_weights<S: Float>(
+    device: &CudaDevice,
+    problem: &LstmProblem,
+    plan: Plan,
+    time: Time,
+    u: &CudaView<'_, S>,
+) -> Result<CudaSlice<S>> {
+    let (_, module, ptx) = kernels_for(device)?;
+    let hidden = problem.hidden;
+    let width = hidden.div_ceil(plan.blocks);
+    let count = problem.directions * plan.blocks * 4 * hidden * width;
+    let packed = device.alloc_zeros::<S>(count)?;
+    let way = if time == Time::Forwards { "forwards" } else { "backwards" };
+    let float = if S::DTYPE == DType::F64 { "f64" } else { "f32" };
+    let name = format!("pack_{way}_{float}");
+    let pack = device.get_or_load_custom_func(&name, module, ptx)?;
+    let (hidden_i, blocks_i) = (int(hidden)?, int(plan.blocks)?);
+    let mut arguments = pack.builder();
+    arguments.arg(u).arg(&hidden_i).arg(&blocks_i).arg(&packed);
+    let config = LaunchConfig {
+        grid_dim: (unsigned(plan.blocks)?, unsigned(problem.directions)?, 1),
+        block_dim: (PACKERS, 1, 1),
+        shared_mem_bytes: 0,
+    };
+    // SAFETY: the arguments are the kernel's, and it writes `count` numbers.
+    unsafe { arguments.launch(config) }.w()?;
+    Ok(packed)
+}
+
 /// One pass over all steps.
 #[derive(Clone, Copy)]
 struct Call<'a> {
-    task: &'a LstmProblem,
+    problem: &'a LstmProblem,
     /// As the kernel is named.
     operation: &'a str,
     time: Time,
     u: Input<'a>,
-    /// What the kernel takes after the task.
+    /// What the kernel takes after the parameters that all kernels share.
     inputs: &'a [Input<'a>],
     /// Numbers of each result, all 0 at first; they follow each other in one slice.
     results: &'a [usize],
@@ -81,45 +119,23 @@ struct Call<'a> {
 
 /// Runs a pass.
 fn launch<S: Float>(call: Call<'_>, number: Number) -> Result<CudaStorage> {
-    let Call { task, operation, time, u, inputs, results } = call;
+    let Call { problem, operation, time, u, inputs, results } = call;
     let device = u.0.device.clone();
     let (gpu, module, ptx) = kernels_for(&device)?;
-    let (hidden, batch) = (task.hidden, task.lengths.batch());
+    let (hidden, batch) = (problem.hidden, problem.lengths.batch());
     let Some(plan) = Plan::new(hidden, number, time, gpu) else {
         bail!("{hidden} hidden units are too many for the fused kernels on this GPU")
     };
-    let int = |n: usize| i32::try_from(n).map_err(candle_core::Error::wrap);
-    let unsigned = |n: usize| u32::try_from(n).map_err(candle_core::Error::wrap);
     let lengths: Vec<i32> =
-        task.lengths.rows().iter().map(|&length| int(length)).collect::<Result<_>>()?;
+        problem.lengths.rows().iter().map(|&length| int(length)).collect::<Result<_>>()?;
     let lengths: CudaSlice<i32> = device.clone_htod(&lengths)?;
     let u = view::<S>(u)?;
-    let (hidden_i, blocks_i) = (int(hidden)?, int(plan.blocks)?);
-    let directions = unsigned(task.directions)?;
-
     let packed = match plan.keeps_weights {
         true => None,
-        false => {
-            let width = hidden.div_ceil(plan.blocks);
-            let count = task.directions * plan.blocks * 4 * hidden * width;
-            let packed = device.alloc_zeros::<S>(count)?;
-            let way = if time == Time::Forwards { "forwards" } else { "backwards" };
-            let float = if S::DTYPE == DType::F64 { "f64" } else { "f32" };
-            let name = format!("pack_{way}_{float}");
-            let pack = device.get_or_load_custom_func(&name, module, ptx)?;
-            let mut arguments = pack.builder();
-            arguments.arg(&u).arg(&hidden_i).arg(&blocks_i).arg(&packed);
-            let config = LaunchConfig {
-                grid_dim: (unsigned(plan.blocks)?, directions, 1),
-                block_dim: (PACKERS, 1, 1),
-                shared_mem_bytes: 0,
-            };
-            // SAFETY: the arguments are the kernel's, and it writes `count` numbers.
-            unsafe { arguments.launch(config) }.w()?;
-            Some(packed)
-        }
+        false => Some(pack_weights(&device, problem, plan, time, &u)?),
     };
 
+    // The kernel, its results and its arguments.
     let name = format!("{operation}_{}_{}", name_of(plan.number), plan.blocks);
     let function = device.get_or_load_custom_func(&name, module, ptx)?;
     let memory = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -135,8 +151,8 @@ fn launch<S: Float>(call: Call<'_>, number: Number) -> Result<CudaStorage> {
             out.slice(start - count..start)
         })
         .collect();
-    let (batch_i, steps_i) = (int(batch)?, int(task.lengths.steps())?);
-    let rows_i = int(plan.rows)?;
+    let (batch_i, steps_i) = (int(batch)?, int(problem.lengths.steps())?);
+    let (hidden_i, rows_i) = (int(hidden)?, int(plan.rows)?);
     let nowhere = 0u64;
     let mut arguments = function.builder();
     arguments.arg(&u);
@@ -148,6 +164,8 @@ fn launch<S: Float>(call: Call<'_>, number: Number) -> Result<CudaStorage> {
     for view in views.iter().chain(&parts) {
         arguments.arg(view);
     }
+
+    let directions = unsigned(problem.directions)?;
     let config = LaunchConfig {
         grid_dim: (unsigned(plan.blocks)?, unsigned(batch.div_ceil(plan.rows))?, directions),
         block_dim: (unsigned(plan.threads)?, 1, 1),
@@ -163,78 +181,78 @@ fn launch<S: Float>(call: Call<'_>, number: Number) -> Result<CudaStorage> {
 /// Runs a pass in the float type of `u`.
 fn run(call: Call<'_>) -> Result<CudaStorage> {
     match candle_core::backend::BackendStorage::dtype(call.u.0) {
-        DType::F32 if call.task.means.tf32 => launch::<f32>(call, Number::Tf32),
+        DType::F32 if call.problem.options.tf32 => launch::<f32>(call, Number::Tf32),
         DType::F32 => launch::<f32>(call, Number::Single),
         DType::F64 => launch::<f64>(call, Number::Double),
         other => bail!("the fused LSTM takes f32 or f64, not {other:?}"),
     }
 }
 
-/// F.
+/// The forward pass: states `[K, batch, steps, 7H]`.
 pub(super) fn forward(
-    task: &LstmProblem,
+    problem: &LstmProblem,
     pre: Input<'_>,
     u: Input<'_>,
 ) -> Result<(CudaStorage, Shape)> {
-    let shape = task.shape(STATE_PARTS);
+    let shape = problem.shape(STATE_PARTS);
     let (inputs, results) = ([pre], [shape.elem_count()]);
     let (operation, time) = ("forward", Time::Forwards);
-    let states = run(Call { task, operation, time, u, inputs: &inputs, results: &results })?;
+    let states = run(Call { problem, operation, time, u, inputs: &inputs, results: &results })?;
     Ok((states, shape))
 }
 
-/// B, with δc and δh.
-pub(super) fn adjoint(
-    task: &LstmProblem,
+/// The backward pass: δp, δc and δh `[K, batch, steps, 6H]`.
+pub(super) fn backward(
+    problem: &LstmProblem,
     states: Input<'_>,
     u: Input<'_>,
     grad_hidden: Input<'_>,
 ) -> Result<(CudaStorage, Shape)> {
-    let shape = task.shape(GRADIENT_PARTS);
+    let shape = problem.shape(GRADIENT_PARTS);
     let (inputs, results) = ([states, grad_hidden], [shape.elem_count()]);
-    let (operation, time) = ("adjoint", Time::Backwards);
-    let gradients = run(Call { task, operation, time, u, inputs: &inputs, results: &results })?;
+    let (operation, time) = ("backward", Time::Backwards);
+    let gradients = run(Call { problem, operation, time, u, inputs: &inputs, results: &results })?;
     Ok((gradients, shape))
 }
 
-/// F's adjoint: the gradient for `pre` from one for the states.
-pub(super) fn forward_adjoint(
-    task: &LstmProblem,
+/// The gradient of `pre` `[K, batch, steps, 4H]` from one of all states.
+pub(super) fn state_backward(
+    problem: &LstmProblem,
     states: &Tensor,
     u: &Tensor,
-    direct: &Tensor,
+    local: &Tensor,
 ) -> Result<Tensor> {
     let operation = Pass {
-        task: task.clone(),
-        operation: "forward_adjoint",
+        problem: problem.clone(),
+        operation: "state_backward",
         time: Time::Backwards,
-        others: vec![states.contiguous()?, direct.contiguous()?],
-        results: vec![task.shape(4).elem_count()],
+        others: vec![states.contiguous()?, local.contiguous()?],
+        results: vec![problem.shape(4).elem_count()],
     };
-    u.contiguous()?.detach().apply_op1_no_bwd(&operation)?.reshape(task.shape(4))
+    u.contiguous()?.detach().apply_op1_no_bwd(&operation)?.reshape(problem.shape(4))
 }
 
-/// B's derivative: what the states and h̄ receive from a gradient for B's result.
-pub(super) fn adjoint_derivative(
-    task: &LstmProblem,
+/// The gradients of the states and of h̄ from one of the backward pass's result.
+pub(super) fn double_backward(
+    problem: &LstmProblem,
     states: &Tensor,
     u: &Tensor,
     gradients: &Tensor,
     grad_gradients: &Tensor,
 ) -> Result<[Tensor; 2]> {
-    let shapes = [task.shape(STATE_PARTS), task.shape(1)];
+    let shapes = [problem.shape(STATE_PARTS), problem.shape(1)];
     let counts = shapes.each_ref().map(Shape::elem_count);
     let operation = Pass {
-        task: task.clone(),
-        operation: "adjoint_derivative",
+        problem: problem.clone(),
+        operation: "double_backward",
         time: Time::Forwards,
         others: vec![states.contiguous()?, gradients.contiguous()?, grad_gradients.contiguous()?],
         results: counts.to_vec(),
     };
     let both = u.contiguous()?.detach().apply_op1_no_bwd(&operation)?;
-    let [direct, hidden_dot] = shapes;
+    let [local, hidden_dot] = shapes;
     Ok([
-        both.narrow(0, 0, counts[0])?.reshape(direct)?,
+        both.narrow(0, 0, counts[0])?.reshape(local)?,
         both.narrow(0, counts[0], counts[1])?.reshape(hidden_dot)?,
     ])
 }
@@ -242,7 +260,7 @@ pub(super) fn adjoint_derivative(
 /// A pass that autograd does not go through, as an operation on `u`; candle gives storage to
 /// nothing else.
 struct Pass {
-    task: LstmProblem,
+    problem: LstmProblem,
     operation: &'static str,
     time: Time,
     others: Vec<Tensor>,
@@ -267,9 +285,9 @@ impl CustomOp1 for Pass {
                 _ => bail!("{} takes tensors of one device", self.operation),
             })
             .collect::<Result<_>>()?;
-        let Self { task, operation, time, results, .. } = self;
+        let Self { problem, operation, time, results, .. } = self;
         let (u, time, inputs) = ((u, layout), *time, inputs.as_slice());
-        let out = run(Call { task, operation, time, u, inputs, results })?;
+        let out = run(Call { problem, operation, time, u, inputs, results })?;
         Ok((out, Shape::from(results.iter().sum::<usize>())))
     }
 }

@@ -1,10 +1,10 @@
-//! The kernels as candle operations, so that autograd goes through them: F as
-//! [`forward`], B as [`adjoint`]. On the CPU they are those of [`crate::kernel`], on NVIDIA GPUs
-//! those of `kernels/`.
+//! The kernels as candle operations, so that autograd goes through them: [`forward`] and
+//! [`backward`], whose own derivative is the double backward pass. On the CPU they are those of
+//! [`crate::kernel`], on NVIDIA GPUs those of `kernels/`.
 //!
-//! Both work on `[directions, batch, steps, parts · hidden]`, where every
-//! direction reads its own time forwards. Directions and slices of the batch go to
-//! threads; each slice runs all of its steps alone.
+//! Both work on `[directions, batch, steps, parts · hidden]`, where every direction reads its own
+//! time forward. Directions and slices of the batch go to threads; each slice runs all of its
+//! steps alone.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -49,42 +49,42 @@ fn gpu_serves(_device: &Device, _dtype: DType, _hidden: usize) -> Result<bool> {
     Ok(false)
 }
 
-/// F: `pre` `[K, batch, steps, 4H]`, `u` `[K, 4H, H]` → states
+/// The forward pass: `pre` `[K, batch, steps, 4H]`, `u` `[K, 4H, H]` → states
 /// `[K, batch, steps, 7H]`: f, i, a, o, c, tanh c, h; zero beyond each length.
 pub(crate) fn forward(
     pre: &Tensor,
     u: &Tensor,
     lengths: &Lengths,
-    means: KernelOptions,
+    options: KernelOptions,
 ) -> Result<Tensor> {
-    let op = Forward(LstmProblem::new(u, lengths, means)?);
+    let op = Forward(LstmProblem::new(u, lengths, options)?);
     pre.contiguous()?.apply_op2(&u.contiguous()?, op)
 }
 
-/// The hidden states in F's result.
+/// The hidden states `[K, batch, steps, H]` in the result of [`forward`].
 pub(crate) fn hidden(states: &Tensor) -> Result<Tensor> {
     let width = states.dim(D::Minus1)? / STATE_PARTS;
     states.narrow(D::Minus1, (STATE_PARTS - 1) * width, width)
 }
 
-/// B: the gradient for `pre` `[K, batch, steps, 4H]` of `Σ grad_hidden ⊙ h`, zero
-/// beyond each length.
-pub(crate) fn adjoint(
+/// The backward pass: the gradient of `Σ grad_hidden ⊙ h` with respect to `pre`
+/// `[K, batch, steps, 4H]`, zero beyond each length.
+pub(crate) fn backward(
     states: &Tensor,
     u: &Tensor,
     grad_hidden: &Tensor,
     lengths: &Lengths,
-    means: KernelOptions,
+    options: KernelOptions,
 ) -> Result<Tensor> {
-    let task = LstmProblem::new(u, lengths, means)?;
-    let hidden = task.hidden;
+    let problem = LstmProblem::new(u, lengths, options)?;
+    let hidden = problem.hidden;
     let grad_hidden = grad_hidden.contiguous()?;
-    let all = states.contiguous()?.apply_op3(&u.contiguous()?, &grad_hidden, Adjoint(task))?;
-    // δc and δh, which only B's own derivative needs, are shown to nobody.
+    let all = states.contiguous()?.apply_op3(&u.contiguous()?, &grad_hidden, Backward(problem))?;
+    // Only the double backward pass needs δc and δh; callers see δp alone.
     all.narrow(D::Minus1, 0, 4 * hidden)
 }
 
-/// What the kernels compute with.
+/// How the kernels compute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KernelOptions {
     /// The processor's instructions.
@@ -97,21 +97,22 @@ pub(crate) struct KernelOptions {
     pub(crate) tf32: bool,
 }
 
+/// What is computed: recurrences of `directions` over a batch.
 #[derive(Clone)]
 struct LstmProblem {
     lengths: Lengths,
     directions: usize,
     hidden: usize,
-    means: KernelOptions,
+    options: KernelOptions,
 }
 
 struct Forward(LstmProblem);
-struct Adjoint(LstmProblem);
+struct Backward(LstmProblem);
 
 impl LstmProblem {
-    fn new(u: &Tensor, lengths: &Lengths, means: KernelOptions) -> Result<Self> {
+    fn new(u: &Tensor, lengths: &Lengths, options: KernelOptions) -> Result<Self> {
         let (directions, _, hidden) = u.dims3()?;
-        Ok(Self { lengths: lengths.clone(), directions, hidden, means })
+        Ok(Self { lengths: lengths.clone(), directions, hidden, options })
     }
 
     fn shape(&self, parts: usize) -> Shape {
@@ -201,7 +202,7 @@ impl LstmProblem {
                     let to = padded.row_mut(n / hidden * wide + n % hidden);
                     to[..hidden].copy_from_slice(row);
                 }
-                let mut weights = RecurrentWeights::new(wide, self.means.path);
+                let mut weights = RecurrentWeights::new(wide, self.options.path);
                 weights.pack(padded.view());
                 weights
             })
@@ -218,18 +219,18 @@ impl LstmProblem {
         states
     }
 
-    /// The gradient for `pre` from one for the states.
-    fn forward_adjoint<S: Real>(&self, states: &[S], u: &[S], grad_states: &[S]) -> Vec<S> {
+    /// The gradient of `pre` from one of all states.
+    fn state_backward<S: Real>(&self, states: &[S], u: &[S], grad_states: &[S]) -> Vec<S> {
         let weights = self.weights(u);
         let [grad_pre] = self.by_slices([4], |slice| {
             let states = self.padded(states, STATE_PARTS, STATE_PARTS, slice);
-            let direct = self.padded(grad_states, STATE_PARTS, STATE_PARTS, slice);
+            let local = self.padded(grad_states, STATE_PARTS, STATE_PARTS, slice);
             let mut out = self.empty(slice, 4);
-            kernel::adjoint_with_direct(
+            kernel::backward_with_local_gradients(
                 &weights[slice.direction],
                 &slice.schedule,
                 states.view(),
-                direct.view(),
+                local.view(),
                 out.view_mut(),
             );
             [out]
@@ -237,13 +238,13 @@ impl LstmProblem {
         grad_pre
     }
 
-    fn adjoint<S: Real>(&self, states: &[S], u: &[S], grad_hidden: &[S]) -> Vec<S> {
+    fn backward<S: Real>(&self, states: &[S], u: &[S], grad_hidden: &[S]) -> Vec<S> {
         let weights = self.weights(u);
         let [gradients] = self.by_slices([GRADIENT_PARTS], |slice| {
             let states = self.padded(states, STATE_PARTS, STATE_PARTS, slice);
             let arriving = self.padded(grad_hidden, 1, 1, slice);
             let mut out = self.empty(slice, GRADIENT_PARTS);
-            kernel::adjoint(
+            kernel::backward(
                 &weights[slice.direction],
                 &slice.schedule,
                 states.view(),
@@ -255,9 +256,8 @@ impl LstmProblem {
         gradients
     }
 
-    /// B's derivative: what the states and h̄ receive from a gradient for B's
-    /// result.
-    fn adjoint_adjoint<S: Real>(
+    /// The gradients of the states and of h̄ from one of the backward pass's result.
+    fn double_backward<S: Real>(
         &self,
         states: &[S],
         u: &[S],
@@ -271,23 +271,23 @@ impl LstmProblem {
             let gradients = self.padded(gradients, GRADIENT_PARTS, GRADIENT_PARTS, slice);
             let mut tangents = self.padded(grad_gradients, GRADIENT_PARTS, GRADIENT_PARTS, slice);
             let weights = &weights[slice.direction];
-            kernel::tangent(weights, &slice.schedule, states.view(), tangents.view_mut());
-            let mut direct = self.empty(slice, STATE_PARTS);
-            kernel::direct_gradients(
-                self.means.path,
+            kernel::jvp(weights, &slice.schedule, states.view(), tangents.view_mut());
+            let mut local = self.empty(slice, STATE_PARTS);
+            kernel::local_gradients(
+                self.options.path,
                 wide,
                 &slice.schedule,
                 states.view(),
                 gradients.view(),
                 tangents.view(),
-                direct.view_mut(),
+                local.view_mut(),
             );
             let mut hidden_dot = self.empty(slice, 1);
             for row in 0..tangents.rows() {
                 let from = &tangents.row(row)[(GRADIENT_PARTS - 1) * wide..];
                 hidden_dot.row_mut(row).copy_from_slice(from);
             }
-            [direct, hidden_dot]
+            [local, hidden_dot]
         })
     }
 
@@ -296,8 +296,8 @@ impl LstmProblem {
         Buffer::new(rows, parts * kernel::padded(self.hidden))
     }
 
-    /// `Σ_t later_tᵀ earlier_{t−1}` `[K, 4H, H]`: the gradient for `U` of products
-    /// of one step's hidden values that enter the next.
+    /// `Σ_t later_tᵀ earlier_{t−1}` `[K, 4H, H]`: the gradient of `U`, from what each step's
+    /// product with the hidden values of the step before contributes.
     fn recurrent_gradient(&self, later: &Tensor, earlier: &Tensor) -> Result<Tensor> {
         let (directions, hidden) = (self.directions, self.hidden);
         let (rows, steps) = (self.lengths.batch(), self.lengths.steps());
@@ -356,9 +356,9 @@ impl Forward {
         Ok(S::to_cpu_storage_owned(self.0.forward::<S>(pre, u)))
     }
 
-    fn pull_back<S: Real>(&self, states: &Tensor, u: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    fn backward<S: Real>(&self, states: &Tensor, u: &Tensor, grad: &Tensor) -> Result<Tensor> {
         let (states, u, grad) = (values::<S>(states)?, values(u)?, values(grad)?);
-        let grad_pre = self.0.forward_adjoint(&states, &u, &grad);
+        let grad_pre = self.0.state_backward(&states, &u, &grad);
         Tensor::from_vec(grad_pre, self.0.shape(4), &Device::Cpu)
     }
 }
@@ -399,15 +399,15 @@ impl CustomOp2 for Forward {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad_pre = match states.device() {
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => cuda::forward_adjoint(&self.0, states, u, grad_states)?,
-            _ => by_type!(states.dtype(), self.pull_back(states, u, grad_states))?,
+            Device::Cuda(_) => cuda::state_backward(&self.0, states, u, grad_states)?,
+            _ => by_type!(states.dtype(), self.backward(states, u, grad_states))?,
         };
         let grad_u = self.0.recurrent_gradient(&grad_pre, &hidden(&states.detach())?)?;
         Ok((Some(grad_pre), Some(grad_u)))
     }
 }
 
-impl Adjoint {
+impl Backward {
     fn compute<S: Real>(
         &self,
         states: (&CpuStorage, &Layout),
@@ -416,10 +416,10 @@ impl Adjoint {
     ) -> Result<CpuStorage> {
         let (states, u) = (contiguous(states.0, states.1)?, contiguous(u.0, u.1)?);
         let grad_hidden = contiguous(grad_hidden.0, grad_hidden.1)?;
-        Ok(S::to_cpu_storage_owned(self.0.adjoint::<S>(states, u, grad_hidden)))
+        Ok(S::to_cpu_storage_owned(self.0.backward::<S>(states, u, grad_hidden)))
     }
 
-    fn pull_back<S: Real>(
+    fn backward<S: Real>(
         &self,
         states: &Tensor,
         u: &Tensor,
@@ -428,17 +428,17 @@ impl Adjoint {
     ) -> Result<[Tensor; 2]> {
         let (states, u) = (values::<S>(states)?, values(u)?);
         let (gradients, grad) = (values(gradients)?, values(grad)?);
-        let [direct, hidden_dot] = self.0.adjoint_adjoint(&states, &u, &gradients, &grad);
+        let [local, hidden_dot] = self.0.double_backward(&states, &u, &gradients, &grad);
         Ok([
-            Tensor::from_vec(direct, self.0.shape(STATE_PARTS), &Device::Cpu)?,
+            Tensor::from_vec(local, self.0.shape(STATE_PARTS), &Device::Cpu)?,
             Tensor::from_vec(hidden_dot, self.0.shape(1), &Device::Cpu)?,
         ])
     }
 }
 
-impl CustomOp3 for Adjoint {
+impl CustomOp3 for Backward {
     fn name(&self) -> &'static str {
-        "lstm-adjoint"
+        "lstm-backward"
     }
 
     fn cpu_fwd(
@@ -467,7 +467,7 @@ impl CustomOp3 for Adjoint {
         grad_layout: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
         let (states, u) = ((states, states_layout), (u, u_layout));
-        cuda::adjoint(&self.0, states, u, (grad_hidden, grad_layout))
+        cuda::backward(&self.0, states, u, (grad_hidden, grad_layout))
     }
 
     fn bwd(
@@ -478,15 +478,15 @@ impl CustomOp3 for Adjoint {
         gradients: &Tensor,
         grad_gradients: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [direct, hidden_dot] = match states.device() {
+        let [local, hidden_dot] = match states.device() {
             #[cfg(feature = "cuda")]
             Device::Cuda(_) => {
-                cuda::adjoint_derivative(&self.0, states, u, gradients, grad_gradients)?
+                cuda::double_backward(&self.0, states, u, gradients, grad_gradients)?
             }
-            _ => by_type!(states.dtype(), self.pull_back(states, u, gradients, grad_gradients))?,
+            _ => by_type!(states.dtype(), self.backward(states, u, gradients, grad_gradients))?,
         };
         let grad_pre = gradients.detach().narrow(D::Minus1, 0, 4 * self.0.hidden)?;
         let grad_u = self.0.recurrent_gradient(&grad_pre, &hidden_dot)?;
-        Ok((Some(direct), Some(grad_u), Some(hidden_dot)))
+        Ok((Some(local), Some(grad_u), Some(hidden_dot)))
     }
 }

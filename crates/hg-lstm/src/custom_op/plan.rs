@@ -1,20 +1,20 @@
-//! How a task is laid out on a GPU: rows of a slice, blocks of a cluster, memory of a block.
+//! How a problem is laid out on a GPU: rows of a slice, blocks of a cluster, memory of a block.
 
 /// Rows that a thread takes, as in `kernels/recurrence.cuh`.
 const TILE: usize = 4;
 /// Threads of a block at most, as the kernels' launch bounds say.
-const MOST_THREADS: usize = 512;
-/// Units of a block at least, where there is a choice: a warp.
+const MAX_THREADS: usize = 512;
+/// Hidden units of a block at least, where there is a choice: a warp.
 const UNITS: usize = 32;
 /// Bytes of the values that are carried and kept at most, so that weights have room.
-const CARRIED_BYTES: usize = 72 << 10;
+const MAX_CARRIED_BYTES: usize = 72 << 10;
 
 /// Which pass: forwards in time each unit hands on one value (h), backwards four (δp).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Time {
-    /// F and B's derivative.
+    /// The forward and the double backward pass.
     Forwards,
-    /// B and F's adjoint.
+    /// The backward passes of the hidden states and of all states.
     Backwards,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Gpu {
     pub(super) block_memory: usize,
 }
 
-/// How a task is laid out.
+/// How a problem is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// R: rows of a slice.
@@ -83,7 +83,7 @@ impl Plan {
             let tiles =
                 rows == 16 && values.is_multiple_of(8) && (results * width).is_multiple_of(16);
             let fits = (number != Number::Tf32 || tiles)
-                && threads <= MOST_THREADS
+                && threads <= MAX_THREADS
                 && memory <= gpu.block_memory;
             let plan = Self {
                 rows,
@@ -93,7 +93,7 @@ impl Plan {
                 number,
                 keeps_weights,
             };
-            (fits && (rows == TILE || carried <= CARRIED_BYTES)).then_some(plan)
+            (fits && (rows == TILE || carried <= MAX_CARRIED_BYTES)).then_some(plan)
         };
         // Weights on chip before more rows in a slice, and full warps before more blocks.
         let candidates = |keeps_weights: bool| {
@@ -145,7 +145,7 @@ mod tests {
                     };
                     assert!(plan.memory <= gpu.block_memory && plan.rows % TILE == 0);
                     assert!(plan.threads >= hidden.div_ceil(plan.blocks) * plan.rows / TILE);
-                    assert!(plan.threads <= MOST_THREADS, "{plan:?}");
+                    assert!(plan.threads <= MAX_THREADS, "{plan:?}");
                 }
             }
         }

@@ -1,12 +1,12 @@
-//! The fused operations equal the reference, in both orders.
+//! The custom operations equal the reference, in first and second order.
 
 use super::*;
 use crate::reference;
 use candle_core::Var;
 use proptest::prelude::*;
 
-/// A loss of h and of B's result, and its gradients for pre, U and h̄: first
-/// and second order together.
+/// A loss of h and of the backward pass's result, and its gradients for pre, U and h̄: first and
+/// second order together.
 struct Outcome {
     loss: Tensor,
     gradients: [Tensor; 3],
@@ -15,7 +15,7 @@ struct Outcome {
 struct Case {
     lengths: Lengths,
     inputs: [Var; 3],
-    /// What h and B's result are multiplied with.
+    /// What h and the backward pass's result are multiplied with.
     weights: [Tensor; 2],
 }
 
@@ -56,14 +56,14 @@ impl Case {
         let [pre, u, h_bar] = &self.inputs;
         let (hidden, grad_pre) = match fused_on {
             Some(path) => {
-                let means = KernelOptions { path, tf32: false };
-                let states = forward(pre, u, &self.lengths, means)?;
-                let grad_pre = adjoint(&states, u, h_bar, &self.lengths, means)?;
+                let options = KernelOptions { path, tf32: false };
+                let states = forward(pre, u, &self.lengths, options)?;
+                let grad_pre = backward(&states, u, h_bar, &self.lengths, options)?;
                 (hidden(&states)?, grad_pre)
             }
             None => {
                 let (steps, hidden) = reference::forward(pre, u)?;
-                (hidden, reference::adjoint(&steps, u, h_bar)?)
+                (hidden, reference::backward(&steps, u, h_bar)?)
             }
         };
         let [on_hidden, on_grad] = &self.weights;

@@ -1,4 +1,4 @@
-//! F: the recurrence forwards in time.
+//! The forward pass of the recurrence.
 
 use super::activation::{sigmoid, tanh};
 use super::matrix::MatrixMut;
@@ -23,13 +23,13 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
         let nothing = vec![S::default(); hidden];
         let mut fed = 0;
         for step in 0..schedule.steps() {
-            // SAFETY: `check` compared the schedule with the rows; no two schedule
+            // SAFETY: `check` compared the schedule with the rows; no two sequences
             // share a row, and a step reads rows of the step before alone.
             unsafe {
                 if let Some(input) = &input {
                     input.feed::<V>(schedule, step, &mut fed, base, stride);
                 }
-                u.carry_forwards::<V>(schedule, step, base, stride, part::HIDDEN);
+                u.add_recurrent_product::<V>(schedule, step, base, stride, part::HIDDEN);
                 for (row, before) in schedule.visits(step) {
                     let row = base.add(row * stride);
                     let cell_before = match before {
@@ -69,11 +69,11 @@ unsafe fn cell<S: Real, V: Vector<Scalar = S>>(row: *mut S, cell_before: *const 
     }
 }
 
-/// F over `states` `[rows, 7H]`, whose first `4H` columns hold `pre` and become
-/// the gates; c, τ and h are written beside them.
+/// The forward pass over `states` `[rows, 7H]`, whose first `4H` columns hold the pre-activations
+/// `pre` and become the gates f, i, a, o; c, tanh c and h are written beside them.
 ///
 /// # Panics
-/// When the schedule leave the matrix or its rows are too short.
+/// When the schedule leaves the matrix or its rows are too short.
 pub fn forward<S: Real>(
     u: &RecurrentWeights<S>,
     schedule: &StepSchedule,
@@ -83,10 +83,10 @@ pub fn forward<S: Real>(
     dispatch(u.path, Forward { input: None, u, schedule, states });
 }
 
-/// [`forward`] with `pre` computed from `input`.
+/// [`forward`] with the pre-activations computed from `input`, whatever `states` held before.
 ///
 /// # Panics
-/// When the schedule leave a matrix or its rows are too short, or the weights do not fit.
+/// When the schedule leaves a matrix or its rows are too short, or the weights do not fit.
 pub fn forward_from<S: Real>(
     input: Input<'_, S>,
     u: &RecurrentWeights<S>,

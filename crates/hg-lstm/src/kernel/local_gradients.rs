@@ -1,10 +1,11 @@
-//! D: what F's values receive when B's result is differentiated.
+//! Local gradients D: what the values of the forward pass receive when the result of the backward
+//! pass is differentiated.
 
 use super::matrix::{Matrix, MatrixMut};
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
 use super::{GRADIENT_PARTS, STATE_PARTS, StepSchedule, check, part};
 
-/// Gradients that reach the values of one step directly.
+/// Gradients that reach the values of one step other than through the recurrence.
 pub(super) struct LocalGradients<V> {
     /// For f, i, a, o.
     pub(super) gates: [V; 4],
@@ -15,9 +16,8 @@ pub(super) struct LocalGradients<V> {
     pub(super) previous_cell: V,
 }
 
-/// Where direct gradients come from. Rows may be absent, where a step has none
-/// before it.
-pub(super) trait DirectSource<S: Real>: Copy {
+/// Where local gradients come from. The first step of a sequence has no row before it.
+pub(super) trait LocalSource<S: Real>: Copy {
     /// The gradients at vector `at` of `row`, given the row's own states and
     /// c of the step before (0 at the first).
     ///
@@ -54,11 +54,11 @@ pub(super) fn sigmoid_slope<V: Vector>(s: V) -> V {
     s.neg_mul_add(s, s)
 }
 
-/// No direct gradients: B.
+/// None: the plain backward pass.
 #[derive(Clone, Copy)]
-pub(super) struct Nothing;
+pub(super) struct NoLocalGradients;
 
-impl<S: Real> DirectSource<S> for Nothing {
+impl<S: Real> LocalSource<S> for NoLocalGradients {
     #[inline(always)]
     unsafe fn at<V: Vector<Scalar = S>>(
         self,
@@ -82,11 +82,11 @@ impl<S: Real> DirectSource<S> for Nothing {
 /// Gradients in the layout of states, as autograd brings them.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a, S> {
-    pub(super) direct: Matrix<'a, S>,
+    pub(super) local: Matrix<'a, S>,
     pub(super) hidden: usize,
 }
 
-impl<S: Real> DirectSource<S> for Given<'_, S> {
+impl<S: Real> LocalSource<S> for Given<'_, S> {
     #[inline(always)]
     unsafe fn at<V: Vector<Scalar = S>>(
         self,
@@ -97,7 +97,7 @@ impl<S: Real> DirectSource<S> for Given<'_, S> {
     ) -> LocalGradients<V> {
         // SAFETY: the caller's.
         unsafe {
-            let of = |n: usize| part::load(self.direct, self.hidden, row, n, at);
+            let of = |n: usize| part::load(self.local, self.hidden, row, n, at);
             LocalGradients {
                 gates: [of(part::F), of(part::I), of(part::A), of(part::O)],
                 cell: of(part::CELL),
@@ -109,15 +109,16 @@ impl<S: Real> DirectSource<S> for Given<'_, S> {
     }
 }
 
-/// Gradients from B's values (δp, δc, δh) and the tangents (ṗ, ċ, ḣ).
+/// Those of the double backward pass, from the backward pass's values (δp, δc, δh) and the
+/// tangents (ṗ, ċ, ḣ).
 #[derive(Clone, Copy)]
-pub(super) struct FromTangent<'a, S> {
+pub(super) struct FromTangents<'a, S> {
     pub(super) gradients: Matrix<'a, S>,
     pub(super) tangents: Matrix<'a, S>,
     pub(super) hidden: usize,
 }
 
-impl<S: Real> DirectSource<S> for FromTangent<'_, S> {
+impl<S: Real> LocalSource<S> for FromTangents<'_, S> {
     #[inline(always)]
     unsafe fn at<V: Vector<Scalar = S>>(
         self,
@@ -178,23 +179,23 @@ impl<S: Real> Kernel<S> for Write<'_, S> {
     #[inline(always)]
     unsafe fn run<V: Vector<Scalar = S>>(self) {
         let Self { schedule, states, gradients, tangents, hidden, out } = self;
-        let source = FromTangent { gradients, tangents, hidden };
+        let source = FromTangents { gradients, tangents, hidden };
         let base = out.values.as_mut_ptr();
         for step in 0..schedule.steps() {
             for (row, before) in schedule.visits(step) {
                 for at in (0..hidden).step_by(V::LANES) {
-                    // SAFETY: `direct_gradients` compared the schedule with the rows.
+                    // SAFETY: `local_gradients` compared the schedule with the rows.
                     unsafe {
                         let state = State::load(states, hidden, row, before, at);
-                        let direct: LocalGradients<V> = source.at(row, before, at, &state);
+                        let local: LocalGradients<V> = source.at(row, before, at, &state);
                         let to = base.add(row * out.stride + at);
-                        for (n, gate) in direct.gates.into_iter().enumerate() {
+                        for (n, gate) in local.gates.into_iter().enumerate() {
                             gate.store(to.add(n * hidden));
                         }
-                        direct.tanh.store(to.add(part::TANH * hidden));
+                        local.tanh.store(to.add(part::TANH * hidden));
                         if let Some(before) = before {
                             let to = base.add(before * out.stride + part::CELL * hidden + at);
-                            direct.previous_cell.store(to);
+                            local.previous_cell.store(to);
                         }
                     }
                 }
@@ -234,12 +235,15 @@ impl<V: Vector> State<V> {
     }
 }
 
-/// Writes D in the layout of states `[rows, 7H]` (h's part, and rows that no
-/// chain visits, are left as they are; c's part holds what the step after adds).
+/// Writes the local gradients of the double backward pass to `out`, in the layout of states
+/// `[rows, 7H]`: of `states` `[rows, 7H]`, given the result `gradients` `[rows, 6H]` of
+/// [`super::backward`] and the `tangents` `[rows, 6H]` of [`super::jvp`]. The part of c holds what
+/// the step after adds to it. The part of h, that of c at a sequence's last step, and rows that
+/// the schedule does not visit are left as they are.
 ///
 /// # Panics
-/// When the schedule leave a matrix or rows are too short.
-pub fn direct_gradients<S: Real>(
+/// When the schedule leaves a matrix or rows are too short.
+pub fn local_gradients<S: Real>(
     path: SimdPath,
     hidden: usize,
     schedule: &StepSchedule,

@@ -4,7 +4,7 @@ use super::simd::Real;
 use aligned_vec::{AVec, ConstAlign};
 
 /// Widths are rounded up to a multiple of this, so that no kernel meets a part
-/// of a vector; what is between stays 0.
+/// of a vector; the numbers in between stay 0.
 pub const PADDING: usize = 16;
 
 /// Rounds a width up to what kernels read.
@@ -28,14 +28,14 @@ impl<S: Real> Buffer<S> {
         buffer
     }
 
-    /// Takes another shape, with zeros everywhere; memory is kept.
+    /// Changes the shape and sets all numbers to 0; memory is kept.
     pub fn reshape(&mut self, rows: usize, width: usize) {
         (self.rows, self.stride) = (rows, padded(width));
         self.values.clear();
         self.values.resize(rows * self.stride, S::default());
     }
 
-    /// Takes another number of rows; what they hold is whatever was there.
+    /// Changes the number of rows; they hold whatever was in memory.
     pub fn set_rows(&mut self, rows: usize) {
         if rows * self.stride > self.values.len() {
             self.values.resize(rows * self.stride, S::default());
@@ -43,7 +43,7 @@ impl<S: Real> Buffer<S> {
         self.rows = rows;
     }
 
-    /// Takes the rows of another buffer of this width.
+    /// Copies the rows of another buffer of the same width.
     ///
     /// # Panics
     /// When the widths differ.
@@ -53,7 +53,7 @@ impl<S: Real> Buffer<S> {
         self.as_mut_slice().copy_from_slice(other.as_slice());
     }
 
-    /// Its rows.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -83,12 +83,12 @@ impl<S: Real> Buffer<S> {
         &mut self.values[..self.rows * self.stride]
     }
 
-    /// The whole of it.
+    /// The whole matrix.
     pub fn view(&self) -> Matrix<'_, S> {
         Matrix::new(self.as_slice(), self.rows, self.stride, self.stride)
     }
 
-    /// The whole of it, to write to.
+    /// The whole matrix, to write to.
     pub fn view_mut(&mut self) -> MatrixMut<'_, S> {
         let (rows, stride) = (self.rows, self.stride);
         MatrixMut::new(self.as_mut_slice(), rows, stride, stride)
@@ -110,11 +110,11 @@ impl<S: Real> Buffer<S> {
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, S> {
     pub(super) values: &'a [S],
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Numbers from row to row.
+    /// Numbers from the start of one row to the start of the next.
     pub stride: usize,
 }
 
@@ -122,11 +122,11 @@ pub struct Matrix<'a, S> {
 #[derive(Debug)]
 pub struct MatrixMut<'a, S> {
     pub(super) values: &'a mut [S],
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Numbers from row to row.
+    /// Numbers from the start of one row to the start of the next.
     pub stride: usize,
 }
 
@@ -166,7 +166,7 @@ impl<'a, S> MatrixMut<'a, S> {
         Self { values, rows, width, stride }
     }
 
-    /// The same, to read.
+    /// A read-only view of this matrix.
     pub fn as_ref(&self) -> Matrix<'_, S> {
         Matrix { values: self.values, rows: self.rows, width: self.width, stride: self.stride }
     }

@@ -1,10 +1,10 @@
-//! Fused whole-sequence LSTM kernels for the CPU: the recurrence, its first
-//! and its second derivative, written out by hand.
+//! Whole-sequence LSTM kernels for the CPU: the recurrence, its first and its second derivative,
+//! written out by hand.
 //!
-//! Notation: `p_t` are the pre-activations `[4H]` in the gate order f, i, a, o,
-//! `U` `[4H, H]` the recurrent weights, τ = tanh c.
+//! Notation: `p_t` are the pre-activations `[4H]` in the gate order f, i, a, o, `U` `[4H, H]` the
+//! recurrent weights, τ = tanh c.
 //!
-//! **F**, forwards in time, from h = c = 0 ([`forward`]):
+//! **Forward**, from h = c = 0 ([`forward`]):
 //!
 //! ```text
 //! p_t = pre_t + U h_{t−1}
@@ -12,7 +12,8 @@
 //! c_t = f c_{t−1} + i a     τ_t = tanh c_t  h_t = o τ_t
 //! ```
 //!
-//! **B**, backwards in time, for a gradient h̄ that arrives at h ([`adjoint`]):
+//! **Backward**, from the last step to the first, for a gradient h̄ of the hidden states
+//! ([`backward`]):
 //!
 //! ```text
 //! δh_t = h̄_t + Uᵀ δp_{t+1}
@@ -21,9 +22,9 @@
 //! δp_a = δc_t i (1 − a²)          δp_o = δh_t τ o(1 − o)
 //! ```
 //!
-//! **B's derivative.** Let q be the gradient that arrives at δp. Because B is
-//! linear in h̄, its adjoint is F's tangent along q, forwards in time
-//! ([`tangent`]), with ṗ, ċ, ḣ the gradients for δp, δc, δh:
+//! **Double backward** differentiates the backward pass. Let q be the gradient of δp. The backward
+//! pass is linear in h̄, so its transpose is the Jacobian-vector product of the forward pass along
+//! q ([`jvp`]), which runs forward in time; ṗ, ċ, ḣ are the gradients of δp, δc, δh:
 //!
 //! ```text
 //! ṗ_t = q_t + U ḣ_{t−1}
@@ -31,8 +32,8 @@
 //! ḣ_t = ṗ_o o(1 − o) τ + o (1 − τ²) ċ_t
 //! ```
 //!
-//! The gradient for h̄ is ḣ, that for `U` is Σ δp_{t+1} ḣ_tᵀ, and what F computed
-//! receives ([`direct_gradients`]):
+//! The gradient of h̄ is ḣ, that of `U` is Σ δp_{t+1} ḣ_tᵀ, and the values of the forward pass
+//! receive local gradients D ([`local_gradients`]):
 //!
 //! ```text
 //! D_f = ṗ_f δc c_{t−1}(1 − 2f) + ċ_{t−1} δc     D_i = ṗ_i δc a(1 − 2i) + ṗ_a δc (1 − a²)
@@ -40,8 +41,9 @@
 //! D_τ = ṗ_o δh o(1 − o) − 2 ċ_t δh o τ          D_c{t−1} = ṗ_f δc f(1 − f)
 //! ```
 //!
-//! **F's adjoint with direct gradients** is B with D added where it belongs; one
-//! definition serves all three ([`adjoint`], [`adjoint_with_direct`], [`second_adjoint`]):
+//! **Backward with local gradients** is the backward pass with D added where it belongs. One
+//! definition serves all three functions ([`backward`], [`backward_with_local_gradients`],
+//! [`double_backward`]):
 //!
 //! ```text
 //! εh_t = D_h + Uᵀ εp_{t+1}
@@ -50,51 +52,50 @@
 //! εp_a = (εc_t i + D_a)(1 − a²)           εp_o = (εh_t τ + D_o) o(1 − o)
 //! ```
 //!
-//! A gradient penalty so costs four sequential passes: F, B, the tangent and the
-//! second adjoint. Rows are independent, so callers give each thread rows of its
-//! own; within a row the order of every sum is fixed, so results do not depend
-//! on the threads.
+//! A gradient penalty costs four sequential passes: forward, backward, JVP and double backward.
+//! Rows are independent, so callers give each thread rows of its own; within a row the order of
+//! every sum is fixed, so results do not depend on the number of threads.
 
 mod activation;
+mod backward;
 mod forward;
+mod jvp;
 mod local_gradients;
 mod matrix;
 mod pointwise;
 mod product;
-mod pull_back;
 mod simd;
 mod step_schedule;
-mod tangent;
 
 pub use activation::{exp_of_negative_in_place, sigmoid_in_place};
+pub use backward::{
+    OutputGradient, backward, backward_by_segments, backward_with_local_gradients, double_backward,
+};
 pub use forward::{forward, forward_from};
-pub use local_gradients::direct_gradients;
+pub use jvp::{jvp, jvp_from};
+pub use local_gradients::local_gradients;
 pub use matrix::{Buffer, Matrix, MatrixMut, PADDING, padded};
 pub use pointwise::{
-    add_column_sums, add_column_sums_of_rows, leaky_in_place, leaky_pull_back_in_place,
+    add_column_sums, add_column_sums_of_rows, leaky_relu_backward_in_place, leaky_relu_in_place,
     scale_in_place, sum_of_squares,
 };
 pub use product::{
     Panels, Start, add_transposed_product, add_transposed_product_of_rows, multiply, multiply_rows,
 };
-pub use pull_back::{
-    OutputGradient, adjoint, adjoint_by_segments, adjoint_with_direct, second_adjoint,
-};
 pub use simd::{Real, SimdPath, VECTORS};
 pub use step_schedule::{Segment, StepSchedule};
-pub use tangent::{tangent, tangent_from};
 
 use product::{Product, Rows, Steps};
 
-/// The parts of a row of states, each of the padded hidden width: the gates f, i,
-/// a, o, then c, τ and h.
+/// The parts of a row of states `[7H]`, each of the padded hidden width: the gates f, i, a, o,
+/// then the cell state c, tanh c and the hidden state h.
 pub const STATE_PARTS: usize = 7;
-/// The parts of a row of gradients with everything that the second order needs:
-/// δp (four), δc and δh. A row of four parts holds δp alone. Tangents have the
-/// same layout: ṗ, ċ, ḣ.
+/// The parts of a row of gradients `[6H]`, each of the padded hidden width: δp of the four gates,
+/// δc and δh. The double backward pass needs all six; a row of four parts holds δp alone.
+/// Tangents have the same layout: ṗ, ċ, ḣ.
 pub const GRADIENT_PARTS: usize = 6;
 
-/// The recurrent weights `U` of one direction, packed for both ways.
+/// The recurrent weights `U` of one direction, packed for products forward and backward in time.
 #[derive(Clone, Debug)]
 pub struct RecurrentWeights<S: Real> {
     hidden: usize,
@@ -106,7 +107,8 @@ pub struct RecurrentWeights<S: Real> {
 }
 
 impl<S: Real> RecurrentWeights<S> {
-    /// No weights yet, for `hidden` (padded) features.
+    /// An empty set of weights for `hidden` (padded) features; [`RecurrentWeights::pack`] fills
+    /// it.
     ///
     /// # Panics
     /// When `hidden` is no multiple of [`PADDING`].
@@ -115,12 +117,12 @@ impl<S: Real> RecurrentWeights<S> {
         Self { hidden, path, forwards: Panels::new(path), backwards: Panels::new(path) }
     }
 
-    /// Whether no weights have been taken yet.
+    /// Whether no weights have been packed yet.
     pub fn is_empty(&self) -> bool {
         self.forwards.is_empty()
     }
 
-    /// Takes `U` `[4H, H]`.
+    /// Packs `U` `[4H, H]`, the gates one below the other in the order f, i, a, o.
     ///
     /// # Panics
     /// When `u` has another shape.
@@ -134,10 +136,10 @@ impl<S: Real> RecurrentWeights<S> {
     /// `hidden_part` of the rows one step earlier.
     ///
     /// # Safety
-    /// `base` has the schedule' rows `stride` apart, with that part in each, and the
+    /// `base` has the schedule's rows `stride` apart, with that part in each, and the
     /// processor has `V`'s instructions.
     #[inline(always)]
-    unsafe fn carry_forwards<V: simd::Vector<Scalar = S>>(
+    unsafe fn add_recurrent_product<V: simd::Vector<Scalar = S>>(
         &self,
         schedule: &StepSchedule,
         step: usize,
@@ -149,7 +151,7 @@ impl<S: Real> RecurrentWeights<S> {
         if before.is_empty() {
             return;
         }
-        // SAFETY: the caller's; no two schedule share a row.
+        // SAFETY: the caller's; no two sequences share a row.
         unsafe {
             let product = Product {
                 a: base.add(hidden_part * self.hidden),
@@ -164,15 +166,15 @@ impl<S: Real> RecurrentWeights<S> {
     }
 }
 
-/// What a recurrence receives from below: `x Wᵀ` on top of a start, computed for a few steps
-/// at a time, just before they need it, so that it never leaves the cache.
+/// The input of a recurrence, `x Wᵀ` on top of a start, computed for a few steps at a time just
+/// before the recurrence needs them, so that it never leaves the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a, S: Real> {
-    /// `[rows, depth]`, in the rows of the states.
+    /// `x` `[rows, depth]`, row by row with the states.
     pub x: Matrix<'a, S>,
     /// `W`ᵀ `[depth, 4H]`.
     pub weights: &'a Panels<S>,
-    /// The bias, for states; nothing, for tangents.
+    /// The bias for states, [`Start::Zero`] for tangents.
     pub start: Start<'a, S>,
 }
 
@@ -180,11 +182,11 @@ pub struct Input<'a, S: Real> {
 const INPUT_ROWS: usize = 32;
 
 impl<S: Real> Input<'_, S> {
-    /// Computes the input of `step` and some steps after it, where that was not done before;
-    /// `done` is the first step that still waits.
+    /// Computes the input of `step` and of some steps after it, unless that was done before;
+    /// `done` is the first step whose input is still missing.
     ///
     /// # Safety
-    /// `base` has the schedule' rows `stride` apart, with four parts in each, and the processor
+    /// `base` has the schedule's rows `stride` apart, with four parts in each, and the processor
     /// has `V`'s instructions.
     #[inline(always)]
     unsafe fn feed<V: simd::Vector<Scalar = S>>(
@@ -253,13 +255,13 @@ mod part {
     pub(super) const GRAD_HIDDEN: usize = 5;
 }
 
-/// Refuses rows that a matrix of `count` rows has not.
+/// Refuses rows beyond the `count` rows of a matrix.
 fn check_rows(rows: &[u32], count: usize) {
-    assert!(rows.iter().all(|&row| (row as usize) < count), "a row that the matrix has not");
+    assert!(rows.iter().all(|&row| (row as usize) < count), "a row that the matrix does not have");
 }
 
-/// Refuses matrices that the schedule, or the kernels' parts, would leave.
+/// Refuses matrices that are too small for the schedule or for the parts of a row.
 fn check(rows: usize, width: usize, schedule: &StepSchedule, hidden: usize, parts: usize) {
-    assert!(schedule.extent() <= rows, "the schedule visit rows that the matrix has not");
-    assert!(width >= parts * hidden, "a row has less than {parts} parts of {hidden}");
+    assert!(schedule.extent() <= rows, "the schedule visits rows that the matrix does not have");
+    assert!(width >= parts * hidden, "a row has fewer than {parts} parts of {hidden}");
 }

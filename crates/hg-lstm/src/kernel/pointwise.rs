@@ -1,4 +1,4 @@
-//! The rectifier and sums over rows, for the dense layers around a recurrence.
+//! Leaky ReLU and sums over rows, for the dense layers around a recurrence.
 
 use super::check_rows;
 use super::matrix::{Matrix, MatrixMut};
@@ -6,12 +6,12 @@ use super::product::Rows;
 use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
 
 /// `x` above 0, `leak · x` elsewhere.
-struct Leaky<'a, S> {
+struct LeakyRelu<'a, S> {
     values: &'a mut [S],
     leak: S,
 }
 
-impl<S: Real> Kernel<S> for Leaky<'_, S> {
+impl<S: Real> Kernel<S> for LeakyRelu<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -27,22 +27,22 @@ impl<S: Real> Kernel<S> for Leaky<'_, S> {
     }
 }
 
-/// The leaky rectifier, in place.
+/// Leaky ReLU in place: `x` above 0, `leak · x` elsewhere.
 ///
 /// # Panics
 /// When the length is no multiple of [`super::PADDING`].
-pub fn leaky_in_place<S: Real>(path: SimdPath, leak: S, values: &mut [S]) {
+pub fn leaky_relu_in_place<S: Real>(path: SimdPath, leak: S, values: &mut [S]) {
     assert!(values.len().is_multiple_of(super::PADDING));
-    dispatch(path, Leaky { values, leak });
+    dispatch(path, LeakyRelu { values, leak });
 }
 
-struct LeakyPullBack<'a, S> {
+struct LeakyReluBackward<'a, S> {
     gradients: &'a mut [S],
     activated: &'a [S],
     leak: S,
 }
 
-impl<S: Real> Kernel<S> for LeakyPullBack<'_, S> {
+impl<S: Real> Kernel<S> for LeakyReluBackward<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -61,12 +61,12 @@ impl<S: Real> Kernel<S> for LeakyPullBack<'_, S> {
     }
 }
 
-/// Multiplies gradients (or tangents) by the rectifier's slope, which the sign
-/// of its result tells.
+/// The derivative of leaky ReLU in place: multiplies `gradients` (or tangents) by its slope, 1 where
+/// its result `activated` is above 0 and `leak` elsewhere.
 ///
 /// # Panics
 /// When the lengths differ or are no multiple of [`super::PADDING`].
-pub fn leaky_pull_back_in_place<S: Real>(
+pub fn leaky_relu_backward_in_place<S: Real>(
     path: SimdPath,
     leak: S,
     gradients: &mut [S],
@@ -74,7 +74,7 @@ pub fn leaky_pull_back_in_place<S: Real>(
 ) {
     assert!(gradients.len() == activated.len());
     assert!(gradients.len().is_multiple_of(super::PADDING));
-    dispatch(path, LeakyPullBack { gradients, activated, leak });
+    dispatch(path, LeakyReluBackward { gradients, activated, leak });
 }
 
 struct Scale<'a, S> {
@@ -97,8 +97,8 @@ impl<S: Real> Kernel<S> for Scale<'_, S> {
     }
 }
 
-/// Multiplies by a factor, in place; what has faded then becomes 0, as over the steps of a
-/// recurrence.
+/// Multiplies `values` by `factor` in place; results too small to matter become 0, as in the
+/// recurrences.
 ///
 /// # Panics
 /// When the length is no multiple of [`super::PADDING`].
@@ -143,7 +143,8 @@ impl<S: Real> ColumnSums<'_, S> {
     }
 }
 
-/// Adds the sum of all rows to the one row of `sums`: the gradient of a bias.
+/// Adds the sum of all rows of `x` `[rows, n]` to the one row of `sums` `[1, n]`: the gradient of a
+/// bias.
 ///
 /// # Panics
 /// When the widths differ or are no multiple of [`super::PADDING`].
@@ -151,7 +152,7 @@ pub fn add_column_sums<S: Real>(path: SimdPath, x: Matrix<'_, S>, sums: MatrixMu
     ColumnSums { rows: Rows::Apart(x.stride), count: x.rows, x, sums }.dispatch(path);
 }
 
-/// [`add_column_sums`] of these rows alone.
+/// Adds the sum of these rows of `x` `[rows, n]` to the one row of `sums` `[1, n]`.
 ///
 /// # Panics
 /// When the widths differ or are no multiple of [`super::PADDING`], or a row does not exist.
@@ -165,13 +166,13 @@ pub fn add_column_sums_of_rows<S: Real>(
     ColumnSums { rows: Rows::At(rows, x.stride), count: rows.len(), x, sums }.dispatch(path);
 }
 
-/// Σ x², in f64 over eight strands, so that it runs in vectors.
+/// Σ x² in f64, over eight partial sums so that it runs in vectors.
 pub fn sum_of_squares<S: Real>(x: &[S]) -> f64 {
-    let mut strands = [0f64; 8];
+    let mut sums = [0f64; 8];
     for chunk in x.chunks(8) {
-        for (strand, value) in strands.iter_mut().zip(chunk) {
-            *strand += value.to_f64() * value.to_f64();
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value.to_f64() * value.to_f64();
         }
     }
-    strands.iter().sum()
+    sums.iter().sum()
 }

@@ -81,7 +81,7 @@ impl<S: Real> Kernel<S> for Pack<'_, S> {
 }
 
 impl<S: Real> Panels<S> {
-    /// No factor yet; [`Panels::pack`] and [`Panels::pack_transposed`] fill it.
+    /// An empty factor; [`Panels::pack`] and [`Panels::pack_transposed`] fill it.
     pub fn new(path: SimdPath) -> Self {
         Self { values: AVec::new(64), depth: 0, columns: 0, path }
     }
@@ -139,18 +139,18 @@ impl<S: Real> Panels<S> {
 /// What is in C before a product is added.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'a, S> {
-    /// Nothing.
+    /// Zeros.
     Zero,
-    /// The same row everywhere.
+    /// This row in every row.
     Bias(&'a [S]),
-    /// What C holds.
+    /// What C holds already.
     Keep,
 }
 
 /// Where the rows of a factor or of a result are, in numbers from its base.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rows<'a> {
-    /// So far apart.
+    /// This far apart.
     Apart(usize),
     /// At these multiples of the stride.
     At(&'a [u32], usize),
@@ -174,7 +174,7 @@ impl Rows<'_> {
         offsets
     }
 
-    /// Refuses rows that a matrix has not.
+    /// Refuses rows that a matrix does not have.
     fn check(self, count: usize, rows: usize) {
         match self {
             Self::Apart(_) => assert!(count <= rows),
@@ -420,7 +420,8 @@ pub fn multiply<S: Real>(
     Multiply { a, b, start, c, at: None }.dispatch();
 }
 
-/// [`multiply`] for these rows of A and C alone, none of them twice.
+/// `C = start + A B` for these rows of A and C alone, none of them twice; other rows of C stay as
+/// they are.
 ///
 /// # Panics
 /// When the shapes do not fit or a row does not exist.
@@ -494,8 +495,7 @@ pub fn add_transposed_product<S: Real>(
     AddTransposed { a, b, rows, depth: a.rows, c, scratch }.dispatch();
 }
 
-/// [`add_transposed_product`] for pairs of rows: Σ over n of A's row `a_rows[n]` times B's row
-/// `b_rows[n]`.
+/// `C += Σ_n A[a_rows[n]]ᵀ B[b_rows[n]]`: [`add_transposed_product`] over pairs of rows.
 ///
 /// # Panics
 /// When the shapes do not fit or a row does not exist.

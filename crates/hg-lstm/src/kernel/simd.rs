@@ -115,10 +115,6 @@ pub trait Real:
     + candle_core::WithDType
     + private::Vectors
 {
-    /// The nearest value to `x`.
-    fn from_f64(x: f64) -> Self;
-    /// Exactly this value.
-    fn to_f64(self) -> f64;
 }
 
 /// What [`Real`] needs inside this crate.
@@ -150,24 +146,15 @@ pub(crate) mod private {
         const VANISHES: Self;
         /// 0, 1 and 2.
         const SMALL: [Self; 3];
-        /// What is smaller has faded; products of two that are greater are normal numbers.
-        const FADED: Self;
+        /// Smaller numbers are flushed to zero; products of two greater ones are normal.
+        const NEGLIGIBLE: Self;
     }
 }
 
 macro_rules! real {
     ($t:ty, $series:expr, $log2_e:expr, $ln2:expr, $rounder:expr, $vanishes:expr, $lanes:literal,
-     $faded:literal, $neon:ident, $avx2:ident, $avx512:ident) => {
-        impl Real for $t {
-            #[inline(always)]
-            fn from_f64(x: f64) -> Self {
-                x as $t
-            }
-            #[inline(always)]
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-        }
+     $negligible:literal, $neon:ident, $avx2:ident, $avx512:ident) => {
+        impl Real for $t {}
         impl private::Vectors for $t {
             type Portable = Lanes<$t, $lanes>;
             #[cfg(target_arch = "aarch64")]
@@ -182,7 +169,7 @@ macro_rules! real {
             const ROUNDER: Self = $rounder;
             const VANISHES: Self = $vanishes;
             const SMALL: [Self; 3] = [0., 1., 2.];
-            const FADED: Self = $faded;
+            const NEGLIGIBLE: Self = $negligible;
         }
     };
 }
@@ -282,8 +269,8 @@ pub unsafe trait Vector: Copy {
     /// 2ⁿ from n + `ROUNDER`, for n + bias in the exponent's range.
     fn power_of_two(self) -> Self;
 
-    /// Itself, and 0 where it has faded. Over hundreds of steps a gradient falls below the
-    /// least normal number, where processors are a hundred times slower, and nothing depends
+    /// Itself, and 0 where its size is negligible. Over hundreds of steps a gradient falls below
+    /// the least normal number, where processors are a hundred times slower, and nothing depends
     /// on it any more. NaN stays NaN.
     ///
     /// # Safety
@@ -292,9 +279,9 @@ pub unsafe trait Vector: Copy {
     unsafe fn flush_to_zero(self) -> Self {
         use private::Vectors;
         // SAFETY: the caller's.
-        let [zero, faded] =
-            unsafe { [Self::splat(Self::Scalar::SMALL[0]), Self::splat(Self::Scalar::FADED)] };
-        faded.if_above(self.abs(), zero, self)
+        let [zero, negligible] =
+            unsafe { [Self::splat(Self::Scalar::SMALL[0]), Self::splat(Self::Scalar::NEGLIGIBLE)] };
+        negligible.if_above(self.abs(), zero, self)
     }
 }
 

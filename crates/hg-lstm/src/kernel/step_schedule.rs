@@ -1,6 +1,6 @@
 //! Which matrix row each sequence visits at each step.
 
-/// The order in which recurrences visit the rows of a matrix. Sequences stand
+/// The order in which a recurrence visits the rows of a matrix, step by step. Sequences are sorted
 /// longest first, so that those that still run at a step are the first ones.
 #[derive(Clone, Debug)]
 pub struct StepSchedule {
@@ -9,24 +9,24 @@ pub struct StepSchedule {
     rows: Vec<u32>,
     /// For each of `rows` from step 1 on, the row of the step before.
     before: Vec<u32>,
-    /// Position among the schedule → number of the sequence.
+    /// Position in the schedule (longest first) → number of the sequence.
     order: Vec<usize>,
 }
 
-/// The rows of a few steps, step after step.
+/// The rows of a few consecutive steps, step after step.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
-    /// All of them.
+    /// The rows of all steps of the segment.
     pub rows: &'a [u32],
-    /// Those of them that are no sequence's first.
+    /// Those of [`Segment::rows`] that are not a sequence's first step.
     pub later: &'a [u32],
-    /// For each of `later`, the row of the step before.
+    /// For each of [`Segment::later`], the row of the step before.
     pub before: &'a [u32],
 }
 
 impl StepSchedule {
-    /// Sequence `n` has `lengths[n]` steps; step `s` is at the matrix's row
-    /// `row(n, s)`, and no two are at the same one.
+    /// A schedule for sequences of these lengths: step `s` of sequence `n` is at row `row(n, s)` of
+    /// the matrix. No two steps may share a row.
     pub fn new(lengths: &[usize], row: impl Fn(usize, usize) -> usize) -> Self {
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|&n| std::cmp::Reverse(lengths[n]));
@@ -38,7 +38,7 @@ impl StepSchedule {
             let active = order.iter().take_while(|&&n| lengths[n] > step);
             rows.extend(active.map(|&n| row(n, step) as u32));
             if step > 0 {
-                // The longest stand first, so it is the first ones that go on.
+                // The longest come first, so the first ones go on.
                 let (earlier, count) = (starts[step - 1], rows.len() - starts[step]);
                 before.extend_from_slice(&rows[earlier..earlier + count]);
             }
@@ -47,22 +47,22 @@ impl StepSchedule {
         Self { starts, rows, before, order }
     }
 
-    /// Steps of the longest sequence.
+    /// The number of steps of the longest sequence.
     pub fn steps(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Sequences.
+    /// The number of sequences.
     pub fn count(&self) -> usize {
         self.order.len()
     }
 
-    /// Position among the schedule → number of the sequence.
+    /// Position in the schedule (longest first) → number of the sequence.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
 
-    /// The rows of the sequences that have step `step`, in the schedule' order.
+    /// The rows of the sequences that have step `step`, in the schedule's order.
     pub fn active(&self, step: usize) -> &[u32] {
         &self.rows[self.starts[step]..self.starts[step + 1]]
     }
@@ -75,17 +75,17 @@ impl StepSchedule {
         (&self.rows[self.starts[from]..self.starts[until]], until)
     }
 
-    /// Where each sequence ends: (its number, the row of its last step).
+    /// Where each sequence ends: (number of the sequence, row of its last step).
     pub fn ends(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..self.steps()).flat_map(move |step| {
             let active = self.active(step);
             let go_on = self.active_at_next(step).len();
-            (go_on..active.len()).map(move |chain| (self.order[chain], active[chain] as usize))
+            (go_on..active.len()).map(move |n| (self.order[n], active[n] as usize))
         })
     }
 
     /// The rows one step earlier of the sequences that have step `step`, in the
-    /// schedule' order; empty at the first step.
+    /// schedule's order; empty at the first step.
     pub(super) fn active_before(&self, step: usize) -> &[u32] {
         if step > 0 { &self.before[self.later(step)..self.later(step + 1)] } else { &[] }
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_stand_first_and_each_stops_at_its_length() {
+    fn the_longest_come_first_and_each_stops_at_its_length() {
         let schedule = StepSchedule::new(&[1, 3, 2], |n, step| n * 10 + step);
         assert_eq!((schedule.steps(), schedule.count(), schedule.extent()), (3, 3, 22));
         assert_eq!(schedule.order(), [1, 2, 0]);

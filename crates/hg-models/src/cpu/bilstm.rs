@@ -92,12 +92,12 @@ impl<S: Real> BiLstm<S> {
         }
     }
 
-    /// Runs one direction after the other over `x` `[rows, input]`, forwards and back, for
-    /// what arrives at the hidden states, and pulls that back to `grad_x` `[rows, input]`.
-    /// Each direction so finishes while its states are in the cache. States and gradients
-    /// stay in `work`; the weights' gradients are added to `into`, and without it what the
-    /// second order needs is kept.
-    pub(super) fn forward_and_adjoint(
+    /// Runs one direction after the other over `x` `[rows, input]`, forward and backward, for the
+    /// gradient `arriving` of the hidden states; `grad_x` `[rows, input]` receives the gradient of
+    /// `x`. Each direction finishes while its states are in the cache. States and gradients stay in
+    /// `work`; the weights' gradients are added to `into`, and without it what the second order
+    /// needs is kept.
+    pub(super) fn forward_and_backward(
         &self,
         x: Matrix<'_, S>,
         directions: &Directions,
@@ -110,18 +110,25 @@ impl<S: Real> BiLstm<S> {
         grad_x.set_rows(x.rows);
         for (n, arriving) in arriving.into_iter().enumerate() {
             self.forward_direction(n, x, directions, work);
-            self.adjoint_direction(n, directions, arriving, keep, work, |segment, states, grad| {
-                self.pull_back(n, segment.rows, grad, grad_x);
-                if let Some((into, scratch)) = &mut into {
-                    into.add_first(n, self.path, segment, [grad, x, states], scratch);
-                }
-            });
+            self.backward_direction(
+                n,
+                directions,
+                arriving,
+                keep,
+                work,
+                |segment, states, grad| {
+                    self.backward_input(n, segment.rows, grad, grad_x);
+                    if let Some((into, scratch)) = &mut into {
+                        into.add_first(n, self.path, segment, [grad, x, states], scratch);
+                    }
+                },
+            );
         }
     }
 
-    /// The adjoint of [`BiLstm::forward`] for the same `x`; the weights' gradients are added
+    /// The backward pass of [`BiLstm::forward`] for the same `x`; the weights' gradients are added
     /// to `into`.
-    pub(super) fn adjoint(
+    pub(super) fn backward(
         &self,
         x: Matrix<'_, S>,
         directions: &Directions,
@@ -134,13 +141,13 @@ impl<S: Real> BiLstm<S> {
             let add = |segment: Segment<'_>, states: Matrix<'_, S>, grad: Matrix<'_, S>| {
                 into.add_first(n, self.path, segment, [grad, x, states], scratch);
             };
-            self.adjoint_direction(n, directions, arriving, false, work, add);
+            self.backward_direction(n, directions, arriving, false, work, add);
         }
     }
 
-    /// The second order after [`BiLstm::forward_and_adjoint`] of `x`, along `x_dot`
-    /// `[rows, input]`, one direction after the other: the tangent, whose ḣ stays in `work`,
-    /// and its adjoint, which is pulled back to `grad_x`.
+    /// The second order after [`BiLstm::forward_and_backward`] of `x`, along `x_dot`
+    /// `[rows, input]`, one direction after the other: the JVP, whose ḣ stays in `work`, and the
+    /// double backward pass, whose gradient of `x` goes to `grad_x` `[rows, input]`.
     pub(super) fn second_order(
         &self,
         [x, x_dot]: [Matrix<'_, S>; 2],
@@ -154,27 +161,21 @@ impl<S: Real> BiLstm<S> {
         for (n, schedule) in schedule.iter().enumerate() {
             let (direction, tangents) = (&self.directions[n], &mut work.tangents[n]);
             tangents.set_rows(x.rows);
-            let (states, input) = (work.states[n].view(), direction.input.as_input(x_dot, true));
-            kernel::tangent_from(
-                input,
-                &direction.recurrent,
-                schedule,
-                states,
-                tangents.view_mut(),
-            );
+            let (states, input) = (work.states[n].view(), direction.input.as_jvp_input(x_dot));
+            kernel::jvp_from(input, &direction.recurrent, schedule, states, tangents.view_mut());
 
             let (tangents, gradients) = (tangents.view(), work.gradients[n].view());
             let gates = 4 * padded(self.hidden);
             let add = |segment: Segment<'_>, second: Matrix<'_, S>| {
-                self.pull_back(n, segment.rows, second, grad_x);
+                self.backward_input(n, segment.rows, second, grad_x);
                 into.add_first(n, self.path, segment, [second, x, states], scratch);
-                // Where the tangent passes, B's own δ are the adjoint.
+                // The JVP's own backward pass has the δ of the first backward pass.
                 let grad = gradients.columns(0, gates);
                 into.add_tangent(n, segment, [grad, x_dot, tangents], scratch);
             };
             work.second[n].set_rows(x.rows);
             let (u, out) = (&direction.recurrent, work.second[n].columns_mut(0, gates));
-            kernel::second_adjoint(u, schedule, states, gradients, tangents, out, add);
+            kernel::double_backward(u, schedule, states, gradients, tangents, out, add);
         }
     }
 
@@ -187,12 +188,13 @@ impl<S: Real> BiLstm<S> {
     ) {
         let (direction, states) = (&self.directions[n], &mut work.states[n]);
         states.set_rows(x.rows);
-        let input = direction.input.as_input(x, false);
+        let input = direction.input.as_input(x);
         kernel::forward_from(input, &direction.recurrent, &schedule[n], states.view_mut());
     }
 
-    /// Calls `done` with a few rows at a time, the states and the gradients `[rows, 4H]`.
-    fn adjoint_direction(
+    /// The backward pass of direction `n`. Calls `done` with a few rows at a time, the states and
+    /// the gradients `[rows, 4H]`.
+    fn backward_direction(
         &self,
         n: usize,
         Directions(schedule): &Directions,
@@ -207,16 +209,16 @@ impl<S: Real> BiLstm<S> {
         let parts = if keep { GRADIENT_PARTS } else { 4 };
         let out = gradients.columns_mut(0, parts * wide);
         let u = &self.directions[n].recurrent;
-        kernel::adjoint_by_segments(u, &schedule[n], states, arriving, out, |segment, out| {
+        kernel::backward_by_segments(u, &schedule[n], states, arriving, out, |segment, out| {
             done(segment, states, out.columns(0, 4 * wide));
         });
     }
 
-    /// Pulls direction `n`'s δp or εp back to these rows of the input: direction 0 sets them,
-    /// the other adds to them.
-    fn pull_back(&self, n: usize, rows: &[u32], grad: Matrix<'_, S>, grad_x: &mut Buffer<S>) {
+    /// The gradient of the input at these rows from direction `n`'s δp or εp: direction 0 sets it,
+    /// the other adds to it.
+    fn backward_input(&self, n: usize, rows: &[u32], grad: Matrix<'_, S>, grad_x: &mut Buffer<S>) {
         let start = if n == 0 { Start::Zero } else { Start::Keep };
-        self.directions[n].input.pull_back_rows(rows, grad, start, grad_x.view_mut());
+        self.directions[n].input.backward_rows(rows, grad, start, grad_x.view_mut());
     }
 }
 
@@ -269,7 +271,8 @@ impl<S: Real> BiGradient<S> {
         self.add_recurrent(n, segment, grad, hidden, scratch);
     }
 
-    /// The same for weights alone: δp with the tangents of the input and of the states.
+    /// Adds to the weights' gradients what δp brings with the tangents of the input and of the
+    /// states.
     fn add_tangent(
         &mut self,
         n: usize,
@@ -300,7 +303,7 @@ impl<S: Real> BiGradient<S> {
         self.input.iter_mut().flat_map(LinearGradient::buffers).chain(&mut self.recurrent)
     }
 
-    /// The gradients over all units.
+    /// Adds the gradients over all micro-batches to `into`.
     pub(super) fn export<'a>(parts: &[&'a Self], into: &mut Export<'a, S>) {
         let hidden = parts[0].hidden;
         let gates = Width { parts: 4, each: hidden };

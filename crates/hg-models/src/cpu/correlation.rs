@@ -28,12 +28,12 @@ pub(super) struct Correlation {
     norms: Vec<f64>,
 }
 
-/// How much the alignment of correlations counts, and up to what.
+/// How much the alignment of correlations counts in the generator's loss, and up to what limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Alignment<'a> {
-    /// λ
+    /// λ, the weight in the generator's loss.
     pub weight: f64,
-    /// u `[D, D]`, where correlations are compared up to a limit.
+    /// u `[D · D]`, row-major: correlations are compared up to these limits, where there are any.
     pub limits: Option<&'a [f64]>,
 }
 
@@ -47,7 +47,7 @@ impl Alignment<'_> {
     }
 }
 
-/// A unit's share of the sums that a correlation is made of.
+/// A micro-batch's share of the sums that a correlation is made of.
 #[derive(Debug)]
 pub(super) struct Moments<S: Real> {
     sums: Vec<f64>,
@@ -66,7 +66,7 @@ impl<S: Real> Moments<S> {
         }
     }
 
-    /// The unit's rows less the batch's means.
+    /// The micro-batch's rows less the batch's means.
     pub(super) fn centred(&self) -> Matrix<'_, S> {
         self.centred.view()
     }
@@ -95,8 +95,8 @@ impl<S: Real> Moments<S> {
 }
 
 impl Correlation {
-    /// The correlation of `rows` rows, a part of them in each unit; the units'
-    /// moments keep their centred rows.
+    /// The correlation of `rows` rows, a part of them in each micro-batch, whose moments keep its
+    /// centred rows.
     pub(super) fn of<S: Real>(mut parts: Vec<(&mut Moments<S>, &Buffer<S>)>, rows: usize) -> Self {
         parts.par_iter_mut().for_each(|(moments, x)| moments.add_up_columns(x));
         let width = parts.first().map_or(0, |(moments, _)| moments.sums.len());

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! with `M` `[D, H]` the embeddings and the first linear map in one
-//! ([`crate::Critic`]) and ϕ the leaky rectifier.
+//! ([`crate::Critic`]) and ϕ leaky ReLU.
 
 use super::bilstm::{BiGradient, BiLstm, Workspace};
 use super::export::Export;
@@ -15,8 +15,8 @@ use super::{Gradients, LEAK};
 use crate::critic::embedding_name;
 use crate::{CriticConfig, Parameters, Result};
 use hg_lstm::kernel::{
-    Buffer, OutputGradient, Panels, Real, SimdPath, Start, leaky_in_place,
-    leaky_pull_back_in_place, scale_in_place, sum_of_squares,
+    Buffer, OutputGradient, Panels, Real, SimdPath, Start, leaky_relu_backward_in_place,
+    leaky_relu_in_place, scale_in_place, sum_of_squares,
 };
 
 /// Under the root of the gradient's norm.
@@ -122,12 +122,15 @@ impl<S: Real> CriticGradient<S> {
         }
     }
 
-    pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
+    /// Sets all gradients to 0.
+    pub(super) fn clear(&mut self) {
         let dense = self.first.buffers().into_iter().chain(self.second.buffers());
-        dense.chain(self.rnn.buffers()).chain([&mut self.readout, &mut self.readout_bias])
+        let readout = [&mut self.readout, &mut self.readout_bias];
+        let all = dense.chain(self.rnn.buffers()).chain(readout);
+        all.for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
     }
 
-    /// The gradients over all units, `M`'s going on to its factors.
+    /// Writes the gradients over all micro-batches, that of `M` as those of its factors.
     pub(super) fn export(
         parts: &[&Self],
         weights: &CriticWeights<S>,
@@ -135,6 +138,8 @@ impl<S: Real> CriticGradient<S> {
     ) -> Result<()> {
         let CriticConfig { layout, hidden } = &weights.config;
         let (embedded, width) = (weights.config.embedded_width(), layout.width());
+
+        // From M's gradient to those of the embeddings and of the first linear map.
         let first: Vec<_> = parts.iter().map(|part| &part.first).collect();
         let map = LinearGradient::weight_numbers(&first);
         let mut linear1 = vec![S::default(); hidden * embedded];
@@ -158,6 +163,7 @@ impl<S: Real> CriticGradient<S> {
                 at += e;
             }
         }
+
         let mut export = Export::new();
         for (n, (grad, &levels)) in embeddings.into_iter().zip(&layout.discrete).enumerate() {
             let shape = [levels, grad.len() / levels];
@@ -214,11 +220,11 @@ impl<S: Real> CriticWork<S> {
         }
     }
 
-    /// The scores of the sequences in `x` `[rows, D]`, and the way back down to y₁ where
-    /// sequence `n`'s score receives `on_scores[n]`. The gradients of `Σ on_scores · scores`
+    /// The scores of the sequences in `x` `[rows, D]`, and the backward pass down to y₁ where
+    /// sequence `n`'s score has the gradient `on_scores[n]`. The gradients of `Σ on_scores · scores`
     /// for the recurrent layers and the readout are added to `into`; without it what the
     /// second order needs is kept.
-    pub(super) fn forward_and_adjoint(
+    pub(super) fn forward_and_backward(
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
@@ -226,14 +232,16 @@ impl<S: Real> CriticWork<S> {
         directions: &Directions,
         mut into: Option<&mut CriticGradient<S>>,
     ) -> Vec<f64> {
+        // The dense layers.
         let leak = S::from_f64(LEAK);
         self.activated1.set_rows(x.rows());
         weights.first.forward(x.view(), self.activated1.view_mut());
-        leaky_in_place(weights.path, leak, self.activated1.as_mut_slice());
+        leaky_relu_in_place(weights.path, leak, self.activated1.as_mut_slice());
         self.activated2.set_rows(x.rows());
         weights.second.forward(self.activated1.view(), self.activated2.view_mut());
-        leaky_in_place(weights.path, leak, self.activated2.as_mut_slice());
+        leaky_relu_in_place(weights.path, leak, self.activated2.as_mut_slice());
 
+        // The biLSTM forward and backward, from what each score gives to the last hidden states.
         for (direction, arriving) in self.arriving.iter_mut().enumerate() {
             arriving.set_rows(on_scores.len());
             for (sequence, &on_score) in on_scores.iter().enumerate() {
@@ -243,7 +251,7 @@ impl<S: Real> CriticWork<S> {
                 }
             }
         }
-        weights.rnn.forward_and_adjoint(
+        weights.rnn.forward_and_backward(
             self.activated2.view(),
             directions,
             [0, 1].map(|n: usize| OutputGradient::Last(self.arriving[n].view())),
@@ -251,6 +259,8 @@ impl<S: Real> CriticWork<S> {
             &mut self.grad2,
             into.as_mut().map(|into| (&mut into.rnn, &mut self.scratch)),
         );
+
+        // The readout.
         let mut scores = vec![weights.readout_bias; on_scores.len()];
         for_ends(directions, |sequence, direction, row| {
             let last = self.rnn.hidden(direction, row);
@@ -264,7 +274,7 @@ impl<S: Real> CriticWork<S> {
             }
         });
 
-        Self::pull_back_dense(
+        Self::backward_dense(
             weights,
             &mut self.grad2,
             &mut self.grad1,
@@ -274,8 +284,8 @@ impl<S: Real> CriticWork<S> {
         scores
     }
 
-    /// From a gradient for a₂ (which becomes one for y₂) to one for y₁.
-    fn pull_back_dense(
+    /// From the gradient of a₂ (which becomes that of y₂) to that of y₁.
+    fn backward_dense(
         weights: &CriticWeights<S>,
         grad2: &mut Buffer<S>,
         grad1: &mut Buffer<S>,
@@ -283,16 +293,16 @@ impl<S: Real> CriticWork<S> {
         activated2: &Buffer<S>,
     ) {
         let (leak, path) = (S::from_f64(LEAK), weights.path);
-        leaky_pull_back_in_place(path, leak, grad2.as_mut_slice(), activated2.as_slice());
+        leaky_relu_backward_in_place(path, leak, grad2.as_mut_slice(), activated2.as_slice());
         grad1.set_rows(grad2.rows());
-        weights.second.pull_back(grad2.view(), Start::Zero, grad1.view_mut());
-        leaky_pull_back_in_place(path, leak, grad1.as_mut_slice(), activated1.as_slice());
+        weights.second.backward(grad2.view(), Start::Zero, grad1.view_mut());
+        leaky_relu_backward_in_place(path, leak, grad1.as_mut_slice(), activated1.as_slice());
     }
 
-    /// From y₁ on to the input: g `[rows, D]`.
+    /// The rest of the backward pass, from y₁ to the input: g `[rows, D]`.
     pub(super) fn input_gradient(&mut self, weights: &CriticWeights<S>) {
         self.grad_input.set_rows(self.grad1.rows());
-        weights.first.pull_back(self.grad1.view(), Start::Zero, self.grad_input.view_mut());
+        weights.first.backward(self.grad1.view(), Start::Zero, self.grad_input.view_mut());
     }
 
     /// Adds the gradients of the critic's loss `Σ on_scores · scores` at `x` `[rows, D]`;
@@ -305,7 +315,7 @@ impl<S: Real> CriticWork<S> {
         directions: &Directions,
         into: &mut CriticGradient<S>,
     ) -> Vec<f64> {
-        let scores = self.forward_and_adjoint(weights, x, on_scores, directions, Some(&mut *into));
+        let scores = self.forward_and_backward(weights, x, on_scores, directions, Some(&mut *into));
         into.readout_bias.row_mut(0)[0] += on_scores.iter().copied().sum();
         let (path, scratch) = (weights.path, &mut self.scratch);
         into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
@@ -319,30 +329,32 @@ impl<S: Real> CriticWork<S> {
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
-        packing: &PackedBatch,
+        packed: &PackedBatch,
         share: f64,
         into: &mut CriticGradient<S>,
     ) -> f64 {
-        let (leak, path, directions) = (S::from_f64(LEAK), weights.path, &packing.once);
-        let ones = vec![S::from_f64(1.); packing.sequences.len()];
-        self.forward_and_adjoint(weights, x, &ones, directions, None);
+        let (leak, path, directions) = (S::from_f64(LEAK), weights.path, &packed.once);
+        let ones = vec![S::from_f64(1.); packed.sequences.len()];
+        self.forward_and_backward(weights, x, &ones, directions, None);
         self.input_gradient(weights);
-        let penalty = self.turn_into_direction(path, packing, share);
+        let penalty = self.turn_into_direction(path, packed, share);
 
-        // The tangent along w: C's directional derivative is w₃ · ḣ_last.
+        // The JVP along w: C's directional derivative is w₃ · ḣ_last.
         self.dot1.set_rows(x.rows());
-        weights.first.tangent(self.grad_input.view(), self.dot1.view_mut());
+        weights.first.jvp(self.grad_input.view(), self.dot1.view_mut());
         let activated1 = self.activated1.as_slice();
-        leaky_pull_back_in_place(path, leak, self.dot1.as_mut_slice(), activated1);
+        leaky_relu_backward_in_place(path, leak, self.dot1.as_mut_slice(), activated1);
         self.dot2.set_rows(x.rows());
-        weights.second.tangent(self.dot1.view(), self.dot2.view_mut());
+        weights.second.jvp(self.dot1.view(), self.dot2.view_mut());
         let activated2 = self.activated2.as_slice();
-        leaky_pull_back_in_place(path, leak, self.dot2.as_mut_slice(), activated2);
+        leaky_relu_backward_in_place(path, leak, self.dot2.as_mut_slice(), activated2);
 
-        // Its gradients: where the tangent passes, B's own δ are the adjoint.
+        // Its gradients: the JVP's own backward pass has the δ of the first backward pass.
         let scratch = &mut self.scratch;
         into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
         into.first.add_to_weight(self.grad1.view(), self.grad_input.view(), scratch);
+
+        // The double backward pass.
         let along = [self.activated2.view(), self.dot2.view()];
         let (rnn, grad2) = (&mut self.rnn, &mut self.grad2);
         weights.rnn.second_order(along, directions, rnn, grad2, &mut into.rnn, scratch);
@@ -352,7 +364,7 @@ impl<S: Real> CriticWork<S> {
                 *to += h;
             }
         });
-        Self::pull_back_dense(
+        Self::backward_dense(
             weights,
             &mut self.grad2,
             &mut self.second,
@@ -365,13 +377,13 @@ impl<S: Real> CriticWork<S> {
     }
 
     /// g → w = share · ∂(‖g‖ − 1)²/∂g for every sequence; Σ (‖g‖ − 1)².
-    fn turn_into_direction(&mut self, path: SimdPath, packing: &PackedBatch, share: f64) -> f64 {
-        let mut squares = vec![NORM_FLOOR; packing.sequences.len()];
-        for (n, _, _, row) in packing.steps() {
+    fn turn_into_direction(&mut self, path: SimdPath, packed: &PackedBatch, share: f64) -> f64 {
+        let mut squares = vec![NORM_FLOOR; packed.sequences.len()];
+        for (n, _, _, row) in packed.steps() {
             squares[n] += sum_of_squares(self.grad_input.row(row));
         }
         let norms: Vec<f64> = squares.iter().map(|square| square.sqrt()).collect();
-        for (n, _, _, row) in packing.steps() {
+        for (n, _, _, row) in packed.steps() {
             let factor = S::from_f64(share * 2. * (norms[n] - 1.) / norms[n]);
             scale_in_place(path, factor, self.grad_input.row_mut(row));
         }
@@ -379,17 +391,17 @@ impl<S: Real> CriticWork<S> {
     }
 }
 
-/// Rows of real and synthetic sequences of one unit, `[2 · rows, D]`, and the
-/// interpolates between them, `[rows, D]`.
+/// From the real and the synthetic sequences of one micro-batch, `both` `[2 · rows, D]`, to the
+/// interpolates `between` them, `[rows, D]`.
 pub(super) fn interpolate<S: Real>(
     both: &Buffer<S>,
     alpha: &[S],
-    packing: &PackedBatch,
+    packed: &PackedBatch,
     between: &mut Buffer<S>,
 ) {
-    between.set_rows(packing.rows);
-    for (_, sequence, _, row) in packing.steps() {
-        let (real, fake) = (both.row(row), both.row(packing.rows + row));
+    between.set_rows(packed.rows);
+    for (_, sequence, _, row) in packed.steps() {
+        let (real, fake) = (both.row(row), both.row(packed.rows + row));
         let alpha = alpha[sequence];
         for ((to, &real), &fake) in between.row_mut(row).iter_mut().zip(real).zip(fake) {
             *to = fake + alpha * (real - fake);

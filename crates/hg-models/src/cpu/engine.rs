@@ -1,4 +1,4 @@
-//! Units over threads: the steps of training and generation.
+//! Micro-batches over threads: the steps of training and generation.
 
 use super::correlation::{Alignment, Correlation, Moments};
 use super::critic::{CriticGradient, CriticWeights, CriticWork, interpolate};
@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Sequences in a unit. Part of what determines the last bits of a result.
-const UNIT: usize = 8;
+/// Sequences in a micro-batch. The last bits of a result depend on it.
+const MICRO_BATCH_SIZE: usize = 8;
 
 /// Gradients by parameter name.
 pub type Gradients = BTreeMap<String, Tensor>;
@@ -23,9 +23,9 @@ pub type Gradients = BTreeMap<String, Tensor>;
 pub struct CriticMeasures {
     /// What is minimised.
     pub loss: f64,
-    /// E[C(real)] − E[C(fake)].
+    /// The Wasserstein estimate E[C(real)] − E[C(fake)].
     pub wasserstein: f64,
-    /// E[(‖∇C‖ − 1)²], without its weight.
+    /// The gradient penalty E[(‖∇C‖ − 1)²], without its weight.
     pub penalty: f64,
 }
 
@@ -34,14 +34,14 @@ pub struct CriticMeasures {
 pub struct GeneratorMeasures {
     /// What is minimised.
     pub loss: f64,
-    /// mean|R(fake) − R(real)|.
+    /// The correlation alignment mean|R(fake) − R(real)|, without its weight.
     pub alignment: f64,
 }
 
 /// A real batch, packed once for all steps that see it.
 #[derive(Debug)]
 pub struct RealBatch<S: Real> {
-    units: Vec<(PackedBatch, Buffer<S>)>,
+    micro_batches: Vec<(PackedBatch, Buffer<S>)>,
     sequences: usize,
     rows: usize,
     correlation: Correlation,
@@ -54,18 +54,18 @@ impl<S: Real> RealBatch<S> {
     }
 }
 
-/// What is kept of a unit between the phases of a step.
+/// What is kept of a micro-batch between the phases of a step.
 #[derive(Debug)]
 struct MicroBatch<S: Real> {
     moments: Moments<S>,
-    /// The generator's rows, and the gradient that arrives at them, `[rows, D]`.
+    /// The generator's rows and their gradient, `[rows, D]`.
     out: Buffer<S>,
     grad_out: Buffer<S>,
     on_critic: CriticGradient<S>,
     on_generator: GeneratorGradient<S>,
 }
 
-/// What a unit works on in one phase; one for each thread that is at work.
+/// The working buffers of a micro-batch in one phase; one for each thread that is at work.
 #[derive(Debug)]
 struct Work<S: Real> {
     generator: GeneratorWork<S>,
@@ -75,7 +75,7 @@ struct Work<S: Real> {
     between: Buffer<S>,
 }
 
-/// Working buffers that wait for a unit. What they hold means nothing.
+/// Working buffers that are not in use. What they hold means nothing.
 #[derive(Debug)]
 struct Pool<S: Real> {
     generator: GeneratorConfig,
@@ -110,7 +110,7 @@ impl<S: Real> Pool<S> {
 pub struct Engine<S: Real> {
     generator_weights: GeneratorWeights<S>,
     critic_weights: CriticWeights<S>,
-    units: Vec<MicroBatch<S>>,
+    micro_batches: Vec<MicroBatch<S>>,
     pool: Pool<S>,
     on_generator: Gradients,
     on_critic: Gradients,
@@ -120,17 +120,17 @@ pub struct Engine<S: Real> {
 type Noise<'a, S> = &'a (dyn Fn(usize, &mut [S]) + Sync);
 
 impl<S: Real> Engine<S> {
-    /// An engine for networks of these sizes.
+    /// An engine for networks of these sizes, on the SIMD path of [`SimdPath::widest`].
     pub fn new(generator: &GeneratorConfig, critic: &CriticConfig) -> Self {
         Self::on_path(generator, critic, SimdPath::widest())
     }
 
-    /// The same with vectors of a certain width.
+    /// An engine for networks of these sizes, on a SIMD path of the caller's choice.
     pub fn on_path(generator: &GeneratorConfig, critic: &CriticConfig, path: SimdPath) -> Self {
         Self {
             generator_weights: GeneratorWeights::new(generator, path),
             critic_weights: CriticWeights::new(critic, path),
-            units: Vec::new(),
+            micro_batches: Vec::new(),
             pool: Pool {
                 generator: generator.clone(),
                 critic: critic.clone(),
@@ -142,7 +142,7 @@ impl<S: Real> Engine<S> {
         }
     }
 
-    /// Packs a real batch `[batch, steps, D]`.
+    /// Packs a real batch `[batch, steps, D]` for all steps that see it.
     ///
     /// # Errors
     /// When `rows` does not fit `lengths` and the networks.
@@ -163,44 +163,46 @@ impl<S: Real> Engine<S> {
             }));
         }
         let values: Vec<S> = rows.flatten_all()?.to_vec1()?;
-        let units = self.units_of(lengths.rows());
-        let units: Vec<(PackedBatch, Buffer<S>)> = units
+        let micro_batches = self.micro_batches_of(lengths.rows());
+        let micro_batches: Vec<(PackedBatch, Buffer<S>)> = micro_batches
             .into_par_iter()
-            .map(|packing| {
-                let mut rows = Buffer::new(packing.rows, width);
-                for (_, sequence, time, row) in packing.steps() {
+            .map(|packed| {
+                let mut rows = Buffer::new(packed.rows, width);
+                for (_, sequence, time, row) in packed.steps() {
                     let from = &values[(sequence * steps + time) * width..][..width];
                     rows.row_mut(row)[..width].copy_from_slice(from);
                 }
-                (packing, rows)
+                (packed, rows)
             })
             .collect();
-        let rows = units.iter().map(|(packing, _)| packing.rows).sum();
-        let moments = self.units.iter_mut().map(|unit| &mut unit.moments);
-        let parts = moments.zip(units.iter().map(|(_, rows)| rows)).collect();
+        let rows = micro_batches.iter().map(|(packed, _)| packed.rows).sum();
+        let moments = self.micro_batches.iter_mut().map(|micro_batch| &mut micro_batch.moments);
+        let parts = moments.zip(micro_batches.iter().map(|(_, rows)| rows)).collect();
         let correlation = Correlation::of(parts, rows);
-        Ok(RealBatch { units, sequences: batch, rows, correlation })
+        Ok(RealBatch { micro_batches, sequences: batch, rows, correlation })
     }
 
-    /// Cuts a batch into units and makes sure that each has buffers.
-    fn units_of(&mut self, lengths: &[usize]) -> Vec<PackedBatch> {
-        let starts = (0..lengths.len()).step_by(UNIT);
-        let packings: Vec<PackedBatch> = starts
-            .map(|start| (start..(start + UNIT).min(lengths.len())).collect())
+    /// Cuts a batch into micro-batches and makes sure that each has buffers.
+    fn micro_batches_of(&mut self, lengths: &[usize]) -> Vec<PackedBatch> {
+        let starts = (0..lengths.len()).step_by(MICRO_BATCH_SIZE);
+        let packed_batches: Vec<PackedBatch> = starts
+            .map(|start| (start..(start + MICRO_BATCH_SIZE).min(lengths.len())).collect())
             .map(|sequences| PackedBatch::new(sequences, lengths))
             .collect();
-        while self.units.len() < packings.len() {
-            self.units.push(MicroBatch::new(&self.pool));
+        while self.micro_batches.len() < packed_batches.len() {
+            self.micro_batches.push(MicroBatch::new(&self.pool));
         }
-        packings
+        packed_batches
     }
 
-    /// The critic's loss on a real batch and the generator's rows for `noise`,
-    /// and its gradients. `alpha` holds one α a sequence. The tensors are written anew in
-    /// every step: who keeps them longer takes a [`Tensor::copy`].
+    /// The critic's loss on a real batch and the generator's rows for `noise`, and the gradients of
+    /// the critic's parameters. `noise` fills `[length · Z]` values for a sequence of the batch;
+    /// `alpha` holds one α for each sequence.
+    ///
+    /// Every step overwrites the tensors of the gradients: take a [`Tensor::copy`] to keep them.
     ///
     /// # Errors
-    /// When parameters do not fit.
+    /// When parameters do not fit the sizes that the engine was built with.
     pub fn critic_gradient(
         &mut self,
         generator: &Parameters,
@@ -212,21 +214,24 @@ impl<S: Real> Engine<S> {
     ) -> Result<(CriticMeasures, &Gradients)> {
         self.generator_weights.load(generator)?;
         let weights = &self.generator_weights;
-        let fake = |work: &mut Work<S>, packing: &PackedBatch| {
-            work.generator.forward(weights, packing, noise);
-            let at = packing.rows * work.both.stride();
+        let fake = |work: &mut Work<S>, packed: &PackedBatch| {
+            work.generator.forward(weights, packed, noise);
+            let at = packed.rows * work.both.stride();
             work.both.as_mut_slice()[at..].copy_from_slice(work.generator.out.as_slice());
         };
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
-        let (units, into) = (&mut self.units, &mut self.on_critic);
-        critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)
+        let (micro_batches, into) = (&mut self.micro_batches, &mut self.on_critic);
+        critic_step(weights, micro_batches, &self.pool, real, &fake, (alpha, penalty_weight), into)
     }
 
-    /// The same for given synthetic rows `[batch, steps, D]`.
+    /// The critic's loss on a real batch and given synthetic rows `fake` `[batch, steps, D]`, and the
+    /// gradients of the critic's parameters. `alpha` holds one α for each sequence.
+    ///
+    /// Every step overwrites the tensors of the gradients: take a [`Tensor::copy`] to keep them.
     ///
     /// # Errors
-    /// When parameters or rows do not fit.
+    /// When parameters or rows do not fit the sizes that the engine was built with.
     pub fn critic_gradient_for(
         &mut self,
         critic: &Parameters,
@@ -237,23 +242,25 @@ impl<S: Real> Engine<S> {
     ) -> Result<(CriticMeasures, &Gradients)> {
         let (_, steps, width) = fake.dims3()?;
         let values: Vec<S> = fake.flatten_all()?.to_vec1()?;
-        let fake = |work: &mut Work<S>, packing: &PackedBatch| {
-            for (_, sequence, time, row) in packing.steps() {
+        let fake = |work: &mut Work<S>, packed: &PackedBatch| {
+            for (_, sequence, time, row) in packed.steps() {
                 let from = &values[(sequence * steps + time) * width..][..width];
-                work.both.row_mut(packing.rows + row)[..width].copy_from_slice(from);
+                work.both.row_mut(packed.rows + row)[..width].copy_from_slice(from);
             }
         };
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
-        let (units, into) = (&mut self.units, &mut self.on_critic);
-        critic_step(weights, units, &self.pool, real, &fake, (alpha, penalty_weight), into)
+        let (micro_batches, into) = (&mut self.micro_batches, &mut self.on_critic);
+        critic_step(weights, micro_batches, &self.pool, real, &fake, (alpha, penalty_weight), into)
     }
 
-    /// The generator's loss against a real batch, and its gradients, in tensors that are
-    /// written anew in every step.
+    /// The generator's loss against a real batch, and the gradients of the generator's parameters.
+    /// `noise` fills `[length · Z]` values for a sequence of the batch.
+    ///
+    /// Every step overwrites the tensors of the gradients: take a [`Tensor::copy`] to keep them.
     ///
     /// # Errors
-    /// When parameters do not fit.
+    /// When parameters do not fit the sizes that the engine was built with.
     pub fn generator_gradient(
         &mut self,
         generator: &Parameters,
@@ -265,56 +272,63 @@ impl<S: Real> Engine<S> {
         self.generator_weights.load(generator)?;
         self.critic_weights.load(critic)?;
         let (weights, critic) = (&self.generator_weights, &self.critic_weights);
-        let units = &mut self.units[..real.units.len()];
-        let width = self.pool.critic.layout.width();
-        let on_score = -1. / real.sequences as f64;
+        let micro_batches = &mut self.micro_batches[..real.micro_batches.len()];
         let pool = &self.pool;
-        let scores: Vec<f64> = units
+
+        // The critic's scores, and what they give to the generator's rows.
+        let on_score = -1. / real.sequences as f64;
+        let scores: Vec<f64> = micro_batches
             .par_iter_mut()
-            .zip(&real.units)
-            .map(|(unit, (packing, _))| {
+            .zip(&real.micro_batches)
+            .map(|(micro_batch, (packed, _))| {
                 pool.with(|Work { generator, critic: work, .. }| {
-                    generator.forward(weights, packing, noise);
-                    unit.out.copy_from(&generator.out);
-                    let on_scores = vec![S::from_f64(on_score); packing.sequences.len()];
-                    let (x, once) = (&generator.out, &packing.once);
-                    let scores = work.forward_and_adjoint(critic, x, &on_scores, once, None);
+                    generator.forward(weights, packed, noise);
+                    micro_batch.out.copy_from(&generator.out);
+                    let on_scores = vec![S::from_f64(on_score); packed.sequences.len()];
+                    let (x, once) = (&generator.out, &packed.once);
+                    let scores = work.forward_and_backward(critic, x, &on_scores, once, None);
                     work.input_gradient(critic);
-                    unit.grad_out.copy_from(&work.grad_input);
+                    micro_batch.grad_out.copy_from(&work.grad_input);
                     scores.iter().sum()
                 })
             })
             .collect();
         let score = scores.iter().sum::<f64>() / real.sequences as f64;
 
-        let parts = units.iter_mut().map(|unit| (&mut unit.moments, &unit.out));
+        // The alignment of correlations, which needs all rows.
+        let parts = micro_batches.iter_mut().map(|part| (&mut part.moments, &part.out));
         let fake = Correlation::of(parts.collect(), real.rows);
         let alignment = fake.distance(&real.correlation, aligned);
+        let width = pool.critic.layout.width();
         let mut map = Buffer::new(padded(width), width);
         fake.gradient_map(&real.correlation, aligned, &mut map);
         let mut panels = Panels::new(pool.path);
         panels.pack(map.view());
 
-        // The forward pass once more: cheaper than to keep all that it computed.
-        units.par_iter_mut().zip(&real.units).for_each(|(unit, (packing, _))| {
-            let MicroBatch { moments, grad_out, on_generator, .. } = unit;
-            multiply(moments.centred(), &panels, Start::Keep, grad_out.view_mut());
-            on_generator.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
-            pool.with(|Work { generator, .. }| {
-                generator.forward(weights, packing, noise);
-                generator.add_gradient(weights, packing, grad_out, on_generator);
-            });
-        });
-        let parts: Vec<_> = units.iter().map(|unit| &unit.on_generator).collect();
+        // The generator's forward pass once more, cheaper than to keep all that it computed, and
+        // its backward pass.
+        micro_batches.par_iter_mut().zip(&real.micro_batches).for_each(
+            |(micro_batch, (packed, _))| {
+                let MicroBatch { moments, grad_out, on_generator, .. } = micro_batch;
+                multiply(moments.centred(), &panels, Start::Keep, grad_out.view_mut());
+                on_generator.clear();
+                pool.with(|Work { generator, .. }| {
+                    generator.forward(weights, packed, noise);
+                    generator.add_gradient(weights, packed, grad_out, on_generator);
+                });
+            },
+        );
+        let parts: Vec<_> = micro_batches.iter().map(|part| &part.on_generator).collect();
         GeneratorGradient::export(&parts, &mut self.on_generator)?;
         let loss = aligned.weight * alignment - score;
         Ok((GeneratorMeasures { loss, alignment }, &self.on_generator))
     }
 
-    /// The generator's rows `[batch, steps, D]`, row-major, 0 beyond each length.
+    /// The generator's rows `[batch, steps, D]`, row-major, 0 beyond each length. `noise` fills
+    /// `[length · Z]` values for a sequence of the batch.
     ///
     /// # Errors
-    /// When parameters do not fit.
+    /// When parameters do not fit the sizes that the engine was built with.
     pub fn generate(
         &mut self,
         generator: &Parameters,
@@ -322,21 +336,23 @@ impl<S: Real> Engine<S> {
         noise: Noise<'_, S>,
     ) -> Result<Vec<S>> {
         self.generator_weights.load(generator)?;
-        let packings = self.units_of(lengths.rows());
+        let packed_batches = self.micro_batches_of(lengths.rows());
         let weights = &self.generator_weights;
         let (steps, width) = (lengths.steps(), self.pool.generator.layout.width());
         let mut all = vec![S::default(); lengths.batch() * steps * width];
-        packings.par_iter().zip(all.par_chunks_mut(UNIT * steps * width)).for_each(
-            |(packing, all)| {
+        packed_batches
+            .par_iter()
+            .zip(all.par_chunks_mut(MICRO_BATCH_SIZE * steps * width))
+            .for_each(|(packed, all)| {
                 self.pool.with(|Work { generator, .. }| {
-                    generator.forward(weights, packing, noise);
-                    for (_, sequence, time, row) in packing.steps() {
-                        let to = &mut all[(sequence % UNIT * steps + time) * width..][..width];
+                    generator.forward(weights, packed, noise);
+                    for (_, sequence, time, row) in packed.steps() {
+                        let to = &mut all[(sequence % MICRO_BATCH_SIZE * steps + time) * width..]
+                            [..width];
                         to.copy_from_slice(&generator.out.row(row)[..width]);
                     }
                 });
-            },
-        );
+            });
         Ok(all)
     }
 }
@@ -354,47 +370,53 @@ impl<S: Real> MicroBatch<S> {
     }
 }
 
-/// One critic step over all units.
+/// The critic's loss over all micro-batches, and its gradients in `into`; `fake` puts synthetic
+/// rows into the second half of [`Work::both`].
 fn critic_step<'a, S: Real>(
     weights: &CriticWeights<S>,
-    units: &mut [MicroBatch<S>],
+    micro_batches: &mut [MicroBatch<S>],
     pool: &Pool<S>,
     real: &RealBatch<S>,
     fake: &(dyn Fn(&mut Work<S>, &PackedBatch) + Sync),
     (alpha, penalty_weight): (&[S], f64),
     into: &'a mut Gradients,
 ) -> Result<(CriticMeasures, &'a Gradients)> {
-    let units = &mut units[..real.units.len()];
+    let micro_batches = &mut micro_batches[..real.micro_batches.len()];
     let share = 1. / real.sequences as f64;
-    let of_unit =
-        |work: &mut Work<S>, unit: &mut MicroBatch<S>, packing: &PackedBatch, rows: &Buffer<S>| {
-            work.both.set_rows(2 * packing.rows);
-            let half = rows.as_slice().len();
-            work.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
-            fake(work, packing);
-            let Work { critic, both, between, .. } = work;
-            let into = &mut unit.on_critic;
-            into.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+    let add_micro_batch = |work: &mut Work<S>,
+                           into: &mut CriticGradient<S>,
+                           packed: &PackedBatch,
+                           rows: &Buffer<S>| {
+        into.clear();
 
-            let count = packing.sequences.len();
-            let on_score = |n: usize| S::from_f64(if n < count { -share } else { share });
-            let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
-            let scores = critic.add_first(weights, both, &on_scores, &packing.twice, into);
+        // Real and synthetic sequences below one another, scored in one pass.
+        work.both.set_rows(2 * packed.rows);
+        let half = rows.as_slice().len();
+        work.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
+        fake(work, packed);
+        let Work { critic, both, between, .. } = work;
+        let count = packed.sequences.len();
+        let on_score = |n: usize| S::from_f64(if n < count { -share } else { share });
+        let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
+        let scores = critic.add_first(weights, both, &on_scores, &packed.twice, into);
 
-            interpolate(both, alpha, packing, between);
-            let penalty =
-                critic.add_penalty(weights, between, packing, share * penalty_weight, into);
-            let (real, fake) = scores.split_at(count);
-            [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
-        };
-    let sums: Vec<[f64; 2]> = units
+        // The gradient penalty between them.
+        interpolate(both, alpha, packed, between);
+        let penalty = critic.add_penalty(weights, between, packed, share * penalty_weight, into);
+        let (real, fake) = scores.split_at(count);
+        [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
+    };
+    let sums: Vec<[f64; 2]> = micro_batches
         .par_iter_mut()
-        .zip(&real.units)
-        .map(|(unit, (packing, rows))| pool.with(|work| of_unit(work, unit, packing, rows)))
+        .zip(&real.micro_batches)
+        .map(|(micro_batch, (packed, rows))| {
+            pool.with(|work| add_micro_batch(work, &mut micro_batch.on_critic, packed, rows))
+        })
         .collect();
+
     let total = |n: usize| sums.iter().map(|sums| sums[n]).sum::<f64>() * share;
     let (wasserstein, penalty) = (total(0), total(1));
-    let parts: Vec<_> = units.iter().map(|unit| &unit.on_critic).collect();
+    let parts: Vec<_> = micro_batches.iter().map(|part| &part.on_critic).collect();
     CriticGradient::export(&parts, weights, into)?;
     let loss = penalty_weight * penalty - wasserstein;
     Ok((CriticMeasures { loss, wasserstein, penalty }, into))

@@ -1,5 +1,5 @@
-//! Gradients on their way out: what each unit holds, added up in the order of units, in
-//! tensors that are kept from step to step.
+//! Gradients on their way out: those of all micro-batches, added up in their order, in tensors that
+//! are kept from step to step.
 
 use super::Gradients;
 use super::linear::Width;

@@ -9,7 +9,7 @@ use crate::{GeneratorConfig, Parameters, Result, RowLayout};
 use hg_lstm::ReverseAlignment;
 use hg_lstm::kernel::{
     Buffer, OutputGradient, Panels, Real, SimdPath, Start, exp_of_negative_in_place,
-    leaky_in_place, leaky_pull_back_in_place, padded, sigmoid_in_place,
+    leaky_relu_backward_in_place, leaky_relu_in_place, padded, sigmoid_in_place,
 };
 
 /// The generator's weights, packed.
@@ -67,11 +67,14 @@ impl<S: Real> GeneratorGradient<S> {
         }
     }
 
-    pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
-        self.rnn.buffers().chain(self.dense.iter_mut().flat_map(LinearGradient::buffers))
+    /// Sets all gradients to 0.
+    pub(super) fn clear(&mut self) {
+        let dense = self.dense.iter_mut().flat_map(LinearGradient::buffers);
+        let all = self.rnn.buffers().chain(dense);
+        all.for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
     }
 
-    /// The gradients over all units.
+    /// Writes the gradients over all micro-batches.
     pub(super) fn export(parts: &[&Self], into: &mut Gradients) -> Result<()> {
         let mut export = Export::new();
         for (n, name) in DENSE.iter().enumerate() {
@@ -123,43 +126,46 @@ impl<S: Real> GeneratorWork<S> {
         }
     }
 
-    /// Rows for every sequence of the packing, in `self.out`. `noise` fills
+    /// Makes rows `[rows, D]` for every sequence of the micro-batch, in `self.out`. `noise` fills
     /// `[length · Z]` values for a sequence of the batch.
     pub(super) fn forward(
         &mut self,
         weights: &GeneratorWeights<S>,
-        packing: &PackedBatch,
+        packed: &PackedBatch,
         noise: &(dyn Fn(usize, &mut [S]) + Sync),
     ) {
         let latent = weights.config.latent;
-        self.noise.set_rows(packing.rows);
-        for (n, (&sequence, &length)) in packing.sequences.iter().zip(&packing.lengths).enumerate()
-        {
+        self.noise.set_rows(packed.rows);
+        for (n, (&sequence, &length)) in packed.sequences.iter().zip(&packed.lengths).enumerate() {
             let mut values = vec![S::default(); length * latent];
             noise(sequence, &mut values);
             for (time, values) in values.chunks_exact(latent).enumerate() {
-                self.noise.row_mut(packing.row(n, time))[..latent].copy_from_slice(values);
+                self.noise.row_mut(packed.row(n, time))[..latent].copy_from_slice(values);
             }
         }
-        weights.rnn.forward(self.noise.view(), &packing.once, &mut self.rnn);
+
+        // Both directions of the biLSTM side by side.
+        weights.rnn.forward(self.noise.view(), &packed.once, &mut self.rnn);
         let wide = padded(weights.config.hidden);
-        self.hidden.set_rows(packing.rows);
-        for_aligned(weights.config.reverse_alignment, packing, |row, reverse_row| {
+        self.hidden.set_rows(packed.rows);
+        for_aligned(weights.config.reverse_alignment, packed, |row, reverse_row| {
             let both = self.hidden.row_mut(row);
             both[..wide].copy_from_slice(self.rnn.hidden(0, row));
             both[wide..].copy_from_slice(self.rnn.hidden(1, reverse_row));
         });
+
+        // The dense layers.
         let leak = S::from_f64(LEAK);
         let [linear1, linear2, linear3] = &weights.dense;
-        self.activated1.set_rows(packing.rows);
+        self.activated1.set_rows(packed.rows);
         linear1.forward(self.hidden.view(), self.activated1.view_mut());
-        leaky_in_place(weights.path, leak, self.activated1.as_mut_slice());
-        self.activated2.set_rows(packing.rows);
+        leaky_relu_in_place(weights.path, leak, self.activated1.as_mut_slice());
+        self.activated2.set_rows(packed.rows);
         linear2.forward(self.activated1.view(), self.activated2.view_mut());
-        leaky_in_place(weights.path, leak, self.activated2.as_mut_slice());
-        self.out.set_rows(packing.rows);
+        leaky_relu_in_place(weights.path, leak, self.activated2.as_mut_slice());
+        self.out.set_rows(packed.rows);
         linear3.forward(self.activated2.view(), self.out.view_mut());
-        for row in 0..packing.rows {
+        for row in 0..packed.rows {
             output_activation(weights.path, &weights.config.layout, self.out.row_mut(row));
         }
     }
@@ -168,56 +174,62 @@ impl<S: Real> GeneratorWork<S> {
     pub(super) fn add_gradient(
         &mut self,
         weights: &GeneratorWeights<S>,
-        packing: &PackedBatch,
+        packed: &PackedBatch,
         grad_out: &mut Buffer<S>,
         into: &mut GeneratorGradient<S>,
     ) {
         let (leak, path) = (S::from_f64(LEAK), weights.path);
-        for row in 0..packing.rows {
-            squash_pull_back(&weights.config.layout, self.out.row(row), grad_out.row_mut(row));
+        for row in 0..packed.rows {
+            output_activation_backward(
+                &weights.config.layout,
+                self.out.row(row),
+                grad_out.row_mut(row),
+            );
         }
+
+        // The dense layers.
         let [linear1, linear2, linear3] = &weights.dense;
         let [on_linear1, on_linear2, on_linear3] = &mut into.dense;
         let scratch = &mut self.scratch;
         on_linear3.add(path, grad_out.view(), self.activated2.view(), scratch);
-        self.grad2.set_rows(packing.rows);
-        linear3.pull_back(grad_out.view(), Start::Zero, self.grad2.view_mut());
+        self.grad2.set_rows(packed.rows);
+        linear3.backward(grad_out.view(), Start::Zero, self.grad2.view_mut());
         let activated2 = self.activated2.as_slice();
-        leaky_pull_back_in_place(path, leak, self.grad2.as_mut_slice(), activated2);
+        leaky_relu_backward_in_place(path, leak, self.grad2.as_mut_slice(), activated2);
         on_linear2.add(path, self.grad2.view(), self.activated1.view(), scratch);
-        self.grad1.set_rows(packing.rows);
-        linear2.pull_back(self.grad2.view(), Start::Zero, self.grad1.view_mut());
+        self.grad1.set_rows(packed.rows);
+        linear2.backward(self.grad2.view(), Start::Zero, self.grad1.view_mut());
         let activated1 = self.activated1.as_slice();
-        leaky_pull_back_in_place(path, leak, self.grad1.as_mut_slice(), activated1);
+        leaky_relu_backward_in_place(path, leak, self.grad1.as_mut_slice(), activated1);
         on_linear1.add(path, self.grad1.view(), self.hidden.view(), scratch);
-        self.grad_hidden.set_rows(packing.rows);
-        linear1.pull_back(self.grad1.view(), Start::Zero, self.grad_hidden.view_mut());
+        self.grad_hidden.set_rows(packed.rows);
+        linear1.backward(self.grad1.view(), Start::Zero, self.grad_hidden.view_mut());
 
         let wide = padded(weights.config.hidden);
         let [forwards, backwards] = &mut self.arriving;
-        forwards.set_rows(packing.rows);
-        backwards.set_rows(packing.rows);
-        for_aligned(weights.config.reverse_alignment, packing, |row, reverse_row| {
+        forwards.set_rows(packed.rows);
+        backwards.set_rows(packed.rows);
+        for_aligned(weights.config.reverse_alignment, packed, |row, reverse_row| {
             let both = self.grad_hidden.row(row);
             forwards.row_mut(row).copy_from_slice(&both[..wide]);
             backwards.row_mut(reverse_row).copy_from_slice(&both[wide..]);
         });
         let arriving = [0, 1].map(|n: usize| OutputGradient::Every(self.arriving[n].view()));
         let (x, rnn) = (self.noise.view(), &mut self.rnn);
-        weights.rnn.adjoint(x, &packing.once, arriving, rnn, &mut into.rnn, scratch);
+        weights.rnn.backward(x, &packed.once, arriving, rnn, &mut into.rnn, scratch);
     }
 }
 
 /// Calls `each(row, row of the reverse direction that is lined up with it)`.
 fn for_aligned(
     alignment: ReverseAlignment,
-    packing: &PackedBatch,
+    packed: &PackedBatch,
     mut each: impl FnMut(usize, usize),
 ) {
-    for (n, _, time, row) in packing.steps() {
+    for (n, _, time, row) in packed.steps() {
         let reverse_row = match alignment {
             ReverseAlignment::Flipped => row,
-            ReverseAlignment::HealthGym => packing.row(n, packing.lengths[n] - 1 - time),
+            ReverseAlignment::HealthGym => packed.row(n, packed.lengths[n] - 1 - time),
         };
         each(row, reverse_row);
     }
@@ -241,9 +253,9 @@ fn output_activation<S: Real>(path: SimdPath, layout: &RowLayout, row: &mut [S])
     }
 }
 
-/// The adjoint of [`output_activation`]: from its result and the gradient for that to the
-/// gradient for the logits.
-fn squash_pull_back<S: Real>(layout: &RowLayout, out: &[S], grad: &mut [S]) {
+/// The backward pass of [`output_activation`]: from its result `out` and the gradient of that to
+/// the gradient of the logits, both in `grad`.
+fn output_activation_backward<S: Real>(layout: &RowLayout, out: &[S], grad: &mut [S]) {
     let one = S::from_f64(1.);
     for (g, &s) in grad.iter_mut().zip(out).take(layout.numeric) {
         *g = *g * s * (one - s);

@@ -106,19 +106,23 @@ impl<S: Real> Linear<S> {
         multiply(x, &self.forwards, Start::Bias(self.bias.row(0)), y);
     }
 
-    /// The map as what feeds a recurrence: of `x`, or of its tangent without the bias.
-    pub(super) fn as_input<'a>(&'a self, x: Matrix<'a, S>, tangent: bool) -> Input<'a, S> {
-        let start = if tangent { Start::Zero } else { Start::Bias(self.bias.row(0)) };
-        Input { x, weights: &self.forwards, start }
+    /// This map of `x` as the input of a recurrence.
+    pub(super) fn as_input<'a>(&'a self, x: Matrix<'a, S>) -> Input<'a, S> {
+        Input { x, weights: &self.forwards, start: Start::Bias(self.bias.row(0)) }
+    }
+
+    /// This map of a tangent `x_dot`, without the bias, as the input of a recurrence's JVP.
+    pub(super) fn as_jvp_input<'a>(&'a self, x_dot: Matrix<'a, S>) -> Input<'a, S> {
+        Input { x: x_dot, weights: &self.forwards, start: Start::Zero }
     }
 
     /// `ẏ = ẋ Wᵀ`
-    pub(super) fn tangent(&self, x_dot: Matrix<'_, S>, y_dot: MatrixMut<'_, S>) {
+    pub(super) fn jvp(&self, x_dot: Matrix<'_, S>, y_dot: MatrixMut<'_, S>) {
         multiply(x_dot, &self.forwards, Start::Zero, y_dot);
     }
 
     /// `ḡₓ = start + ḡ W`
-    pub(super) fn pull_back(
+    pub(super) fn backward(
         &self,
         grad: Matrix<'_, S>,
         start: Start<'_, S>,
@@ -127,8 +131,8 @@ impl<S: Real> Linear<S> {
         multiply(grad, &self.backwards, start, grad_input);
     }
 
-    /// [`Linear::pull_back`] of these rows alone.
-    pub(super) fn pull_back_rows(
+    /// `ḡₓ = start + ḡ W` of these rows alone.
+    pub(super) fn backward_rows(
         &self,
         rows: &[u32],
         grad: Matrix<'_, S>,
@@ -193,7 +197,7 @@ impl<S: Real> LinearGradient<S> {
         add_column_sums(path, grad, self.bias.view_mut());
     }
 
-    /// [`LinearGradient::add`] of these rows alone.
+    /// Adds what `ḡ` brings at these rows alone, where the input was `x`.
     pub(super) fn add_rows(
         &mut self,
         path: SimdPath,
@@ -206,7 +210,7 @@ impl<S: Real> LinearGradient<S> {
         add_column_sums_of_rows(path, rows, grad, self.bias.view_mut());
     }
 
-    /// [`LinearGradient::add_to_weight`] of these rows alone.
+    /// Adds to the weight's gradient alone what `ḡ` brings at these rows, as a tangent does.
     pub(super) fn add_rows_to_weight(
         &mut self,
         rows: &[u32],
@@ -218,7 +222,7 @@ impl<S: Real> LinearGradient<S> {
         add_transposed_product_of_rows((rows, grad), (rows, x), into, scratch);
     }
 
-    /// Adds to the weight's gradient alone, as a tangent does.
+    /// Adds to the weight's gradient alone what `ḡ` brings where `x` was a tangent.
     pub(super) fn add_to_weight(
         &mut self,
         grad: Matrix<'_, S>,
@@ -232,7 +236,7 @@ impl<S: Real> LinearGradient<S> {
         [&mut self.weight, &mut self.bias]
     }
 
-    /// The weight's gradient `[out, in]`, row-major, over all units.
+    /// The weight's gradient `[out, in]`, row-major, over all micro-batches.
     pub(super) fn weight_numbers(parts: &[&Self]) -> Vec<S> {
         let Self { input, output, .. } = *parts[0];
         let mut all = vec![S::default(); output.real() * input.real()];
@@ -241,7 +245,7 @@ impl<S: Real> LinearGradient<S> {
         all
     }
 
-    /// Both gradients over all units.
+    /// The gradients of weight and bias over all micro-batches.
     pub(super) fn export<'a>(parts: &[&'a Self], name: &str, into: &mut Export<'a, S>) {
         let Self { input, output, .. } = *parts[0];
         let weights = parts.iter().map(|part| &part.weight).collect();
@@ -250,7 +254,7 @@ impl<S: Real> LinearGradient<S> {
         Self::export_bias(parts, format!("{name}.bias"), into);
     }
 
-    /// The bias's alone.
+    /// The gradient of the bias over all micro-batches.
     pub(super) fn export_bias<'a>(parts: &[&'a Self], name: String, into: &mut Export<'a, S>) {
         let output = parts[0].output;
         let biases = parts.iter().map(|part| &part.bias).collect();

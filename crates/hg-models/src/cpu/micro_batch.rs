@@ -2,7 +2,7 @@
 
 use hg_lstm::kernel::StepSchedule;
 
-/// Which row each step of each sequence of a unit has.
+/// Which row each step of each sequence of a micro-batch has.
 #[derive(Clone, Debug)]
 pub(super) struct PackedBatch {
     /// The batch's sequences, longest first.
@@ -13,12 +13,12 @@ pub(super) struct PackedBatch {
     starts: Vec<usize>,
     /// All rows.
     pub(super) rows: usize,
-    /// For one copy of the sequences, and for two over one another.
+    /// For one copy of the sequences, and for two below one another.
     pub(super) once: Directions,
     pub(super) twice: Directions,
 }
 
-/// The schedule of both directions.
+/// The schedules of both directions.
 #[derive(Clone, Debug)]
 pub(super) struct Directions(pub(super) [StepSchedule; 2]);
 
@@ -46,7 +46,7 @@ impl PackedBatch {
         Self { sequences, lengths, starts, rows, once, twice }
     }
 
-    /// The row of a step of the unit's `n`-th sequence.
+    /// The row of a step of the micro-batch's `n`-th sequence.
     pub(super) fn row(&self, n: usize, time: usize) -> usize {
         self.starts[time] + n
     }

@@ -1,11 +1,12 @@
-//! F's tangent, which is B's adjoint, forwards in time.
+//! The Jacobian-vector product of the forward pass, forward in time. It is the transpose of the
+//! backward pass, which is linear in the gradient that it starts from.
 
 use super::local_gradients::{State, one_minus_square, sigmoid_slope};
 use super::matrix::{Matrix, MatrixMut};
 use super::simd::{Kernel, Real, Vector, dispatch};
 use super::{GRADIENT_PARTS, Input, RecurrentWeights, STATE_PARTS, StepSchedule, check, part};
 
-struct Tangent<'a, S: Real> {
+struct Jvp<'a, S: Real> {
     input: Option<Input<'a, S>>,
     u: &'a RecurrentWeights<S>,
     schedule: &'a StepSchedule,
@@ -13,7 +14,7 @@ struct Tangent<'a, S: Real> {
     tangents: MatrixMut<'a, S>,
 }
 
-impl<S: Real> Kernel<S> for Tangent<'_, S> {
+impl<S: Real> Kernel<S> for Jvp<'_, S> {
     type Output = ();
 
     #[inline(always)]
@@ -23,52 +24,70 @@ impl<S: Real> Kernel<S> for Tangent<'_, S> {
         let base = tangents.values.as_mut_ptr();
         let mut fed = 0;
         for step in 0..schedule.steps() {
-            // SAFETY: `check` compared the schedule with the rows; no two schedule
+            // SAFETY: `check` compared the schedule with the rows; no two sequences
             // share a row, and a step reads rows of the step before alone.
             unsafe {
                 if let Some(input) = &input {
                     input.feed::<V>(schedule, step, &mut fed, base, stride);
                 }
-                u.carry_forwards::<V>(schedule, step, base, stride, part::GRAD_HIDDEN);
+                u.add_recurrent_product::<V>(schedule, step, base, stride, part::GRAD_HIDDEN);
                 for (row, before) in schedule.visits(step) {
+                    let cell_dot_before = before
+                        .map(|row| base.add(row * stride + part::GRAD_CELL * hidden).cast_const());
                     let to = base.add(row * stride);
-                    for at in (0..hidden).step_by(V::LANES) {
-                        let one = V::splat(S::SMALL[1]);
-                        let state = State::load(states, hidden, row, before, at);
-                        let State { f, i, a, o, tanh_c, cell_before } = state;
-                        let cell_dot_before = match before {
-                            Some(before) => {
-                                V::load(base.add(before * stride + part::GRAD_CELL * hidden + at))
-                            }
-                            None => V::splat(S::default()),
-                        };
-                        let dot = |n: usize| V::load(to.add(n * hidden + at));
-                        let from_f = dot(part::F).mul(sigmoid_slope(f));
-                        let from_i = dot(part::I).mul(sigmoid_slope(i));
-                        let from_a = dot(part::A).mul(one_minus_square(a, one));
-                        let from_o = dot(part::O).mul(sigmoid_slope(o));
-                        let kept = f.mul(cell_dot_before);
-                        let cell_dot =
-                            from_f.mul_add(cell_before, from_i.mul_add(a, from_a.mul_add(i, kept)));
-                        let shown = o.mul(one_minus_square(tanh_c, one));
-                        let hidden_dot = from_o.mul_add(tanh_c, shown.mul(cell_dot));
-                        let (cell_dot, hidden_dot) =
-                            (cell_dot.flush_to_zero(), hidden_dot.flush_to_zero());
-                        cell_dot.store(to.add(part::GRAD_CELL * hidden + at));
-                        hidden_dot.store(to.add(part::GRAD_HIDDEN * hidden + at));
-                    }
+                    cell::<S, V>(states, hidden, (row, before), cell_dot_before, to);
                 }
             }
         }
     }
 }
 
-/// The tangent of F at `states` along q: the first `4H` columns of `tangents`
-/// `[rows, 6H]` hold q and become ṗ; ċ and ḣ are written beside them.
+/// ċ and ḣ of one row, whose first parts hold ṗ.
+///
+/// # Safety
+/// The rows exist in `states`, `to` has all parts of a row of tangents and `cell_dot_before` one
+/// of them; the processor has `V`'s instructions.
+#[inline(always)]
+unsafe fn cell<S: Real, V: Vector<Scalar = S>>(
+    states: Matrix<'_, S>,
+    hidden: usize,
+    (row, before): (usize, Option<usize>),
+    cell_dot_before: Option<*const S>,
+    to: *mut S,
+) {
+    for at in (0..hidden).step_by(V::LANES) {
+        // SAFETY: the caller's.
+        unsafe {
+            let one = V::splat(S::SMALL[1]);
+            let State { f, i, a, o, tanh_c, cell_before } =
+                State::load(states, hidden, row, before, at);
+            let cell_dot_before = match cell_dot_before {
+                Some(before) => V::load(before.add(at)),
+                None => V::splat(S::default()),
+            };
+            let dot = |n: usize| V::load(to.add(n * hidden + at));
+            let from_f = dot(part::F).mul(sigmoid_slope(f));
+            let from_i = dot(part::I).mul(sigmoid_slope(i));
+            let from_a = dot(part::A).mul(one_minus_square(a, one));
+            let from_o = dot(part::O).mul(sigmoid_slope(o));
+
+            let kept = f.mul(cell_dot_before);
+            let cell_dot = from_f.mul_add(cell_before, from_i.mul_add(a, from_a.mul_add(i, kept)));
+            let shown = o.mul(one_minus_square(tanh_c, one));
+            let hidden_dot = from_o.mul_add(tanh_c, shown.mul(cell_dot));
+            let (cell_dot, hidden_dot) = (cell_dot.flush_to_zero(), hidden_dot.flush_to_zero());
+            cell_dot.store(to.add(part::GRAD_CELL * hidden + at));
+            hidden_dot.store(to.add(part::GRAD_HIDDEN * hidden + at));
+        }
+    }
+}
+
+/// The Jacobian-vector product of [`super::forward`] at `states` `[rows, 7H]` along q: the first
+/// `4H` columns of `tangents` `[rows, 6H]` hold q and become ṗ; ċ and ḣ are written beside them.
 ///
 /// # Panics
-/// When the schedule leave a matrix or rows are too short.
-pub fn tangent<S: Real>(
+/// When the schedule leaves a matrix or rows are too short.
+pub fn jvp<S: Real>(
     u: &RecurrentWeights<S>,
     schedule: &StepSchedule,
     states: Matrix<'_, S>,
@@ -76,14 +95,14 @@ pub fn tangent<S: Real>(
 ) {
     check(states.rows, states.width, schedule, u.hidden, STATE_PARTS);
     check(tangents.rows, tangents.width, schedule, u.hidden, GRADIENT_PARTS);
-    dispatch(u.path, Tangent { input: None, u, schedule, states, tangents });
+    dispatch(u.path, Jvp { input: None, u, schedule, states, tangents });
 }
 
-/// [`tangent`] with q computed from `input`.
+/// [`jvp`] with q computed from `input`, whatever `tangents` held before.
 ///
 /// # Panics
-/// When the schedule leave a matrix or rows are too short, or the weights do not fit.
-pub fn tangent_from<S: Real>(
+/// When the schedule leaves a matrix or rows are too short, or the weights do not fit.
+pub fn jvp_from<S: Real>(
     input: Input<'_, S>,
     u: &RecurrentWeights<S>,
     schedule: &StepSchedule,
@@ -93,14 +112,14 @@ pub fn tangent_from<S: Real>(
     input.check(u, schedule);
     check(states.rows, states.width, schedule, u.hidden, STATE_PARTS);
     check(tangents.rows, tangents.width, schedule, u.hidden, GRADIENT_PARTS);
-    dispatch(u.path, Tangent { input: Some(input), u, schedule, states, tangents });
+    dispatch(u.path, Jvp { input: Some(input), u, schedule, states, tangents });
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::matrix::Buffer;
     use super::super::simd::SimdPath;
-    use super::super::{OutputGradient, adjoint, forward};
+    use super::super::{OutputGradient, backward, forward};
     use super::*;
 
     const HIDDEN: usize = 16;
@@ -127,11 +146,11 @@ mod tests {
             let mut gradients = Buffer::new(steps, GRADIENT_PARTS * HIDDEN);
             let arriving = filled(1, HIDDEN, 1.);
             let last = OutputGradient::Last(arriving.view());
-            adjoint(&u, &schedule, states.view(), last, gradients.view_mut());
+            backward(&u, &schedule, states.view(), last, gradients.view_mut());
 
             let mut tangents = Buffer::new(steps, GRADIENT_PARTS * HIDDEN);
             tangents.row_mut(0)[..4 * HIDDEN].copy_from_slice(filled(1, 4 * HIDDEN, 1.).row(0));
-            tangent(&u, &schedule, states.view(), tangents.view_mut());
+            jvp(&u, &schedule, states.view(), tangents.view_mut());
 
             let none = [0.; HIDDEN];
             for (fading, begin, end) in [(&gradients, steps - 1, 0), (&tangents, 0, steps - 1)] {

@@ -1,11 +1,12 @@
-// B's derivative, forwards in time. Let q be the gradient that arrives at δp. B is linear in h̄,
-// so its adjoint is F's tangent along q, with ṗ, ċ, ḣ the gradients for δp, δc, δh:
+// The derivative of the backward pass, forward in time. Let q be the gradient of δp. The backward
+// pass is linear in h̄, so its transpose is the Jacobian-vector product of the forward pass along q,
+// with ṗ, ċ, ḣ the gradients of δp, δc, δh:
 //
 //   ṗ_t = q_t + U ḣ_{t−1}
 //   ċ_t = ṗ_f f(1 − f) c_{t−1} + ṗ_i i(1 − i) a + ṗ_a (1 − a²) i + f ċ_{t−1}
 //   ḣ_t = ṗ_o o(1 − o) τ + o (1 − τ²) ċ_t
 //
-// The gradient for h̄ is ḣ, and what F computed receives
+// The gradient of h̄ is ḣ, and the values of the forward pass receive
 //
 //   D_f = ṗ_f δc c_{t−1}(1 − 2f) + ċ_{t−1} δc     D_i = ṗ_i δc a(1 − 2i) + ṗ_a δc (1 − a²)
 //   D_a = ṗ_i δc i(1 − i) − 2 ṗ_a δc i a          D_o = ṗ_o δh τ(1 − 2o) + ċ_t δh (1 − τ²)
@@ -16,18 +17,18 @@
 namespace hg {
 
 template <typename S>
-struct AdjointDerivative {
+struct DoubleBackward {
     static constexpr bool FORWARDS = true;
     static constexpr int PUTS = 1;
     const S* states;          // [K, batch, steps, 7H]
-    const S* gradients;       // B's result [K, batch, steps, 6H]
+    const S* gradients;       // the backward pass's result [K, batch, steps, 6H]
     const S* grad_gradients;  // q in its first four parts [K, batch, steps, 6H]
-    S* direct;                // D [K, batch, steps, 7H], h's part 0
+    S* local;                // D [K, batch, steps, 7H], h's part 0
     S* hidden_dot;            // ḣ [K, batch, steps, H]
 
-    HG_DEVICE void cell(const Task<S>& task, long at, int t, bool is_last, int unit,
+    HG_DEVICE void cell(const LstmProblem<S>& problem, long at, int t, bool is_last, int unit,
                         const S (&product)[4], S& cell_dot_kept, S (&put)[1]) const {
-        const int hidden = task.hidden;
+        const int hidden = problem.hidden;
         S state[STATE_PARTS], dot[4];
         for (int part = 0; part < STATE_PARTS; part++) {
             state[part] = value(states, at, STATE_PARTS, part, hidden, unit);
@@ -50,7 +51,7 @@ struct AdjointDerivative {
         const S on_o = dot[O] * grad_h, on_c = cell_dot * grad_h;
         const S two = S(2), one = S(1);
         const auto write = [&](long row, int part, S x) {
-            value(direct, row, STATE_PARTS, part, hidden, unit) = x;
+            value(local, row, STATE_PARTS, part, hidden, unit) = x;
         };
         write(at, F, on_f * cell_before * (one - two * f) + cell_dot_before * grad_c);
         write(at, I, on_i * a * (one - two * i) + on_a * tanh_slope(a));
@@ -72,9 +73,9 @@ struct AdjointDerivative {
 
 #ifdef __CUDACC__
 #define ENTRY(S, suffix, TF32, C)                                                                  \
-    extern "C" __global__ void HG_LAUNCH(C) adjoint_derivative_##suffix##_##C(                     \
-        HG_TASK_PARAMETERS(S), const S* states, const S* gradients, const S* grad_gradients, S* direct, S* hidden_dot) { \
-        hg::run<TF32>(hg::AdjointDerivative<S>{states, gradients, grad_gradients, direct, hidden_dot}, HG_TASK(S, C)); \
+    extern "C" __global__ void HG_LAUNCH(C) double_backward_##suffix##_##C(                     \
+        HG_PROBLEM_PARAMETERS(S), const S* states, const S* gradients, const S* grad_gradients, S* local, S* hidden_dot) { \
+        hg::run<TF32>(hg::DoubleBackward<S>{states, gradients, grad_gradients, local, hidden_dot}, HG_PROBLEM(S, C)); \
     }
 HG_ENTRIES(ENTRY)
 #undef ENTRY

@@ -1,8 +1,7 @@
 //! The simulator behind a simulated table, so that policies can be run.
 
-use crate::error::Result;
-use crate::simulate::label;
-use hg_data::simulate::{COLUMNS, Simulation};
+use crate::Result;
+use hg_data::simulate::{COLUMNS, Simulation, label};
 use hg_data::{Encoded, Encoder, Subset, Values};
 use hg_eval::{Choice, Simulator};
 use std::path::Path;

@@ -1,0 +1,167 @@
+//! A synthetic cohort beside the real one: figures, short answers, report.
+
+use crate::simulated::Simulated;
+use crate::{Error, Result};
+use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
+use hg_eval::{Cohort, Curve, Evaluation, Measure, Report, Simulator, Subject, measures};
+use hg_train::{Run, RunManifest, StepMetrics};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The report's page in its folder.
+const PAGE: &str = "report.html";
+const TEXT: &str = "report.md";
+const NUMBERS: &str = "comparison.json";
+
+/// An evaluation with its report.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The figures and the short answers.
+    pub evaluation: Evaluation,
+    /// The report as one HTML page. It shows real patients: it is as private as the table.
+    pub html: String,
+    /// The report as Markdown.
+    pub markdown: String,
+}
+
+impl Evaluated {
+    /// Figures and short answers as a JSON object.
+    ///
+    /// # Errors
+    /// [`Error::Json`], which no figure should lead to.
+    pub fn json(&self) -> Result<String> {
+        Ok(serde_json::to_string(&self.evaluation)?)
+    }
+
+    /// Writes `report.html`, `report.md` and `comparison.json` to a folder, which is made where it
+    /// is not there; gives the page's path.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
+        let folder = folder.as_ref();
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Write { path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(failed(folder))?;
+        let json = self.json()?;
+        for (name, text) in [(PAGE, &self.html), (TEXT, &self.markdown), (NUMBERS, &json)] {
+            let path = folder.join(name);
+            write_atomically(&path, |file| file.write_all(text.as_bytes()).map_err(failed(&path)))?;
+        }
+        Ok(folder.join(PAGE))
+    }
+}
+
+/// Compares a synthetic table with a real one; `schema` describes both.
+///
+/// # Errors
+/// When a table does not fit the schema.
+pub fn evaluate(real: &DataFrame, synthetic: &DataFrame, schema: &Schema) -> Result<Evaluated> {
+    evaluate_with(real, synthetic, schema, &measures())
+}
+
+/// Compares two tables as [`evaluate`] does, by these measures: some of
+/// [`measures()`](hg_eval::measures()), or ones of your own.
+///
+/// # Errors
+/// As [`evaluate`], and for two measures of one id.
+pub fn evaluate_with(
+    real: &DataFrame,
+    synthetic: &DataFrame,
+    schema: &Schema,
+    measures: &[Box<dyn Measure>],
+) -> Result<Evaluated> {
+    let (of_real, of_synthetic) = (Path::new("real table"), Path::new("synthetic table"));
+    let (encoder, _) = Encoder::fit(schema, real, of_real)?;
+    let tables = Tables { real: (real, of_real), synthetic: (synthetic, of_synthetic) };
+    let how = How { measures, steps: &[], on_stage: &mut |_| {} };
+    compare(&encoder, &tables, (Subset::Whole, None), how)
+}
+
+/// Compares two tables in files, as [`evaluate`] does; `on_stage` hears of each stage as it begins.
+///
+/// # Errors
+/// As [`evaluate`], and when a file cannot be read.
+pub fn evaluate_files(
+    real: &Path,
+    synthetic: &Path,
+    schema: &Schema,
+    on_stage: &mut dyn FnMut(&'static str),
+) -> Result<Evaluated> {
+    let (encoder, _) = Encoder::fit_file(schema, real, Subset::Whole)?;
+    let (of_real, of_synthetic) = (schema.read(real)?, schema.read(synthetic)?);
+    let tables = Tables { real: (&of_real, real), synthetic: (&of_synthetic, synthetic) };
+    let how = How { measures: &measures(), steps: &[], on_stage };
+    compare(&encoder, &tables, (Subset::Whole, None), how)
+}
+
+/// Compares a run's synthetic cohort with its real table; `on_stage` hears of each stage as it
+/// begins.
+///
+/// # Errors
+/// When one of the tables is gone or has changed.
+pub fn evaluate_run(run: &Run, on_stage: &mut dyn FnMut(&'static str)) -> Result<Evaluated> {
+    let RunManifest { train, .. } = &run.manifest;
+    let (data, synthetic) = (run.check_data()?, run.synthetic_parquet());
+    let schema = &run.encoder.schema;
+    let (of_real, of_synthetic) = (schema.read(data)?, schema.read(&synthetic)?);
+    let tables = Tables { real: (&of_real, data), synthetic: (&of_synthetic, &synthetic) };
+    let subsets = (train.training_subset(), train.held_out_subset());
+    let how = How { measures: &measures(), steps: &run.metrics()?, on_stage };
+    compare(&run.encoder, &tables, subsets, how)
+}
+
+/// The tables that are compared, with their names for messages.
+struct Tables<'a> {
+    real: (&'a DataFrame, &'a Path),
+    synthetic: (&'a DataFrame, &'a Path),
+}
+
+/// How they are compared.
+struct How<'a> {
+    measures: &'a [Box<dyn Measure>],
+    /// What training measured, for the report's curves.
+    steps: &'a [StepMetrics],
+    on_stage: &'a mut dyn FnMut(&'static str),
+}
+
+fn compare(
+    encoder: &Encoder,
+    tables: &Tables<'_>,
+    (trained_on, held_out): (Subset, Option<Subset>),
+    how: How<'_>,
+) -> Result<Evaluated> {
+    let cohort = |(table, path): (&DataFrame, &Path), subset, origin| -> Result<Cohort> {
+        let (observed, encoded) = encoder.observe(table, path, subset, origin)?;
+        Ok(Cohort { observed, encoded })
+    };
+    let real = cohort(tables.real, trained_on, Origin::Real)?;
+    let held_out = held_out.map(|subset| cohort(tables.real, subset, Origin::Real)).transpose()?;
+    let synthetic = cohort(tables.synthetic, Subset::Whole, Origin::Synthetic)?;
+    let simulated = Simulated::of(encoder, tables.real.1)?;
+    // Of all real patients: one who was held out is no less real.
+    let identifiers = Identifiers::find(&encoder.schema, tables.real.0, tables.synthetic.0)?;
+    let subject = Subject::new(encoder, &real, &synthetic)
+        .with_held_out(held_out.as_ref())
+        .with_identifiers(&identifiers)
+        .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
+    let evaluation = hg_eval::evaluate(&subject, how.measures, how.on_stage)?;
+    let curves = curves(how.steps);
+    let report = Report::new(&subject, &evaluation, &curves)?;
+    let (html, markdown) = (report.html(), report.markdown());
+    Ok(Evaluated { evaluation, html, markdown })
+}
+
+/// What each iteration measured, as one curve (name, points by iteration) for each number.
+pub fn curves(steps: &[StepMetrics]) -> Vec<Curve> {
+    let names = StepMetrics::names(steps).into_iter();
+    names
+        .map(|name| {
+            let point = |step: &StepMetrics| Some((step.iteration as f64, step.get(&name)?));
+            let points = steps.iter().filter_map(point).collect();
+            (name.replace('_', " "), points)
+        })
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! A training session with its validation.
+
+use crate::Result;
+use hg_data::{Encoded, Encoder};
+use hg_eval::Quick;
+use hg_train::{CancelToken, Event, Outcome, Run, Session, Store, TrainConfig, ValidationScore};
+use std::ops::ControlFlow;
+
+/// What a session is trained on.
+pub(crate) struct Material<'a> {
+    pub(crate) config: &'a TrainConfig,
+    pub(crate) encoder: &'a Encoder,
+    /// The patients that are trained on.
+    pub(crate) encoded: &'a Encoded,
+    /// Those that are not, where some are held out.
+    pub(crate) held_out: Option<&'a Encoded>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Training {
+    /// Why it ended.
+    pub outcome: Outcome,
+    /// Iterations that are done.
+    pub iteration: u64,
+}
+
+/// Trains from the store's newest checkpoint on. `observe` sees every event.
+pub(crate) fn train(
+    material: &Material<'_>,
+    store: &mut dyn Store,
+    cancel: &CancelToken,
+    observe: &mut dyn FnMut(&Event),
+) -> Result<Training> {
+    let Material { config, encoder, encoded, held_out } = *material;
+    // Where nobody is held out, those trained on are what there is to compare with.
+    let yardstick = held_out.unwrap_or(encoded);
+    let quick = Quick::new(yardstick, encoder.numeric_features(), &encoder.blocks());
+    let validator = |made: &Encoded| {
+        let score = quick.score(made);
+        ValidationScore { score: score.total(), diversity: score.diversity }
+    };
+    let mut session = Session::new(config, encoder, encoded, store)?.validated_by(&validator);
+    let outcome = session.run(&mut |event| {
+        observe(event);
+        match cancel.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    })?;
+    Ok(Training { outcome, iteration: session.iteration() })
+}
+
+/// Trains a run from its newest checkpoint on, and keeps checkpoints in its folder; `encoded`
+/// are the patients that it is trained on. `observe` sees every event; after `cancel` the run can
+/// go on with another call.
+///
+/// # Errors
+/// When the held-out patients cannot be read, training diverges, or the folder cannot be
+/// written.
+pub fn train_run(
+    run: &Run,
+    encoded: &Encoded,
+    cancel: &CancelToken,
+    observe: &mut dyn FnMut(&Event),
+) -> Result<Training> {
+    let config = &run.manifest.train;
+    let held_out = match config.held_out_subset() {
+        Some(subset) if config.validation.every > 0 => Some(run.encode_subset(subset)?),
+        _ => None,
+    };
+    let held_out = held_out.as_ref();
+    let material = Material { config, encoder: &run.encoder, encoded, held_out };
+    train(&material, &mut run.store(), cancel, observe)
+}

@@ -1,0 +1,214 @@
+//! A model of a cohort: fitted to a table, sampled from, saved and loaded.
+
+use crate::session::{Material, Training, train};
+use crate::{Error, Result};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, TableStyle};
+use hg_train::{
+    CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
+    TrainConfig,
+};
+use std::path::Path;
+
+/// A trained model of a cohort, which makes synthetic cohorts like it.
+///
+/// ```
+/// use health_gym::{Schema, Synthesizer, TrainConfig};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
+/// let schema = Schema::load("data-schemas/pbc.toml".as_ref())?;
+/// let mut settings = TrainConfig { iterations: 3, ..Default::default() };
+/// settings.model.hidden = 16;
+/// let synthesizer =
+///     Synthesizer::builder(schema).settings(settings).fit_file("data/pbc/pbcseq.csv")?;
+/// let cohort = synthesizer.sample(10, 1)?;
+/// assert!(cohort.equals_missing(&synthesizer.sample(10, 1)?), "a seed gives a cohort");
+/// # Ok(()) }
+/// ```
+pub struct Synthesizer {
+    config: TrainConfig,
+    sampler: Sampler,
+    store: Box<dyn Store + Send + Sync>,
+}
+
+impl Synthesizer {
+    /// A builder for tables that `schema` describes.
+    pub fn builder<'a>(schema: Schema) -> SynthesizerBuilder<'a> {
+        SynthesizerBuilder {
+            schema,
+            settings: TrainConfig::default(),
+            cancel: CancelToken::default(),
+            on_progress: Box::new(|_| {}),
+        }
+    }
+
+    /// A cohort of so many patients, with the real table's columns, types and order; the same
+    /// seed gives the same cohort.
+    ///
+    /// # Errors
+    /// When `patients` is 0.
+    pub fn sample(&self, patients: usize, seed: u64) -> Result<DataFrame> {
+        Ok(self.sampler.sample(patients, seed)?)
+    }
+
+    /// Writes a run folder, with which `hg generate` works too. It holds no row of the real table,
+    /// but what was fitted to it (`encoder.json`), and is as private as that.
+    ///
+    /// # Errors
+    /// When the folder exists or cannot be written; nothing is left behind.
+    pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        let encoder = self.sampler.encoder().clone();
+        let program = Program { version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
+        let run = Run::of_memory(folder, encoder, self.config.clone(), program)?;
+        let copied = copy(self.store.as_ref(), &mut run.store());
+        if copied.is_err() {
+            // The error is reported; a folder that cannot be removed may stay.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        copied
+    }
+
+    /// Loads what [`Synthesizer::save`] or `hg train` wrote.
+    ///
+    /// # Errors
+    /// When it is no run folder, or holds no checkpoint.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        let run = Run::open(folder.as_ref())?;
+        let (sampler, store) = (run.sampler()?, Box::new(run.store()));
+        Ok(Self { config: run.manifest.train, sampler, store })
+    }
+
+    /// What each iteration of the training measured.
+    ///
+    /// # Errors
+    /// When the run folder that it was loaded from cannot be read.
+    pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
+        Ok(self.store.steps()?)
+    }
+
+    /// The settings that it was trained with.
+    pub fn settings(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// How the real table is written, where it was a CSV: separators, quotes, line ends.
+    pub fn style(&self) -> &TableStyle {
+        &self.sampler.encoder().style
+    }
+
+    /// The schema, with the levels and edges that were found in the real table.
+    pub fn schema(&self) -> &Schema {
+        &self.sampler.encoder().schema
+    }
+}
+
+impl std::fmt::Debug for Synthesizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Synthesizer").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Puts the checkpoints and the record of a store into an empty one.
+fn copy(from: &dyn Store, to: &mut dyn Store) -> Result<()> {
+    to.record_from(0)?;
+    from.steps()?.iter().try_for_each(|step| to.record(step))?;
+    if let Some(best) = from.best()? {
+        to.save_best(best)?;
+    }
+    if let Some(newest) = from.newest()? {
+        to.save(newest)?;
+    }
+    Ok(())
+}
+
+/// What a [`Synthesizer`] is fitted with.
+pub struct SynthesizerBuilder<'a> {
+    schema: Schema,
+    settings: TrainConfig,
+    cancel: CancelToken,
+    on_progress: Box<dyn FnMut(&Event) + 'a>,
+}
+
+impl<'a> SynthesizerBuilder<'a> {
+    /// Trains with these settings in place of the defaults.
+    #[must_use]
+    pub fn settings(mut self, settings: TrainConfig) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Tells `observer` of every iteration, and when training goes back after it diverged.
+    #[must_use]
+    pub fn on_progress(mut self, observer: impl FnMut(&Event) + 'a) -> Self {
+        self.on_progress = Box::new(observer);
+        self
+    }
+
+    /// Stops with [`Error::Cancelled`] after the iteration in which `token` is cancelled.
+    #[must_use]
+    pub fn cancel_with(mut self, token: CancelToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
+    /// Fits to a table in memory: one row for each patient and time.
+    ///
+    /// # Errors
+    /// Everything in the table that does not fit the schema, with its place; a setting out of its
+    /// range; training that diverges.
+    pub fn fit(self, table: &DataFrame) -> Result<Synthesizer> {
+        self.settings.check()?;
+        let name = Path::new("table");
+        let subset = self.settings.training_subset();
+        let (encoder, encoded) = Encoder::fit_subset(&self.schema, table, name, subset)?;
+        let held_out = self.held_out(|subset| Ok(encoder.encode(table, name, subset)?))?;
+        self.train(encoder, &encoded, held_out.as_ref())
+    }
+
+    /// Fits to a table in files: CSV, Parquet or Arrow IPC, a folder of such files, or a pattern.
+    /// Large tables are read in parts.
+    ///
+    /// # Errors
+    /// As [`SynthesizerBuilder::fit`], and when the files cannot be read.
+    pub fn fit_file(self, path: impl AsRef<Path>) -> Result<Synthesizer> {
+        self.settings.check()?;
+        let path = path.as_ref();
+        let subset = self.settings.training_subset();
+        let (encoder, encoded) = Encoder::fit_file(&self.schema, path, subset)?;
+        let held_out = self.held_out(|subset| Ok(encoder.encode_file(path, subset)?))?;
+        self.train(encoder, &encoded, held_out.as_ref())
+    }
+
+    /// The patients that are held out, where validation compares with them.
+    fn held_out(&self, encode: impl Fn(Subset) -> Result<Encoded>) -> Result<Option<Encoded>> {
+        let subset = self.settings.held_out_subset();
+        subset.filter(|_| self.settings.validation.every > 0).map(encode).transpose()
+    }
+
+    fn train(
+        mut self,
+        encoder: Encoder,
+        encoded: &Encoded,
+        held_out: Option<&Encoded>,
+    ) -> Result<Synthesizer> {
+        let config = self.settings;
+        let mut store = MemoryStore::default();
+        let material = Material { config: &config, encoder: &encoder, encoded, held_out };
+        let Training { outcome, iteration } =
+            train(&material, &mut store, &self.cancel, &mut self.on_progress)?;
+        let selected = store.selected(config.validation.select)?;
+        let Some(checkpoint) = selected.filter(|_| outcome != Outcome::Cancelled) else {
+            return Err(Error::Cancelled { iteration });
+        };
+        let sampler = Sampler::new(encoder, &config, &checkpoint)?;
+        Ok(Synthesizer { config, sampler, store: Box::new(store) })
+    }
+}
+
+impl std::fmt::Debug for SynthesizerBuilder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SynthesizerBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! What a program that imports the library relies on.
+
+use anyhow::{Result, ensure};
+use health_gym::measures::Verdict;
+use health_gym::training::Program;
+use health_gym::{
+    CancelToken, DataFrame, Error, Event, Outcome, Run, Schema, Synthesizer, SynthesizerBuilder,
+    TrainConfig, evaluate, train_run,
+};
+use std::path::{Path, PathBuf};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn schema() -> Result<Schema> {
+    Ok(Schema::load(&repository("data-schemas/pbc.toml"))?)
+}
+
+fn table() -> PathBuf {
+    repository("data/pbc/pbcseq.csv")
+}
+
+fn settings(iterations: u64) -> TrainConfig {
+    let mut settings = TrainConfig { iterations, seed: 3, ..Default::default() };
+    settings.model.hidden = 16;
+    settings.batching.batch_size = 16;
+    settings.validation.held_out = 0.2;
+    settings.validation.every = 2;
+    settings
+}
+
+fn builder<'a>(iterations: u64) -> Result<SynthesizerBuilder<'a>> {
+    Ok(Synthesizer::builder(schema()?).settings(settings(iterations)))
+}
+
+fn same(a: &DataFrame, b: &DataFrame) -> bool {
+    a.height() > 0 && a.equals_missing(b)
+}
+
+#[test]
+fn memory_files_and_a_run_folder_lead_to_the_same_cohort() -> Result<()> {
+    let frame = schema()?.read(&table())?;
+    let from_memory = builder(4)?.fit(&frame)?.sample(30, 5)?;
+    let from_file = builder(4)?.fit_file(table())?.sample(30, 5)?;
+    ensure!(same(&from_memory, &from_file), "a table in memory is that of the file");
+
+    let folder = tempfile::tempdir()?;
+    let schema = repository("data-schemas/pbc.toml");
+    let program = Program::default();
+    let place = folder.path().join("run");
+    let (run, encoded) = Run::create(&place, &table(), &schema, settings(4), program)?;
+    let trained = train_run(&run, &encoded, &CancelToken::default(), &mut |_| {})?;
+    ensure!(trained.outcome == Outcome::Done && trained.iteration == 4);
+    let from_run = Synthesizer::load(&place)?.sample(30, 5)?;
+    ensure!(same(&from_memory, &from_run), "a run folder is as good as memory");
+    ensure!(!same(&from_memory, &Synthesizer::load(&place)?.sample(30, 6)?), "another seed");
+    Ok(())
+}
+
+#[test]
+fn what_is_saved_and_loaded_makes_the_same_cohort() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("model");
+    let synthesizer = builder(4)?.fit_file(table())?;
+    synthesizer.save(&place)?;
+    let loaded = Synthesizer::load(&place)?;
+    ensure!(same(&synthesizer.sample(20, 1)?, &loaded.sample(20, 1)?));
+    ensure!(synthesizer.metrics()? == loaded.metrics()? && loaded.metrics()?.len() == 4);
+    ensure!(synthesizer.settings() == loaded.settings());
+    // And from there once more.
+    loaded.save(folder.path().join("copy"))?;
+    let copy = Synthesizer::load(folder.path().join("copy"))?;
+    ensure!(same(&copy.sample(20, 1)?, &loaded.sample(20, 1)?));
+
+    let problem = synthesizer.save(&place).expect_err("nothing is overwritten");
+    ensure!(problem.is_bad_input() && problem.to_string().contains("already exists"), "{problem}");
+    let problem = Synthesizer::load(folder.path().join("nothing")).expect_err("is not there");
+    ensure!(problem.is_bad_input() && problem.to_string().contains("hint: "), "{problem}");
+    Ok(())
+}
+
+#[test]
+fn a_token_stops_training_after_its_iteration() -> Result<()> {
+    let token = CancelToken::default();
+    let mut seen = 0;
+    let stopping = token.clone();
+    let stopped = builder(50)?
+        .cancel_with(token)
+        .on_progress(|event| {
+            if let Event::Step(step) = event {
+                seen = step.iteration;
+                if seen == 3 {
+                    stopping.cancel();
+                }
+            }
+        })
+        .fit_file(table());
+    ensure!(matches!(stopped, Err(Error::Cancelled { iteration: 3 })), "{stopped:?}");
+    ensure!(seen == 3);
+    Ok(())
+}
+
+#[test]
+fn a_run_that_was_cancelled_goes_on_to_the_bits_of_one_that_was_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let schema = repository("data-schemas/pbc.toml");
+    let run = |name: &str, stop_at: Option<u64>| -> Result<DataFrame> {
+        let place = folder.path().join(name);
+        let program = Program::default();
+        let (run, encoded) = Run::create(&place, &table(), &schema, settings(5), program)?;
+        let token = CancelToken::default();
+        let trained = train_run(&run, &encoded, &token, &mut |event| {
+            if matches!(event, Event::Step(step) if Some(step.iteration) == stop_at) {
+                token.cancel();
+            }
+        })?;
+        if stop_at.is_some() {
+            ensure!(trained.outcome == Outcome::Cancelled, "{trained:?}");
+            let again = train_run(&run, &run.real()?, &CancelToken::default(), &mut |_| {})?;
+            ensure!(again.outcome == Outcome::Done && again.iteration == 5);
+        }
+        Ok(run.sampler()?.sample(30, 1)?)
+    };
+    ensure!(same(&run("whole", None)?, &run("parts", Some(3))?));
+    Ok(())
+}
+
+#[test]
+fn a_table_that_does_not_fit_is_refused_with_its_place() -> Result<()> {
+    let frame = schema()?.read(&table())?.drop("bili")?;
+    let problem = builder(1)?.fit(&frame).expect_err("a column is missing");
+    ensure!(problem.is_bad_input(), "{problem:?}");
+    ensure!(problem.to_string().contains("bili"), "{problem}");
+    let mut wrong = settings(1);
+    wrong.model.hidden = 0;
+    let problem = Synthesizer::builder(schema()?).settings(wrong).fit_file(table());
+    let problem = problem.expect_err("a setting is wrong");
+    ensure!(problem.is_bad_input() && problem.to_string().contains("model.hidden"), "{problem}");
+    Ok(())
+}
+
+#[test]
+fn a_real_cohort_passes_beside_itself_and_one_of_another_law_does_not() -> Result<()> {
+    let schema = schema()?;
+    let real = schema.read(&table())?;
+    let evaluated = evaluate(&real, &real, &schema)?;
+    let answer = |evaluated: &health_gym::Evaluated, about: &str| {
+        let answers = evaluated.evaluation.answers();
+        answers.into_iter().find(|answer| answer.about == about).map(|answer| answer.verdict)
+    };
+    ensure!(answer(&evaluated, "columns") == Some(Verdict::Passed));
+    ensure!(answer(&evaluated, "pairs") == Some(Verdict::Passed));
+    ensure!(evaluated.html.contains("<html") && evaluated.markdown.contains('#'));
+    let untrained = builder(1)?.fit(&real)?.sample(312, 0)?;
+    let evaluated = evaluate(&real, &untrained, &schema)?;
+    ensure!(
+        answer(&evaluated, "columns") == Some(Verdict::Failed),
+        "a GAN of one step is no cohort"
+    );
+    let json: serde_json::Value = serde_json::from_str(&evaluated.json()?)?;
+    ensure!(json["answers"].as_array().is_some_and(|answers| answers.len() > 5));
+    Ok(())
+}

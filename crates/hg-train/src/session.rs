@@ -1,0 +1,221 @@
+//! One training session: iterations, validation, checkpoints, and restarts where it diverges.
+
+use crate::store::Store;
+use crate::validation::ValidationScore;
+use crate::{Checkpoint, Error, Result, StepMetrics, TrainConfig, Trainer, layout_of};
+use hg_data::{Encoded, Encoder};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Synthetic patients that a validation compares.
+const VALIDATION_PATIENTS: usize = 512;
+
+/// What happens in training.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// An iteration was done.
+    Step(StepMetrics),
+    /// Training had diverged and went back.
+    Restarted {
+        /// The iteration at which it had.
+        diverged_at: u64,
+        /// What had gone wrong.
+        problem: String,
+        /// The iteration it goes on from.
+        from: u64,
+        /// The learning rate it goes on with.
+        rate: f64,
+    },
+}
+
+/// How training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All iterations are done.
+    Done,
+    /// The validation score did not improve for as long as the settings allow.
+    NoBetter,
+    /// It was cancelled, with a checkpoint; it can go on.
+    Cancelled,
+}
+
+/// Asks a session to stop after its iteration, from any thread. Clones ask the same session.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Asks the session to stop. Whether that was asked before.
+    pub fn cancel(&self) -> bool {
+        self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Says how good a synthetic cohort is.
+pub type Validator<'a> = dyn Fn(&Encoded) -> ValidationScore + 'a;
+
+/// One training session on an encoded cohort, which keeps its checkpoints in a [`Store`].
+///
+/// ```
+/// use hg_train::{MemoryStore, Outcome, Session, Store, TrainConfig};
+/// use std::ops::ControlFlow;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
+/// let schema = hg_data::Schema::load("data-schemas/pbc.toml".as_ref())?;
+/// let table = "data/pbc/pbcseq.csv".as_ref();
+/// let (encoder, encoded) = hg_data::Encoder::fit_file(&schema, table, hg_data::Subset::Whole)?;
+/// let mut config = TrainConfig { iterations: 3, ..Default::default() };
+/// config.model.hidden = 16;
+/// let mut store = MemoryStore::default();
+/// let mut session = Session::new(&config, &encoder, &encoded, &mut store)?;
+/// let outcome = session.run(&mut |event| {
+///     println!("{event:?}");
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(outcome, Outcome::Done);
+/// assert_eq!(store.steps()?.len(), 3);
+/// assert!(store.newest()?.is_some(), "it can be sampled from, or trained further");
+/// # Ok(()) }
+/// ```
+pub struct Session<'a> {
+    config: &'a TrainConfig,
+    trainer: Trainer,
+    /// `lengths[n]` real sequences have `n` steps.
+    lengths: &'a [usize],
+    store: &'a mut dyn Store,
+    validator: Option<&'a Validator<'a>>,
+}
+
+impl<'a> Session<'a> {
+    /// A session at the store's newest checkpoint, or at the beginning where there is none.
+    ///
+    /// # Errors
+    /// For a setting out of its range, and a damaged checkpoint.
+    pub fn new(
+        config: &'a TrainConfig,
+        encoder: &'a Encoder,
+        encoded: &Encoded,
+        store: &'a mut dyn Store,
+    ) -> Result<Self> {
+        let mut trainer = Trainer::new(config, &layout_of(encoder), encoded)?;
+        if let Some(newest) = store.newest()? {
+            newest.restore(&mut trainer)?;
+        }
+        Ok(Self { config, trainer, lengths: &encoder.lengths, store, validator: None })
+    }
+
+    /// Validates as the settings say, by this score; without a validator nothing is validated.
+    #[must_use]
+    pub fn validated_by(mut self, validator: &'a Validator<'a>) -> Self {
+        self.validator = Some(validator);
+        self
+    }
+
+    /// Iterations done.
+    pub fn iteration(&self) -> u64 {
+        self.trainer.iteration()
+    }
+
+    /// Trains up to the settings' iterations, or until validation gets no better; `observe` sees
+    /// every event and may stop it.
+    ///
+    /// # Errors
+    /// When training diverges and may not restart, or the store cannot be written.
+    pub fn run(&mut self, observe: &mut dyn FnMut(&Event) -> ControlFlow<()>) -> Result<Outcome> {
+        let (iterations, checkpoints) = (self.config.iterations, &self.config.checkpoints);
+        self.store.record_from(self.trainer.iteration())?;
+        if checkpoints.restarts > 0 && self.trainer.iteration() == 0 {
+            self.store.save(Checkpoint::of(&self.trainer)?)?;
+        }
+
+        let mut goes_on = true;
+        while goes_on && self.trainer.iteration() < iterations && !self.gives_up() {
+            let step = match self.advance() {
+                Err(Error::Diverged { iteration, problem }) => {
+                    let restarted = self.go_back(iteration, problem)?;
+                    self.store.record_from(self.trainer.iteration())?;
+                    goes_on = observe(&restarted).is_continue();
+                    continue;
+                }
+                step => step?,
+            };
+            self.store.record(&step)?;
+            let done = step.iteration;
+            goes_on = observe(&Event::Step(step)).is_continue();
+            let is_last = !goes_on || done == iterations || self.gives_up();
+            if is_last || done.is_multiple_of(checkpoints.every) {
+                self.store.save(Checkpoint::of(&self.trainer)?)?;
+            }
+        }
+
+        Ok(if self.trainer.iteration() == iterations {
+            Outcome::Done
+        } else if self.gives_up() {
+            Outcome::NoBetter
+        } else {
+            Outcome::Cancelled
+        })
+    }
+
+    /// Whether validation has not improved for as long as is allowed.
+    fn gives_up(&self) -> bool {
+        let patience = self.config.validation.patience;
+        patience > 0 && self.trainer.validation.since_best >= patience
+    }
+
+    /// An iteration, and its validation where that is due.
+    fn advance(&mut self) -> Result<StepMetrics> {
+        let (iterations, every) = (self.config.iterations, self.config.validation.every);
+        let mut step = self.trainer.step()?;
+        let is_due =
+            every > 0 && (step.iteration.is_multiple_of(every) || step.iteration == iterations);
+        if let Some(validator) = self.validator.filter(|_| is_due) {
+            let score =
+                validator(&self.trainer.validation_cohort(self.lengths, VALIDATION_PATIENTS)?);
+            step.scalars.push(("validation".into(), score.score));
+            if self.trainer.validation.judge(step.iteration, score)? {
+                self.store.save_best(Checkpoint::of(&self.trainer)?)?;
+            }
+        }
+        Ok(step)
+    }
+
+    /// Goes back to the newest checkpoint, and on with half the learning rate.
+    fn go_back(&mut self, iteration: u64, problem: String) -> Result<Event> {
+        let allowed = self.config.checkpoints.restarts;
+        let restarts = self.trainer.validation.restarts + 1;
+        let newest = self.store.newest()?;
+        let Some(newest) = newest.filter(|_| restarts <= allowed) else {
+            let kept = "what was saved before is kept, and can be sampled from";
+            let hint = match allowed {
+                0 => {
+                    "lower `optimiser.learning_rate`, or set `checkpoints.restarts = 3` to go back \
+                     and on with half of it"
+                }
+                _ => "lower `optimiser.learning_rate`; the restarts are used up",
+            };
+            let problem = format!("{problem}; {kept}\nhint: {hint}");
+            return Err(Error::Diverged { iteration, problem });
+        };
+        newest.restore(&mut self.trainer)?;
+        self.trainer.validation.restarts = restarts;
+        Ok(Event::Restarted {
+            diverged_at: iteration,
+            problem,
+            from: self.trainer.iteration(),
+            rate: self.trainer.validation.rate() * self.config.optimiser.learning_rate,
+        })
+    }
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("iteration", &self.iteration()).finish_non_exhaustive()
+    }
+}
