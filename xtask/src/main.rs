@@ -4,6 +4,7 @@ mod bench;
 mod cuda;
 mod quality;
 mod tasks;
+mod tools;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

@@ -145,7 +145,8 @@ impl Encoder {
         Self::fit_subset(schema, table, path, Subset::Whole)
     }
 
-    pub(crate) fn fit_subset(
+    #[doc(hidden)]
+    pub fn fit_subset(
         schema: &Schema,
         table: &DataFrame,
         path: &Path,

@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 /// Working names.
-const RESERVED: [&str; 5] = [crate::parsed::PATIENT, crate::parsed::TIME, crate::parsed::START];
+const RESERVED: [&str; 3] = [crate::parsed::PATIENT, crate::parsed::TIME, crate::parsed::START];
 
 /// Everything that is wrong with `schema`, which was read from `text`.
 pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
