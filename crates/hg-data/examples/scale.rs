@@ -3,7 +3,7 @@
 //! `cargo run --release --workspace --example scale -- make FILE.parquet --patients 1000000`
 //! `cargo run --release --workspace --example scale -- measure FILE.parquet`
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hg_data::{DataFrame, Encoder, Schema, Subset, write_simulated};
 use polars_core::prelude::*;
 use polars_io::prelude::*;

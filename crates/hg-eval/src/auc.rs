@@ -87,4 +87,23 @@ mod tests {
         assert_eq!(auc(&[2., 3.], &[0., 1.]).map(|auc| auc.area), Some(1.));
         assert_eq!(auc(&[2.], &[0., 1.]), None);
     }
+
+    #[test]
+    fn the_interval_is_delongs_by_hand() {
+        // Placements of positives 1, 1, ½ (variance 1/12), of negatives 1/3, 0 (variance 1/18).
+        let found = auc(&[0.9, 0.8, 0.4], &[0.5, 0.3]).expect("an area");
+        let error = (1. / 12. / 3. + 1. / 18. / 2f64).sqrt();
+        assert!((found.low - (5. / 6. - 1.959_963_984_540_054 * error)).abs() < 1e-12, "{found:?}");
+        assert_eq!(found.high, 1.);
+        // Turned around, both ends change places.
+        let turned = auc(&[0.5, 0.3], &[0.9, 0.8, 0.4]).expect("an area");
+        assert!((turned.high - (1. - found.low)).abs() < 1e-12 && turned.low == 0., "{turned:?}");
+    }
+
+    #[test]
+    fn equal_values_share_the_mean_of_their_ranks() {
+        assert_eq!(midranks(&[3., 1., 3., 2., 3.]), [4., 1., 4., 2., 4.]);
+        assert_eq!(midranks(&[0., -0., 1.]), [1.5, 1.5, 3.]);
+        assert!(midranks(&[]).is_empty());
+    }
 }

@@ -63,19 +63,19 @@ pub trait Measure: Send + Sync {
 /// All measures, in the order in which the report shows them.
 pub fn measures() -> Vec<Box<dyn Measure>> {
     vec![
-        Box::new(realism::Domain),
-        Box::new(realism::ColumnDistances),
-        Box::new(realism::MissingCells),
-        Box::new(realism::PairAssociations),
-        Box::new(realism::TemporalDynamics),
-        Box::new(realism::ToldApart),
-        Box::new(privacy::ClosestRecords),
-        Box::new(privacy::SharedIdentifiers),
-        Box::new(privacy::MembershipInference),
-        Box::new(privacy::IdentityDisclosure),
-        Box::new(privacy::AttributeInference),
-        Box::new(utility::NextStepPrediction),
-        Box::new(utility::LearntPolicies),
+        Box::new(realism::domain::Domain),
+        Box::new(realism::columns::ColumnDistances),
+        Box::new(realism::missing_cells::MissingCells),
+        Box::new(realism::pairs::PairAssociations),
+        Box::new(realism::dynamics::TemporalDynamics),
+        Box::new(realism::told_apart::ToldApart),
+        Box::new(privacy::closest_records::ClosestRecords),
+        Box::new(privacy::identifiers::SharedIdentifiers),
+        Box::new(privacy::membership::MembershipInference),
+        Box::new(privacy::identification::IdentityDisclosure),
+        Box::new(privacy::inference::AttributeInference),
+        Box::new(utility::predictive::NextStepPrediction),
+        Box::new(utility::policies::LearntPolicies),
     ]
 }
 

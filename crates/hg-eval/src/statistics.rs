@@ -45,7 +45,7 @@ pub fn kolmogorov_smirnov(first: &[f64], second: &[f64]) -> Option<f64> {
     kolmogorov_smirnov_sorted(&sorted(first), &sorted(second))
 }
 
-/// The same of samples in the order of [`f64::total_cmp`].
+/// The two-sample Kolmogorov–Smirnov statistic of samples in the order of [`f64::total_cmp`].
 pub(crate) fn kolmogorov_smirnov_sorted(first: &[f64], second: &[f64]) -> Option<f64> {
     let (first, second) = (finite_of_sorted(first), finite_of_sorted(second));
     if first.is_empty() || second.is_empty() {
@@ -132,7 +132,7 @@ pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
         xy += dx * dy;
     }
     let scale = (xx * yy).sqrt();
-    (scale > 0.).then(|| xy / scale).filter(|correlation| correlation.is_finite())
+    (scale > 0. && scale.is_finite()).then(|| xy / scale)
 }
 
 /// The share of each level among positions of levels; zeros where there is none.
@@ -207,5 +207,74 @@ mod tests {
         assert_eq!(mean_difference(&some, &[Some(0.25), Some(0.25)]), Some(0.25));
         assert_eq!(mean_difference(&some, &[None; 2]), Some(1.));
         assert_eq!(mean_difference(&[None; 2], &some), None);
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_left_out_with_their_partners() {
+        let (nan, infinite) = (f64::NAN, f64::INFINITY);
+        assert_eq!(*finite(&[1., nan, 2., infinite]), [1., 2.]);
+        assert!(matches!(finite(&[1., 2.]), Cow::Borrowed(_)));
+        assert_eq!(finite_pairs(&[1., nan, 3., 4.], &[5., 6., infinite, 8.]), [(1., 5.), (4., 8.)]);
+        assert_eq!(finite_of_sorted(&[-infinite, 1., 2., infinite, nan]), [1., 2.]);
+        assert_eq!(finite_of_sorted(&[1.]), [1.]);
+        assert_eq!(finite_of_sorted(&[-infinite, nan]), [0.; 0]);
+        assert!(is_finite(&[1., 2.]) && !is_finite(&[1., f32::NAN]) && is_finite(&[]));
+    }
+
+    #[test]
+    fn shares_are_of_finite_positions_and_0_where_there_is_none() {
+        assert_eq!(shares(&[0., 2., 2., f64::NAN, 2.], 3), [0.25, 0., 0.75]);
+        assert_eq!(shares(&[0., 7.], 2), [0.5, 0.]);
+        assert_eq!(shares(&[], 2), [0., 0.]);
+    }
+
+    #[test]
+    fn distances_of_shares_take_two_sides_with_a_share() {
+        assert_eq!(total_variation(&[0.5, 0.5], &[0.25, 0.75]), Some(0.25));
+        let disjoint = jensen_shannon(&[1., 0.], &[0., 1.]).expect("shares");
+        assert!((disjoint - 2f64.ln()).abs() < 1e-15, "{disjoint}");
+        assert_eq!(jensen_shannon(&[0.5, 0.5], &[0.5, 0.5]), Some(0.));
+        for distance in [total_variation, jensen_shannon] {
+            assert_eq!(distance(&[0., 0.], &[1., 0.]), None);
+            assert_eq!(distance(&[1., 0.], &[0., 0.]), None);
+            assert_eq!(distance(&[], &[]), None);
+        }
+    }
+
+    #[test]
+    fn wassersteins_distance_is_in_the_values_unit() {
+        assert_eq!(wasserstein(&[0., 1.], &[3., 4.]), Some(3.));
+        // scipy.stats.wasserstein_distance([0, 1, 3], [5, 6, 8]) and of ([0, 4], [2])
+        assert!(wasserstein(&[0., 1., 3.], &[5., 6., 8.]).is_some_and(|d| (d - 5.).abs() < 1e-12));
+        assert_eq!(wasserstein(&[0., 4.], &[2.]), Some(2.));
+        assert_eq!(wasserstein(&[1.], &[]), None);
+        assert_eq!(wasserstein(&[-1.5e308], &[1.5e308]), None);
+    }
+
+    #[test]
+    fn strides_spread_at_most_so_many() {
+        for (count, most, every) in [(0, 5, 1), (5, 5, 1), (6, 5, 2), (10, 5, 2), (11, 5, 3)] {
+            assert_eq!(stride(count, most), every, "{count}");
+        }
+    }
+
+    #[test]
+    fn mean_and_deviation_are_of_finite_values() {
+        assert_eq!(mean([1., 3., f64::NAN]), Some(2.));
+        assert_eq!(mean([]), None);
+        assert_eq!(mean([f64::MAX, f64::MAX]), None);
+        // numpy.std([1, 3, 8])
+        let found = deviation(&[1., 3., 8., f64::INFINITY]).expect("values");
+        assert!((found - 2.943_920_288_775_949).abs() < 1e-12, "{found}");
+        assert_eq!(deviation(&[]), None);
+    }
+
+    #[test]
+    fn pearson_knows_a_value_and_is_none_where_squares_overflow() {
+        // scipy.stats.pearsonr([1, 2, 4], [3, 1, 5])
+        let some = |values: [f64; 3]| values.map(Some);
+        let r = pearson(&some([1., 2., 4.]), &some([3., 1., 5.])).expect("varies");
+        assert!((r - 0.654_653_670_707_977_2).abs() < 1e-12, "{r}");
+        assert_eq!(pearson(&some([0., 1e200, 0.]), &some([1., 2., 3.])), None);
     }
 }

@@ -244,4 +244,37 @@ mod tests {
         let near = distance_to_closest_record(&cohort(&[[0., 0.]]), &cohort(&rows)).expect("rows");
         assert!((near.nndr_median - 0.5).abs() < 1e-6, "{near:?}");
     }
+
+    #[test]
+    fn quantiles_are_those_at_or_below_the_share() {
+        // Distances 0, 1, …, 40 to the record at 0; the second record is at −1.
+        let from: Vec<[f32; 2]> = (0..41).rev().map(|n| [n as f32, 0.]).collect();
+        let found = distance_to_closest_record(&cohort(&from), &cohort(&[[0., 0.], [-1., 0.]]));
+        let found = found.expect("rows");
+        assert_eq!((found.min, found.percentile_5, found.median), (0., 2., 20.));
+        assert!((found.nndr_percentile_5 - 2. / 3.).abs() < 1e-12, "{found:?}");
+        assert!((found.nndr_median - 20. / 21.).abs() < 1e-12, "{found:?}");
+        assert_eq!((found.copies, found.records), (1, 41));
+    }
+
+    #[test]
+    fn a_record_equal_to_two_points_to_neither() {
+        let real = cohort(&[[1., 1.], [1., 1.], [5., 5.]]);
+        let found = distance_to_closest_record(&cohort(&[[1., 1.]]), &real).expect("rows");
+        assert_eq!((found.nndr_median, found.copies), (1., 1));
+    }
+
+    #[test]
+    fn many_records_are_spread_and_those_not_finite_left_out() {
+        let mut rows: Vec<[f32; 2]> = (0..MAX_RECORDS + 1).map(|n| [n as f32, 0.]).collect();
+        let spread = cohort(&rows);
+        let spread = spread_rows(&spread);
+        assert_eq!((spread.len(), spread[1][0]), (MAX_RECORDS / 2 + 1, 2.));
+        rows.truncate(3);
+        rows[1][1] = f32::NAN;
+        assert_eq!(spread_rows(&cohort(&rows)).len(), 2);
+        let other = Encoded { features: 1, ..cohort(&rows) };
+        assert_eq!(distance_to_closest_record(&cohort(&rows), &other), None);
+        assert_eq!(distance_to_closest_record(&cohort(&rows), &cohort(&[])), None);
+    }
 }

@@ -99,3 +99,51 @@ pub fn correlation_ratio(levels: &[usize], values: &[f64]) -> Option<f64> {
         .sum();
     (total > 0. && total.is_finite()).then(|| (between / total).sqrt().min(1.))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: Option<f64>, expected: f64) -> bool {
+        found.is_some_and(|found| (found - expected).abs() < 1e-12)
+    }
+
+    #[test]
+    fn kendalls_tau_takes_minus_0_for_0() {
+        // scipy.stats.kendalltau([0, -0.0, 1], [1, 2, 3]) is 2 / √6, and of ([1, 2, 3], [0, -0.0, 1])
+        // as well.
+        let (zeros, rising) = ([0., -0., 1.], [1., 2., 3.]);
+        assert!(near(kendall(&zeros, &rising), 2. / 6f64.sqrt()));
+        assert!(near(kendall(&rising, &zeros), 2. / 6f64.sqrt()));
+        assert!(near(kendall(&rising, &[3., 2., 1.]), -1.));
+        assert_eq!(kendall(&[1.], &[1.]), None);
+    }
+
+    #[test]
+    fn merging_counts_the_neighbours_that_change_places() {
+        for (values, swaps) in [
+            (vec![1., 2., 3.], 0),
+            (vec![3., 2., 1.], 3),
+            (vec![2., 2., 1., 1., 3.], 4),
+            (vec![], 0),
+        ] {
+            let mut sorted = values.clone();
+            assert_eq!(sort_and_count(&mut sorted), swaps, "{values:?}");
+            assert!(sorted.is_sorted(), "{sorted:?}");
+        }
+    }
+
+    #[test]
+    fn levels_that_nobody_has_change_nothing() {
+        assert!(near(cramer(&[0, 0, 2, 2], &[3, 3, 1, 1]), 1.));
+        // scipy.stats.contingency.association([[2, 1], [1, 2]], "cramer")
+        assert!(near(cramer(&[0, 0, 0, 2, 2, 2], &[1, 1, 4, 1, 4, 4]), 1. / 3.));
+        assert_eq!(cramer(&[0, 1], &[2, 2]), None);
+        assert_eq!(cramer(&[], &[]), None);
+        // Between 4/2 of 6: means 1 and 3 of values around 2.
+        let ratio = correlation_ratio(&[1, 1, 5, 5], &[0., 2., 2., 4.]);
+        assert!(near(ratio, 0.5f64.sqrt()), "{ratio:?}");
+        assert_eq!(correlation_ratio(&[0, 1], &[3., 3.]), None);
+        assert!(near(correlation_ratio(&[0, 1], &[3., 4.]), 1.));
+    }
+}

@@ -281,3 +281,138 @@ fn apart(real: &[Vec<f64>], synthetic: &[Vec<f64>]) -> Option<f64> {
     });
     (all > 0.).then(|| rows.sum())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// Two numbers and a binary column, and a number that is static.
+    fn schema() -> Schema {
+        let head = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\nstep = 1.0\n";
+        let column =
+            |name: &str, more: &str| format!("[[columns]]\nname = \"{name}\"\nkind = {more}\n");
+        let columns = [
+            column("x", "\"numeric\""),
+            column("y", "\"numeric\""),
+            column("d", "\"binary\"\nlevels = [\"no\", \"yes\"]"),
+            column("age", "\"numeric\"\nstatic = true"),
+        ];
+        Schema::parse(&(head.to_owned() + &columns.concat()), Path::new("t.toml"))
+            .expect("a schema")
+    }
+
+    fn cohort(columns: &[&[f64]], lengths: &[usize]) -> Observed {
+        Observed {
+            columns: columns
+                .iter()
+                .map(|cells| cells.iter().copied().map(Some).collect())
+                .collect(),
+            lengths: lengths.to_vec(),
+            out_of_domain: Vec::new(),
+        }
+    }
+
+    fn near(found: Option<f64>, expected: f64) -> bool {
+        found.is_some_and(|found| (found - expected).abs() < 1e-12)
+    }
+
+    #[test]
+    fn a_series_is_split_into_its_least_squares_line_and_the_remainder() {
+        // numpy.polyfit([0, 1, 3], [1, 2, 5], 1) is 57/42 and 6/7.
+        let split = Split::new(&[Some(1.), Some(2.), None, Some(5.), Some(f64::NAN)]);
+        let Split { slope, remainder } = split.expect("a line");
+        assert!(near(Some(slope), 57. / 42.), "{slope}");
+        let expected = [Some(1. / 7.), Some(-3. / 14.), None, Some(1. / 14.), None];
+        for (found, expected) in remainder.iter().zip(expected) {
+            assert_eq!(found.is_some(), expected.is_some());
+            assert!(expected.is_none_or(|expected| near(*found, expected)), "{remainder:?}");
+        }
+        assert!(Split::new(&[Some(1.), Some(2.)]).is_none());
+        assert!(Split::new(&[Some(2.), Some(2.), Some(2.)]).is_none());
+        // A number that does not fit f64 when squared has no line.
+        assert!(Split::new(&[Some(1e308), Some(-1e308), Some(1e308), Some(-1e308)]).is_none());
+    }
+
+    #[test]
+    fn what_follows_is_of_one_patient() {
+        let observed = cohort(&[&[0., 1., 2., 7., 5., 4.]], &[3, 0, 1, 2]);
+        let some = |cells: [f64; 3]| cells.map(Some).to_vec();
+        let (before, after) = Series::new(&observed).successive(0);
+        assert_eq!((before, after), (some([0., 1., 5.]), some([1., 2., 4.])));
+        // scipy.stats.pearsonr([0, 1, 5], [1, 2, 4])
+        let r = Series::new(&observed).autocorrelation(0);
+        assert!(near(r, 0.989_743_318_610_787), "{r:?}");
+    }
+
+    #[test]
+    fn transitions_count_pairs_of_levels_that_were_both_seen() {
+        let mut observed = cohort(&[&[0., 1., 1., 1., 0., 1., 0.]], &[3, 4]);
+        assert_eq!(Series::new(&observed).transitions(0, 2), [[0., 2.], [2., 1.]]);
+        observed.columns[0][4] = None;
+        observed.columns[0][6] = Some(f64::NAN);
+        assert_eq!(Series::new(&observed).transitions(0, 2), [[0., 1.], [0., 1.]]);
+    }
+
+    #[test]
+    fn next_levels_differ_by_total_variation_weighted_by_the_real_cohort() {
+        let rows = |rows: [[f64; 2]; 2]| rows.map(Vec::from).to_vec();
+        let real = rows([[3., 1.], [0., 4.]]);
+        assert_eq!(apart(&real, &rows([[1., 1.], [2., 0.]])), Some(0.625));
+        assert_eq!(apart(&real, &real), Some(0.));
+        // A level that is never left in the synthetic cohort differs as far as it can.
+        assert_eq!(apart(&rows([[2., 0.], [0., 6.]]), &rows([[1., 0.], [0., 0.]])), Some(0.75));
+        assert_eq!(apart(&rows([[0., 0.], [0., 0.]]), &real), None);
+        // One step alone has the whole weight.
+        assert_eq!(apart(&rows([[1., 0.], [0., 0.]]), &rows([[0., 1.], [0., 0.]])), Some(1.));
+    }
+
+    #[test]
+    fn each_figure_sees_what_it_is_for() {
+        let x = [0., 2., 1., 3., 0., 2., 1., 3.];
+        // The line of x is 0.3 + 0.8 t; the first goes against it, the second against what remains.
+        let against = x.map(|x| 3. - x);
+        let against_cycle = [0.6, 0.2, 2.8, 2.4, 0.6, 0.2, 2.8, 2.4];
+        let (levels, other) = ([0., 1., 0., 1., 0., 1., 0., 1.], [0., 0., 1., 1., 0., 0., 1., 1.]);
+        let age = [5.; 8];
+        let real = cohort(&[&x, &x, &levels, &age], &[4, 4]);
+        let compare = |y: &[f64; 8], levels: &[f64; 8], lengths: &[usize]| {
+            Dynamics::new(&schema(), &real, &cohort(&[&x, y, levels, &x], lengths))
+        };
+
+        let same = compare(&x, &levels, &[4, 4]);
+        let zeros =
+            [same.autocorrelation, same.transitions, same.trends, same.cycles, same.lengths];
+        assert_eq!(zeros, [Some(0.); 5]);
+
+        // Of the pairs (x, y), (x, d) and (y, d) the first and the last change sign.
+        let trend = compare(&against, &levels, &[4, 4]);
+        assert!(near(trend.trends, 4. / 3.), "{trend:?}");
+        assert!(near(trend.autocorrelation, 0.) && near(trend.transitions, 0.), "{trend:?}");
+
+        let cycle = compare(&against_cycle, &levels, &[4, 4]);
+        assert!(near(cycle.trends, 0.) && cycle.cycles > Some(0.6), "{cycle:?}");
+
+        // 0 was always followed by 1, and is by 0 half the time; 1 was left for 0, and never is.
+        let next = compare(&x, &other, &[4, 4]);
+        assert!(near(next.transitions, 4. / 6. * 0.5 + 2. / 6.), "{next:?}");
+
+        let lengths = compare(&x, &levels, &[4, 2, 2]);
+        assert!(near(lengths.lengths, 2. / 3.), "{lengths:?}");
+    }
+
+    #[test]
+    fn the_mean_over_patients_is_of_those_who_have_both() {
+        // The first patient's columns rise together, the second's apart, the third's y is constant.
+        let x = [0., 2., 1., 3., 0., 2., 1., 3., 0., 2., 1., 3.];
+        let y = [0., 2., 1., 3., 3., 1., 2., 0., 7., 7., 7., 7.];
+        let observed = cohort(&[&x, &y], &[4, 4, 4]);
+        let (trends, cycles) = Series::new(&observed).trends_and_cycles(&[0, 1]);
+        assert_eq!((trends, cycles), (vec![Some(0.)], vec![Some(0.)]));
+        let (trends, _) = Series::new(&observed).trends_and_cycles(&[0, 0]);
+        assert_eq!(trends, [Some(1.)]);
+        let constant = cohort(&[&x, &[7.; 12]], &[4, 4, 4]);
+        let (trends, cycles) = Series::new(&constant).trends_and_cycles(&[0, 1]);
+        assert_eq!((trends, cycles), (vec![None], vec![None]));
+    }
+}

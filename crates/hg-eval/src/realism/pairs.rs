@@ -193,3 +193,61 @@ fn matrix(columns: usize, values: &[Option<f64>], own: impl Fn(usize) -> f64) ->
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn pairs_go_together_by_their_kinds_and_a_constant_column_with_none() {
+        let head = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\nstep = 1.0\n";
+        let number = |name: &str| format!("[[columns]]\nname = \"{name}\"\nkind = \"numeric\"\n");
+        let levels = |name: &str| {
+            format!("[[columns]]\nname = \"{name}\"\nkind = \"binary\"\nlevels = [\"n\", \"y\"]\n")
+        };
+        let text = [head, &number("x"), &number("y"), &levels("d"), &levels("e"), &number("c")];
+        let schema = Schema::parse(&text.concat(), Path::new("t.toml")).expect("a schema");
+        let cells = |values: [f64; 6]| values.map(Some).to_vec();
+        let mut cohort = Observed {
+            columns: vec![
+                cells([1., 2., 3., 4., 5., 9.]),
+                cells([2., 1., 3., 5., 4., 0.]),
+                cells([0., 0., 1., 0., 1., 1.]),
+                cells([0., 0., 1., 0., 1., 0.]),
+                cells([7.; 6]),
+            ],
+            lengths: vec![6],
+            out_of_domain: Vec::new(),
+        };
+        // A row with a gap counts for the pairs that have both.
+        cohort.columns[1][5] = None;
+        let found = OfPairs::new(&schema, &cohort);
+
+        // scipy: pearsonr 0.8, kendalltau 0.6 of the five rows that x and y have.
+        let (correlations, associations) =
+            (found.correlation_matrix(&cohort), found.association_matrix());
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-12;
+        assert!(near(correlations[0][1], 0.8) && near(associations[0][1], 0.6));
+        // Between: x is 7/3 and 17/3 on average around 4; of d and e five in six are equal.
+        let (between, total) = (2. * 3. * (5f64 / 3.).powi(2), 40.);
+        assert!(near(associations[0][2], (between / total).sqrt()), "{associations:?}");
+        assert!(near(associations[2][0], associations[0][2]));
+        assert!(near(associations[2][3], 0.5f64.sqrt()), "{associations:?}");
+        for n in 0..5 {
+            let own = if n == 4 { 0. } else { 1. };
+            assert!(near(correlations[n][n], own) && associations[n][n] == 1., "{correlations:?}");
+            assert!(n == 4 || (correlations[n][4] == 0. && associations[4][n] == 0.));
+        }
+
+        // Six of ten correlations are 0.5 less; those of c are none.
+        let negative = OfPairs {
+            columns: 5,
+            correlations: found.correlations.iter().map(|r| r.map(|r| r - 0.5)).collect(),
+            associations: vec![None; 10],
+        };
+        let apart = negative.apart(&found);
+        assert!(apart.correlation_difference.is_some_and(|d| near(d, 6. * 0.5 / 10.)), "{apart:?}");
+        assert_eq!(apart.association_difference, Some(1.));
+    }
+}

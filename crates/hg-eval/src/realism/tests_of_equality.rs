@@ -155,3 +155,86 @@ pub fn hierarchy(real: &[f64], synthetic: &[f64], seed: u64) -> Option<Hierarchy
         three_sigma: share(3),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many evenly spread quantiles of the standard normal law.
+    fn normal(count: usize) -> Vec<f64> {
+        let law = statrs::distribution::Normal::standard();
+        (0..count).map(|n| law.inverse_cdf((n as f64 + 0.5) / count as f64)).collect()
+    }
+
+    fn of(change: impl Fn(f64) -> f64) -> Hierarchy {
+        let real = normal(500);
+        let other: Vec<f64> = real.iter().map(|&x| change(x)).collect();
+        hierarchy(&real, &other, 7).expect("values")
+    }
+
+    #[test]
+    fn each_test_of_the_hierarchy_sees_what_it_is_for() {
+        let same = of(|x| x);
+        // A test at 5 % rejects about so many of what is equal (fewer by Kolmogorov and Smirnov).
+        assert!(same.kolmogorov_smirnov >= 0.9, "{same:?}");
+
+        let shifted = of(|x| x + 1.);
+        assert_eq!(shifted.kolmogorov_smirnov, 0., "{shifted:?}");
+        assert!(shifted.student == 0. && shifted.snedecor > 0.85, "{shifted:?}");
+        assert_eq!(shifted.three_sigma, 1., "{shifted:?}");
+
+        let far = of(|x| x + 10.);
+        assert_eq!((far.three_sigma, far.student), (0., 0.), "{far:?}");
+
+        let wide = of(|x| 4. * x);
+        assert!(wide.student > 0.85 && wide.snedecor == 0., "{wide:?}");
+        assert_eq!((wide.kolmogorov_smirnov, wide.three_sigma), (0., 0.), "{wide:?}");
+
+        // The sign alone has the same mean and variance.
+        let sign = of(f64::signum);
+        assert_eq!(sign.kolmogorov_smirnov, 0., "{sign:?}");
+        assert!(sign.student > 0.85 && sign.snedecor > 0.85 && sign.three_sigma == 1., "{sign:?}");
+
+        let equal = hierarchy(&[2., 2.], &[2., 2.], 0).expect("values");
+        let all = [equal.kolmogorov_smirnov, equal.student, equal.snedecor, equal.three_sigma];
+        assert_eq!(all, [1.; 4]);
+        assert_eq!(hierarchy(&[1.], &[1., 2.], 0), None);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_and_another_does_not() {
+        let (real, other) = (normal(100), normal(300).iter().map(|x| x + 0.2).collect::<Vec<_>>());
+        let draw = |seed| hierarchy(&real, &other, seed);
+        assert_eq!(draw(1), draw(1));
+        let passes: Vec<f64> =
+            (0..5).filter_map(|seed| Some(draw(seed)?.kolmogorov_smirnov)).collect();
+        assert!(passes.iter().any(|share| *share != passes[0]), "{passes:?}");
+        assert!(passes.iter().all(|share| *share > 0.2 && *share < 0.9), "{passes:?}");
+    }
+
+    #[test]
+    fn samples_without_spread_or_of_one_value_have_no_test() {
+        let (pair, constant) = ([1., 2.], [3., 3.]);
+        assert_eq!(student_test(&constant, &constant), None);
+        assert_eq!(student_test(&[1.], &pair), None);
+        assert!(student_test(&constant, &pair).is_some());
+        assert_eq!(snedecor_test(&pair, &constant), None);
+        assert_eq!(snedecor_test(&constant, &pair), None);
+        assert_eq!(snedecor_test(&[1.], &pair), None);
+        // Variances whose ratio is not finite.
+        assert_eq!(snedecor_test(&[-1e150, 1e150], &[-1e-150, 1e-150]), None);
+        assert_eq!(kolmogorov_smirnov_test(&[], &[]), None);
+        let equal = kolmogorov_smirnov_test(&pair, &pair);
+        assert_eq!(equal, Some(Tested { statistic: 0., p_value: 1. }));
+    }
+
+    #[test]
+    fn three_sigma_counts_the_values_up_to_three_deviations_off() {
+        // Mean 0, deviation √2.
+        let real = [-1., 1.];
+        let edge = 3. * 2f64.sqrt();
+        assert_eq!(three_sigma(&real, &[0., edge, -edge, edge + 1e-9, -5.]), Some(0.6));
+        assert_eq!(three_sigma(&[1.], &[1.]), None);
+        assert_eq!(three_sigma(&real, &[]), None);
+    }
+}

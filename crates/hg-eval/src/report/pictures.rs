@@ -141,7 +141,7 @@ where
     let room = (0.05 * (high - low)).max(1e-6 * high.abs()).max(1e-9);
     let last = points.last().map_or(1., |(x, _)| *x).max(1.);
     let mut chart = over_time(panel, name, last, low - room..high + room, high - low)?;
-    // More points than pixels help nobody: the mean of each stretch.
+    // No more points than pixels: the mean of each stretch.
     let stretch = points.len().div_ceil(PANEL.0 as usize);
     let line = points.chunks(stretch.max(1)).map(|points| {
         let n = points.len() as f64;

@@ -2,10 +2,8 @@
 
 mod clusters;
 mod mdp;
-mod policies;
-mod predictive;
+pub(crate) mod policies;
+pub(crate) mod predictive;
 
-pub(crate) use policies::LearntPolicies;
 pub use policies::{ActionShare, Choice, Policies, PolicyValue, Simulator};
-pub(crate) use predictive::NextStepPrediction;
 pub use predictive::{Predictive, predictive};
