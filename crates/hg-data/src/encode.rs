@@ -11,13 +11,13 @@ use crate::notes::ColumnFacts;
 use crate::parsed::{ParsedTable, check};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
-use crate::saved::{MAX_ID_WIDTH, UncheckedEncoder};
+use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
 use crate::source::{SourceType, TimeSource};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
 use crate::{
-    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Origin, Result, Schema, Shown,
-    Subset, Table, TableStyle, Transform, Values,
+    Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
+    Origin, Result, Schema, Shown, Subset, Table, TableStyle, Transform, Values,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ use std::path::Path;
 /// [`Encoder::from_json`] checks that all of this belongs together; whoever changes a field
 /// has to keep it so, or decoding may panic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "UncheckedEncoder")]
+#[serde(try_from = "SavedEncoder")]
 pub struct Encoder {
     /// The schema that it was fitted for, with the levels and edges that were found.
     pub schema: Schema,
@@ -61,13 +61,11 @@ pub struct PatientSource {
 }
 
 /// What was fitted for one column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "SavedColumn")]
 pub struct FittedColumn {
     /// By kind.
     pub kind: FittedKind,
-    /// What fills cells of patients without any value: the median, or the
-    /// position of the commonest level.
-    pub fill: f64,
     /// The source's type.
     pub source: SourceType,
     /// Static columns only: which rows of a patient show the value.
@@ -76,9 +74,8 @@ pub struct FittedColumn {
     pub nan_gaps: bool,
 }
 
-/// What was fitted, by kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What was fitted, by kind. `fill` is what fills cells of patients without any value.
+#[derive(Clone, Debug, PartialEq)]
 pub enum FittedKind {
     /// A numeric column.
     Numeric {
@@ -86,6 +83,8 @@ pub enum FittedKind {
         transform: FittedTransform,
         /// Its values' grid.
         values: ValueGrid,
+        /// The median.
+        fill: f64,
     },
     /// A numeric column by bins.
     Binned {
@@ -93,11 +92,15 @@ pub enum FittedKind {
         bins: FittedBins,
         /// Its values' grid.
         values: ValueGrid,
+        /// The median.
+        fill: f64,
     },
-    /// A categorical or binary column with so many levels.
+    /// A categorical or binary column.
     Discrete {
         /// Number of levels.
         levels: usize,
+        /// The position of the commonest level.
+        fill: usize,
     },
     /// A column in which nothing was measured: it has no features, and comes back empty.
     Empty,
@@ -268,7 +271,10 @@ impl Encoder {
                     Ok(cells) if filled.column(&column.name)?.null_count() == 0 => {
                         Cow::Borrowed(cells)
                     }
-                    _ => cells.iter().map(|cell| cell.unwrap_or(fitted.fill)).collect(),
+                    _ => {
+                        let fill = fitted.fill();
+                        cells.iter().map(|cell| cell.unwrap_or(fill)).collect()
+                    }
                 };
                 let mut observed: Vec<bool> = match flag {
                     Some(_) => part
@@ -486,11 +492,12 @@ impl<'a> Fit<'a> {
             .map(|(column, so_far)| {
                 let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
                 let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.table)?;
-                let style = facts.style(column.thousands, column.suffix.as_deref());
-                let (kind, fill) = kind;
+                let numbers = column.numbers();
+                let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
+                let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
                 let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
                 let nan_gaps = facts.has_nan && !facts.has_null;
-                Ok((FittedColumn { kind, fill, source: facts.source, shown, nan_gaps }, style))
+                Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
             })
             .collect();
         let (mut columns, mut problems) = (Vec::with_capacity(fitted.len()), Vec::new());
@@ -534,8 +541,17 @@ impl FittedColumn {
         match &self.kind {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
-            FittedKind::Discrete { levels } => Some(*levels),
+            FittedKind::Discrete { levels, .. } => Some(*levels),
             FittedKind::Empty => Some(0),
+        }
+    }
+
+    /// What fills the cells of patients without any value.
+    pub(crate) fn fill(&self) -> f64 {
+        match self.kind {
+            FittedKind::Numeric { fill, .. } | FittedKind::Binned { fill, .. } => fill,
+            FittedKind::Discrete { fill, .. } => fill as f64,
+            FittedKind::Empty => 0.,
         }
     }
 
@@ -562,54 +578,74 @@ fn refuse_nothing(columns: &[FittedColumn], table: &str) -> Result<()> {
 }
 
 /// Fits a column to its values, ascending, and writes what is found of its bins to the
-/// schema's `column`; with what fills its gaps.
+/// schema's `column`.
 fn fit_kind(
     column: &mut Column,
     observed: Vec<f64>,
     integer: bool,
     table: &str,
-) -> Result<(FittedKind, f64)> {
+) -> Result<FittedKind> {
     if observed.is_empty() {
-        return Ok((FittedKind::Empty, 0.));
+        return Ok(FittedKind::Empty);
     }
-    if column.kind != Kind::Numeric {
-        let levels = column.levels.len();
-        let mut counts = vec![0usize; levels];
-        for &level in &observed {
-            counts[level as usize] += 1;
-        }
-        // The first of the commonest.
-        let mode = (0..levels).rev().max_by_key(|&level| counts[level]).unwrap_or(0);
-        return Ok((FittedKind::Discrete { levels }, mode as f64));
+    let levels = column.levels().len();
+    match &mut column.kind {
+        ColumnKind::Numeric(numbers) => fit_numbers(numbers, &observed, integer)
+            .map_err(|problem| Error::column(table, &column.name, problem)),
+        ColumnKind::Categorical(_) | ColumnKind::Binary(_) => Ok(fit_levels(levels, &observed)),
     }
-    let fill = quantile(&observed, 0.5);
-    let is_mean = column.aggregate == Aggregate::Mean;
+}
+
+fn fit_levels(levels: usize, observed: &[f64]) -> FittedKind {
+    let mut counts = vec![0usize; levels];
+    for &level in observed {
+        counts[level as usize] += 1;
+    }
+    // The first of the commonest.
+    let fill = (0..levels).rev().max_by_key(|&level| counts[level]).unwrap_or(0);
+    FittedKind::Discrete { levels, fill }
+}
+
+/// # Errors
+/// Where the transform is not defined, and the way out.
+fn fit_numbers(
+    numbers: &mut Numeric,
+    observed: &[f64],
+    integer: bool,
+) -> std::result::Result<FittedKind, String> {
+    let Numeric { model, aggregate, censored, .. } = numbers;
+    let fill = quantile(observed, 0.5);
+    let is_mean = *aggregate == Aggregate::Mean;
     // A bound is modelled as a number that the column's own numbers need not be like.
-    let is_bound = |x: f64| column.censored.iter().any(|censored| censored.value == x);
-    let numbers: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
+    let is_bound = |x: f64| censored.iter().any(|censored| censored.value == x);
+    let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
     let values = ValueGrid {
         integer: integer && !is_mean,
-        decimals: if is_mean { None } else { decimals(&numbers) },
+        decimals: if is_mean { None } else { decimals(&exact) },
     };
-    if let Some(bins) = &mut column.bins {
-        let fitted = FittedBins::fit(bins, &observed);
-        (bins.edges, bins.quantiles) = (fitted.edges().to_vec(), None);
-        return Ok((FittedKind::Binned { bins: fitted, values }, fill));
+    match model {
+        NumericModel::Bin(bins) => {
+            let fitted = FittedBins::fit(bins, observed);
+            bins.cuts = Cuts::Edges(fitted.edges().to_vec());
+            Ok(FittedKind::Binned { bins: fitted, values, fill })
+        }
+        NumericModel::Value { transform, margin } => {
+            let fitted = FittedTransform::fit(*transform, *margin, observed);
+            let transform = fitted.map_err(|value| undefined(*transform, value))?;
+            Ok(FittedKind::Numeric { transform, values, fill })
+        }
     }
-    let shift = column.shift.unwrap_or(0.);
-    let transform = column.transform.unwrap_or_default();
-    let transform = FittedTransform::fit(transform, shift, column.margin, &observed)
-        .map_err(|value| {
-            let or_shift = match column.transform {
-                Some(Transform::BoxCox) => ", or a greater shift",
-                _ => "",
-            };
-            let problem = format!(
-                "the transform is not defined at {value}; choose \"identity\" or \"quantile\"{or_shift}"
-            );
-            Error::column(table, &column.name, problem)
-        })?;
-    Ok((FittedKind::Numeric { transform, values }, fill))
+}
+
+/// That a transform is not defined at a value, and the way out.
+pub(crate) fn undefined(transform: Transform, value: f64) -> String {
+    let or_shift = match transform {
+        Transform::BoxCox { .. } => ", or a greater shift",
+        _ => "",
+    };
+    format!(
+        "the transform is not defined at {value}; choose \"identity\" or \"quantile\"{or_shift}"
+    )
 }
 
 /// The fewest decimals, up to six, that write every value exactly.

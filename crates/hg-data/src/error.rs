@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The schema is wrong.
-    #[error("{}{}: {problem}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    #[error("{schema}{}: {problem}", line.map(|n| format!(", line {n}")).unwrap_or_default())]
     Schema {
-        /// The schema's file.
-        path: PathBuf,
+        /// The schema's file, or its name where it comes from none.
+        schema: String,
         /// Line in the file, from 1, where it is known.
         line: Option<usize>,
         /// What is wrong and the mend.

@@ -67,7 +67,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
         let cells: Vec<Option<f64>> = parsed.frame.column(&column.name)?.f64()?.iter().collect();
         let at = |step: &Option<usize>| {
             let rows = &order[observed[(*step)?].rows.clone()];
-            aggregate(column.aggregate, rows.iter().filter_map(|&row| cells[row]))
+            aggregate(column.aggregate(), rows.iter().filter_map(|&row| cells[row]))
         };
         let cells: Float64Chunked = steps.iter().map(at).collect();
         Ok(cells.with_name(column.name.as_str().into()).into_column())

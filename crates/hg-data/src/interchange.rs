@@ -8,7 +8,7 @@
 //! ```
 
 use crate::files::{fill_then_rename, write_atomically};
-use crate::saved::UncheckedEncoder;
+use crate::saved::SavedEncoder;
 use crate::{Encoded, Encoder, Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl Encoder {
     /// [`Error::Json`] when `text` is no encoder, [`Error::Encoder`] when its parts do not fit
     /// together.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str::<UncheckedEncoder>(text)?.try_into()
+        serde_json::from_str::<SavedEncoder>(text)?.try_into()
     }
 
     /// Writes an encoded cohort as safetensors.

@@ -4,7 +4,7 @@ use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::{Column, FittedBins, Result};
+use crate::{Column, Cuts, FittedBins, Result};
 use polars_core::prelude::*;
 use std::collections::HashMap;
 
@@ -138,17 +138,18 @@ pub(crate) fn split_suffix(text: &str) -> Option<(&str, &str)> {
 /// Texts that stand for numbers: the censored ones, and the labels of bins.
 fn labels_of(column: &Column) -> HashMap<String, f64> {
     let mut labels = HashMap::new();
-    for censored in &column.censored {
+    for censored in column.censored() {
         labels.insert(censored.text.clone(), censored.value);
     }
-    if let Some(bins) =
-        column.bins.as_ref().filter(|bins| bins.shows_labels() && !bins.edges.is_empty())
+    if let Some(bins) = column.bins().filter(|bins| bins.shows_labels())
+        && let Cuts::Edges(edges) = &bins.cuts
+        && !edges.is_empty()
     {
-        let fitted = FittedBins::fit(bins, &bins.edges);
+        let fitted = FittedBins::fit(bins, edges);
         let names = fitted.labels(bins);
         for (bin, name) in names.into_iter().enumerate() {
             // Below the first edge lies what is nearest to it from below.
-            let value = if bin == 0 { bins.edges[0].next_down() } else { bins.edges[bin - 1] };
+            let value = if bin == 0 { edges[0].next_down() } else { edges[bin - 1] };
             labels.insert(name, value);
         }
     }

@@ -6,7 +6,7 @@ use crate::csv::other_separator;
 use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
 use crate::statics::check_statics;
-use crate::{Error, Kind, Origin, OutOfDomain, Result, Schema, Table};
+use crate::{Error, Origin, OutOfDomain, Result, Schema, Table};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -66,9 +66,9 @@ pub(crate) fn check(
         .filter(|column| column.name != START)
         .map(|column| {
             let mut checker = checker();
-            let (values, facts) = match column.kind {
-                Kind::Numeric => checker.numbers(&column.name, Some(column))?,
-                Kind::Categorical | Kind::Binary => checker.levels(column)?,
+            let (values, facts) = match column.is_numeric() {
+                true => checker.numbers(&column.name, Some(column))?,
+                false => checker.levels(column)?,
             };
             Ok((values, facts, checker))
         })

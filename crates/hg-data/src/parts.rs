@@ -272,6 +272,7 @@ fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ColumnKind, Rare};
 
     #[test]
     fn parts_of_any_size_are_encoded_as_the_whole() -> Result<()> {
@@ -283,9 +284,11 @@ mod tests {
             let (mut schema, path) =
                 (Schema::load(&repository.join(schema))?, repository.join(table));
             // Levels that are found, and pooled, in parts too.
-            for column in schema.columns.iter_mut().filter(|c| c.kind == crate::Kind::Categorical) {
-                column.levels.clear();
-                column.rare = Some(crate::Rare { below: 0.05, into: "Other".into() });
+            for column in &mut schema.columns {
+                if let ColumnKind::Categorical(categorical) = &mut column.kind {
+                    categorical.levels.clear();
+                    categorical.rare = Some(Rare { below: 0.05, into: "Other".into() });
+                }
             }
             let split = crate::Split { share: 0.3, seed: 1 };
             for subset in [Subset::Whole, Subset::Training(split)] {

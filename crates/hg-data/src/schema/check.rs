@@ -1,6 +1,8 @@
 //! What is wrong with a schema beyond its grammar, with the lines.
 
-use super::{Aggregate, Column, Kind, Schema, Start, Step, Time, Transform};
+use super::keys::{ColumnKeys, SchemaKeys};
+use super::transform::TransformKey;
+use super::{Aggregate, Kind, Start, Step, Time};
 use crate::clock::{TimeFormat, TimeKind, parse_step};
 use crate::parsed::{PATIENT, START, TIME};
 use std::collections::HashSet;
@@ -21,7 +23,11 @@ pub(crate) enum Stage {
 
 /// Everything that is wrong with `schema`, which was read from `text`: the line where it is
 /// known, and the problem.
-pub(crate) fn problems(schema: &Schema, text: &str, stage: Stage) -> Vec<(Option<usize>, String)> {
+pub(crate) fn problems(
+    schema: &SchemaKeys,
+    text: &str,
+    stage: Stage,
+) -> Vec<(Option<usize>, String)> {
     let lines = Lines::new(text);
     let mut found = Vec::new();
     let mut say = |line: Option<usize>, problem: String| found.push((line, problem));
@@ -144,9 +150,9 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
 }
 
 /// (key, problem)
-fn of_column(column: &Column, stage: Stage) -> Vec<(&'static str, String)> {
+fn of_column(column: &ColumnKeys, stage: Stage) -> Vec<(&'static str, String)> {
     let mut found: Vec<(&str, String)> = Vec::new();
-    let levels = column.level_names();
+    let levels: Vec<String> = column.levels.iter().map(ToString::to_string).collect();
     let distinct: HashSet<_> = levels.iter().collect();
     if distinct.len() < levels.len() {
         found.push(("levels", "a level is named twice; remove one".into()));
@@ -160,8 +166,11 @@ fn of_column(column: &Column, stage: Stage) -> Vec<(&'static str, String)> {
         }
         _ => {}
     }
-    if column.shift.is_some() && column.transform != Some(Transform::BoxCox) {
+    if column.shift.is_some() && column.transform != Some(TransformKey::BoxCox) {
         found.push(("shift", "shift goes with transform = \"box-cox\"; remove it".into()));
+    }
+    if let Some(shift) = column.shift.filter(|shift| !shift.is_finite()) {
+        found.push(("shift", format!("shift is {shift}, it must be finite")));
     }
     if !(0. ..=10.).contains(&column.margin) {
         found.push(("margin", format!("margin is {}, it must be from 0 to 10", column.margin)));

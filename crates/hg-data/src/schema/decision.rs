@@ -1,6 +1,7 @@
 //! What is decided about a patient at each step, for reinforcement learning.
 
-use super::{Kind, Schema};
+use super::Kind;
+use super::keys::SchemaKeys;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ fn discount() -> f64 {
 
 impl Decision {
     /// (key, problem)
-    pub(super) fn problems(&self, schema: &Schema) -> Vec<(&'static str, String)> {
+    pub(super) fn problems(&self, schema: &SchemaKeys) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let column = |name: &str| schema.columns.iter().find(|column| column.name == name);
         if self.actions.is_empty() {
@@ -75,7 +76,7 @@ impl Decision {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::Schema;
     use std::path::Path;
 
     #[test]

@@ -382,16 +382,13 @@ fn stands(texts: &[&str]) -> String {
 }
 
 fn write_transform(entry: &mut String, suggestion: Suggestion) {
-    let Suggestion { why, transform, shift } = suggestion;
-    let name = match transform {
-        Transform::Identity => {
-            let _ = writeln!(entry, "# {why}");
-            return;
-        }
-        other => toml::Value::try_from(other).map(|name| name.to_string()).unwrap_or_default(),
-    };
-    let _ = writeln!(entry, "transform = {name} # {why}");
-    if let Some(shift) = shift {
+    let Suggestion { why, transform } = suggestion;
+    if transform == Transform::Identity {
+        let _ = writeln!(entry, "# {why}");
+        return;
+    }
+    let _ = writeln!(entry, "transform = \"{transform}\" # {why}");
+    if let Some(shift) = transform.shift() {
         let _ = writeln!(entry, "shift = {shift:?}");
     }
 }

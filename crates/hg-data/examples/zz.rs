@@ -1,0 +1,1 @@
+fn main() { print!("{}", hg_data::json_schema()); }
