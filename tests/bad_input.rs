@@ -81,7 +81,7 @@ const CASES: [Case; 57] = [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\ntransform = \"box-cox\"\n[[columns]]",
         ],
-        "TABLE, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\", or a greater shift",
+        "TABLE, row 1, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\", or a greater shift",
     ),
     (
         "NaN",
@@ -210,7 +210,7 @@ const CASES: [Case; 57] = [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\ntransform = \"log1p\"\n[[columns]]",
         ],
-        "TABLE, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\"",
+        "TABLE, row 1, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\"",
     ),
     (
         "three levels for two",

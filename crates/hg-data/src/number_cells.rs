@@ -4,7 +4,8 @@ use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::{Column, Cuts, FittedBins, Result};
+use crate::encode::undefined;
+use crate::{Column, Cuts, FittedBins, NumericModel, Result, Transform};
 use polars_core::prelude::*;
 use std::collections::HashMap;
 
@@ -30,7 +31,8 @@ impl Checker<'_> {
         let read = plain.cast(&DataType::Float64)?;
         let read = read.f64()?;
         facts.has_null = cells.null_count() > 0;
-        if source.is_number() && !has_signs && is_sound(read, source.is_integer()) {
+        let transform = column.and_then(transform_of).filter(|_| !self.counts_strays());
+        if source.is_number() && !has_signs && is_sound(read, source.is_integer(), transform) {
             facts.integer = source.is_integer();
             return Ok((read.clone(), facts));
         }
@@ -49,6 +51,7 @@ impl Checker<'_> {
                 continue;
             };
             if let Some(&value) = labels.get(present) {
+                self.check_domain(value, transform, row, name);
                 values.push(Some(value));
                 continue;
             }
@@ -59,6 +62,7 @@ impl Checker<'_> {
                 None => self.number(present, row, name, notation, &mut strays),
             };
             if let Some(value) = value {
+                self.check_domain(value, transform, row, name);
                 whole &= value.fract() == 0.;
                 if source.is_text() {
                     facts.decimals.see(present, notation.decimal);
@@ -72,6 +76,13 @@ impl Checker<'_> {
         // A column of floats stays one, whatever it holds.
         facts.integer = source.is_integer() || (source.is_text() && whole);
         Ok((Float64Chunked::from_iter_options(name.into(), values.into_iter()), facts))
+    }
+
+    /// Refuses a value at which its column's transform is not defined.
+    fn check_domain(&mut self, x: f64, transform: Option<Transform>, row: usize, name: &str) {
+        if let Some(transform) = transform.filter(|transform| !transform.is_defined_at(x)) {
+            self.say(row, name, undefined(transform, x));
+        }
     }
 
     fn number(
@@ -120,11 +131,20 @@ impl Checker<'_> {
     }
 }
 
-/// Whether every cell is a finite number that a double holds exactly. (What an empty cell holds
-/// may say no, too, which costs only time.)
-fn is_sound(cells: &Float64Chunked, integers: bool) -> bool {
-    let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT);
+/// Whether every cell is a finite number that a double holds exactly, and the transform is defined
+/// there. (What an empty cell holds may say no, too, which costs only time.)
+fn is_sound(cells: &Float64Chunked, integers: bool, transform: Option<Transform>) -> bool {
+    let is_defined = |x: f64| transform.is_none_or(|transform| transform.is_defined_at(x));
+    let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT) && is_defined(*x);
     cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
+}
+
+/// The transform of a column whose values are modelled.
+fn transform_of(column: &Column) -> Option<Transform> {
+    match column.numbers()?.model {
+        NumericModel::Value { transform, .. } => Some(transform),
+        NumericModel::Bin(_) => None,
+    }
 }
 
 /// `36.6°C` → (`36.6`, `°C`)
