@@ -1,10 +1,10 @@
 //! Cells of numbers.
 
+use crate::encode::undefined;
 use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::encode::undefined;
 use crate::{Column, Cuts, FittedBins, NumericModel, Result, Transform};
 use polars_core::prelude::*;
 use std::collections::HashMap;
