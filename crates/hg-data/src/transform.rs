@@ -44,6 +44,7 @@ pub struct FittedTransform {
 enum Curve {
     Identity,
     Log1p,
+    Sqrt,
     BoxCox {
         shift: f64,
         lambda: f64,
@@ -59,6 +60,7 @@ impl Curve {
         match transform {
             Transform::Identity => Self::Identity,
             Transform::Log1p => Self::Log1p,
+            Transform::Sqrt => Self::Sqrt,
             Transform::BoxCox { shift } => {
                 let shifted: Vec<f64> = values.iter().map(|x| x + shift).collect();
                 let logs = shifted.iter().map(|x| x.ln()).sum::<f64>();
@@ -74,6 +76,7 @@ impl Curve {
         match self {
             Self::Identity => x,
             Self::Log1p => x.ln_1p(),
+            Self::Sqrt => x.sqrt(),
             Self::BoxCox { shift, lambda, mean_log } => box_cox(x + shift, *lambda, *mean_log),
             Self::Quantile(table) => {
                 let m = table.count() as f64;
@@ -87,6 +90,8 @@ impl Curve {
         match self {
             Self::Identity => y,
             Self::Log1p => y.exp_m1(),
+            // A margin can lead below 0.
+            Self::Sqrt => y.max(0.).powi(2),
             Self::BoxCox { shift, lambda, mean_log } => {
                 box_cox_inverse(y, *lambda, *mean_log) - shift
             }
@@ -122,7 +127,7 @@ impl FittedTransform {
     pub fn lambda(&self) -> Option<f64> {
         match self.curve {
             Curve::BoxCox { lambda, .. } => Some(lambda),
-            Curve::Identity | Curve::Log1p | Curve::Quantile(_) => None,
+            Curve::Identity | Curve::Log1p | Curve::Sqrt | Curve::Quantile(_) => None,
         }
     }
 
@@ -190,6 +195,7 @@ impl From<FittedTransform> for SavedTransform {
         match curve {
             Curve::Identity => plain(TransformKey::Identity),
             Curve::Log1p => plain(TransformKey::Log1p),
+            Curve::Sqrt => plain(TransformKey::Sqrt),
             Curve::BoxCox { shift, lambda, mean_log } => {
                 Self { shift, lambda, mean_log, ..plain(TransformKey::BoxCox) }
             }
@@ -223,6 +229,7 @@ impl TryFrom<SavedTransform> for FittedTransform {
         let curve = match (transform, landmarks) {
             (TransformKey::Identity, _) => Curve::Identity,
             (TransformKey::Log1p, _) => Curve::Log1p,
+            (TransformKey::Sqrt, _) => Curve::Sqrt,
             (TransformKey::BoxCox, _) => Curve::BoxCox { shift, lambda, mean_log },
             (TransformKey::Quantile, Some(table)) => Curve::Quantile(table.checked()?),
             (TransformKey::Quantile, None) => {

@@ -13,6 +13,8 @@ pub enum Transform {
     Identity,
     /// log(1 + x), for x > −1.
     Log1p,
+    /// √x, for x ≥ 0: the transform that makes the variance of counts constant.
+    Sqrt,
     /// Box–Cox of x + shift with the λ of maximum likelihood, for x > −shift.
     BoxCox {
         /// Added to every value first, as the transform needs positive numbers.
@@ -31,6 +33,8 @@ pub(crate) enum TransformKey {
     Identity,
     /// log(1 + x), for x > −1.
     Log1p,
+    /// √x, for x ≥ 0, as for counts.
+    Sqrt,
     /// Box–Cox of x + shift with λ of maximum likelihood, for x > −shift.
     BoxCox,
     /// The value's quantile in the table as that of a normal distribution, within ±5.2.
@@ -39,8 +43,8 @@ pub(crate) enum TransformKey {
 
 impl Transform {
     /// One of each kind, for tests that go through all.
-    pub const ALL: [Self; 4] =
-        [Self::Identity, Self::Log1p, Self::BoxCox { shift: 0.5 }, Self::Quantile];
+    pub const ALL: [Self; 5] =
+        [Self::Identity, Self::Log1p, Self::Sqrt, Self::BoxCox { shift: 0.5 }, Self::Quantile];
 
     /// Whether it is defined at `x`.
     ///
@@ -55,6 +59,7 @@ impl Transform {
         match self {
             Self::Identity | Self::Quantile => true,
             Self::Log1p => x > -1.,
+            Self::Sqrt => x >= 0.,
             Self::BoxCox { shift } => x + shift > 0.,
         }
     }
@@ -64,6 +69,7 @@ impl Transform {
         match key {
             None | Some(TransformKey::Identity) => Self::Identity,
             Some(TransformKey::Log1p) => Self::Log1p,
+            Some(TransformKey::Sqrt) => Self::Sqrt,
             Some(TransformKey::BoxCox) => Self::BoxCox { shift: shift.unwrap_or(0.) },
             Some(TransformKey::Quantile) => Self::Quantile,
         }
@@ -74,6 +80,7 @@ impl Transform {
         match self {
             Self::Identity => TransformKey::Identity,
             Self::Log1p => TransformKey::Log1p,
+            Self::Sqrt => TransformKey::Sqrt,
             Self::BoxCox { .. } => TransformKey::BoxCox,
             Self::Quantile => TransformKey::Quantile,
         }
@@ -83,7 +90,7 @@ impl Transform {
     pub(crate) fn shift(self) -> Option<f64> {
         match self {
             Self::BoxCox { shift } => (shift != 0.).then_some(shift),
-            Self::Identity | Self::Log1p | Self::Quantile => None,
+            Self::Identity | Self::Log1p | Self::Sqrt | Self::Quantile => None,
         }
     }
 }

@@ -1,1 +1,0 @@
-fn main() { print!("{}", hg_data::json_schema()); }
