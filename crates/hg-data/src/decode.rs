@@ -17,7 +17,7 @@ impl Encoder {
     /// from 1. Times run on the grid, from 0, from 1 January 2000 where they are dates, or from
     /// each patient's own first time where that is modelled. Of a
     /// block, the greatest feature is the level; static columns keep their first
-    /// value, and show it where the real table does; cells that were «not measured» are empty.
+    /// value, and show it where the real table does; cells that were "not measured" are empty.
     /// `seed` drives the draws within bins.
     ///
     /// # Errors

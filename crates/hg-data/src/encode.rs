@@ -148,7 +148,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Everything in the table that does not fit the schema, with the places and
-    /// the mends.
+    /// the way out.
     pub fn fit(schema: &Schema, table: &Table, subset: Subset) -> Result<(Self, Encoded)> {
         let schema = settled(schema, table)?;
         let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
@@ -335,8 +335,9 @@ pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, table: &str) -> 
         return Ok(());
     }
     let shortest = schema.sequence.min_length;
-    let problem =
-        format!("no patient has the {shortest} steps that sequence.min_length asks for; lower it");
+    let problem = format!(
+        "no patient has the {shortest} steps that sequence.min_length asks for\nhint: lower it"
+    );
     Err(Error::table(table, problem))
 }
 
@@ -573,7 +574,8 @@ fn refuse_nothing(columns: &[FittedColumn], table: &str) -> Result<()> {
     if columns.iter().any(|column| column.kind != FittedKind::Empty) {
         return Ok(());
     }
-    let problem = "nothing was measured in any of the schema's columns; add a column that was";
+    let problem =
+        "nothing was measured in any of the schema's columns\nhint: add a column that was";
     Err(Error::table(table, problem))
 }
 
@@ -644,7 +646,7 @@ pub(crate) fn undefined(transform: Transform, value: f64) -> String {
         _ => "",
     };
     format!(
-        "the transform is not defined at {value}; choose \"identity\" or \"quantile\"{or_shift}"
+        "the transform is not defined at {value}\nhint: choose \"identity\" or \"quantile\"{or_shift}"
     )
 }
 

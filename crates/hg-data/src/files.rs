@@ -31,7 +31,7 @@ impl Format {
     /// What a file is by its name, and how it is compressed.
     pub(crate) fn of(path: &Path) -> Result<(Self, Option<Compression>)> {
         let unknown =
-            || Error::file(path, "unknown kind of table; name it .csv, .parquet or .arrow");
+            || Error::file(path, "unknown kind of table\nhint: name it .csv, .parquet or .arrow");
         let (last, stem) = ending(path);
         let packing = match last.as_str() {
             "gz" => Some(Compression::Gzip),
@@ -92,7 +92,10 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     };
     files.sort();
     if files.is_empty() {
-        return Err(Error::file(path, "holds no table; .csv, .parquet and .arrow are tables"));
+        return Err(Error::file(
+            path,
+            "holds no table\nhint: .csv, .parquet and .arrow are tables",
+        ));
     }
     Ok(files)
 }
@@ -121,7 +124,7 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
         Some(Compression::Zstd) => "zstd",
     };
     let problem = format!(
-        "is cut off or no {what} archive ({error}); fetch or pack it again, or mend its ending"
+        "is cut off or no {what} archive ({error})\nhint: fetch or pack it again, or correct its ending"
     );
     Error::file(path, problem)
 }

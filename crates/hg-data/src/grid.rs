@@ -244,7 +244,7 @@ fn skeleton(
         first = of_run.end;
         if last >= MAX_STEPS {
             let problem = format!(
-                "spans {last:e} steps of the grid; mend its times, raise time.step, or set \
+                "spans {last:e} steps of the grid\nhint: correct its times, raise time.step, or set \
                  sequence.max_length"
             );
             return Err(of_patient(patient, problem));
@@ -254,8 +254,8 @@ fn skeleton(
             dropped_patients += 1;
             if sequence.short_patients == ShortPatients::Refuse {
                 let problem = format!(
-                    "has {length} of the {shortest} steps that sequence.min_length asks for; \
-                     lower it, or set sequence.short_patients = \"drop\""
+                    "has {length} of the {shortest} steps that sequence.min_length asks for\n\
+                     hint: lower it, or set sequence.short_patients = \"drop\""
                 );
                 problems.push(of_patient(patient, problem));
             }

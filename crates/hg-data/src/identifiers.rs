@@ -18,7 +18,7 @@ const PATIENTS: usize = 20;
 const NEARLY_ALL: f64 = 0.9;
 /// Digits of a number from which on it identifies under a name that also counts or times things.
 const DIGITS: usize = 5;
-/// Parts of names that say «identifier».
+/// Parts of names that say "identifier".
 const SURE: [&str; 10] =
     ["id", "ids", "mrn", "ssn", "nhs", "pid", "uid", "uuid", "guid", "identifier"];
 /// Parts of names that may say so.

@@ -98,13 +98,13 @@ impl Encoded {
         let tensor = |name: &str, dtype: Dtype, dimensions: usize| {
             let found = tensors.tensor(name).ok();
             found.filter(|t| t.dtype() == dtype && t.shape().len() == dimensions).ok_or_else(|| {
-                bad(format!("has no «{name}» of type {dtype:?} with {dimensions} dimensions"))
+                bad(format!("has no `{name}` of type {dtype:?} with {dimensions} dimensions"))
             })
         };
         let values = tensor("values", Dtype::F32, 3)?;
         let of_lengths = tensor("lengths", Dtype::I64, 1)?;
         let &[sequences, steps, features] = values.shape() else {
-            return Err(bad("has «values» of another shape".into()));
+            return Err(bad("has `values` of another shape".into()));
         };
         let mut lengths = vec![0i64; of_lengths.shape()[0]];
         bytemuck::cast_slice_mut(&mut lengths).copy_from_slice(of_lengths.data());

@@ -106,7 +106,7 @@ impl Checker<'_> {
         for (row, text) in unknown {
             if told.insert(text.clone()) {
                 let problem = format!(
-                    "«{text}» is not among the levels {}; mend the cell or add the level to the schema",
+                    "`{text}` is not among the levels {}\nhint: correct the cell or add the level to the schema",
                     levels.join(", ")
                 );
                 self.say(row, name, problem);

@@ -39,7 +39,7 @@ impl LevelCounts {
             };
             let source = SourceType::of(cells.dtype(), table.is_untyped()).ok_or_else(|| {
                 let problem = format!(
-                    "holds {}, which are no levels; turn them into texts, or leave the column out of the schema",
+                    "holds {}, which are no levels\nhint: turn them into texts, or leave the column out of the schema",
                     plural(cells.dtype())
                 );
                 Error::column(&table.name, &column.name, problem)
@@ -104,7 +104,7 @@ fn settle_column(
         ColumnKind::Binary(binary) if binary.levels.is_none() => {
             let both = found().try_into().map_err(|found: Vec<Level>| {
                 format!(
-                    "a binary column has two levels, this one has {}; use kind = \"categorical\", or name its levels",
+                    "a binary column has two levels, this one has {}\nhint: use kind = \"categorical\", or name its levels",
                     found.len()
                 )
             })?;
@@ -117,7 +117,7 @@ fn settle_column(
                 let count = categorical.levels.len();
                 if count > MOST_LEVELS && categorical.rare.is_none() {
                     return Err(format!(
-                        "{count} different levels were found, {MOST_LEVELS} are the most; name the levels, pool the rare ones, or leave the column out"
+                        "{count} different levels were found, {MOST_LEVELS} are the most\nhint: name the levels, pool the rare ones, or leave the column out"
                     ));
                 }
             }

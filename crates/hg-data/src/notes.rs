@@ -15,7 +15,7 @@ pub(crate) struct ColumnFacts {
     pub(crate) has_nan: bool,
     /// Whether some gap is a null.
     pub(crate) has_null: bool,
-    /// How often each sign for «missing» stands in a text column.
+    /// How often each sign for "missing" stands in a text column.
     pub(crate) missing: BTreeMap<String, usize>,
     /// How numbers are written in a text column.
     pub(crate) decimals: Decimals,

@@ -98,7 +98,7 @@ impl Checker<'_> {
         let problem = match notation.read(text) {
             Some(value) if value.is_finite() && !is_beyond(text, value) => return Some(value),
             Some(value) if value.is_finite() => format!(
-                "«{text}» is a whole number beyond 2⁵³, which no calculation keeps exactly; leave an identifier out of the schema, or make a code categorical"
+                "`{text}` is a whole number beyond 2⁵³, which no calculation keeps exactly\nhint: leave an identifier out of the schema, or make a code categorical"
             ),
             Some(_) if self.counts_strays() => {
                 let first = || Strays { cells: 0, example: text.to_owned(), row };
@@ -106,24 +106,24 @@ impl Checker<'_> {
                 return None;
             }
             Some(_) => format!(
-                "«{text}» is not finite; empty the cell, or list «{text}» under `missing` in the schema"
+                "`{text}` is not finite\nhint: empty the cell, or list `{text}` under `missing` in the schema"
             ),
             None if notation.decimal == '.' && as_plain('.', Some(',')).read(text).is_some() => {
                 format!(
-                    "«{text}» is not a number; if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema"
+                    "`{text}` is not a number\nhint: if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema"
                 )
             }
             None if as_plain(',', Some('.')).read(text).is_some() => format!(
-                "«{text}» is not a number; if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits"
+                "`{text}` is not a number\nhint: if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits"
             ),
             None if text.starts_with(['<', '>', '≤', '≥']) => format!(
-                "«{text}» is not a number; set censored = {{ text = \"{text}\", value = … }} for the column, or add it to the list there"
+                "`{text}` is not a number\nhint: set censored = {{ text = \"{text}\", value = … }} for the column, or add it to the list there"
             ),
             None if let Some((_, suffix)) = split_suffix(text) => format!(
-                "«{text}» is not a number; if every cell ends so, set suffix = \"{suffix}\" for the column"
+                "`{text}` is not a number\nhint: if every cell ends so, set suffix = \"{suffix}\" for the column"
             ),
             None => format!(
-                "«{text}» is not a number; mend the cell, or list «{text}» under `missing` in the schema"
+                "`{text}` is not a number\nhint: correct the cell, or list `{text}` under `missing` in the schema"
             ),
         };
         self.say(row, name, problem);

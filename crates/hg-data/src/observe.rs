@@ -22,7 +22,7 @@ pub enum Origin {
 pub struct OutOfDomain {
     /// Their column.
     pub column: String,
-    /// What is wrong with them, as «is no level of the real table».
+    /// What is wrong with them, as "is no level of the real table".
     pub problem: String,
     /// How many there are.
     pub cells: usize,

@@ -138,11 +138,11 @@ pub(crate) fn require_columns<'n>(
     let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
     let problem = |name: &str| {
         let problem = match names.as_slice() {
-            [only] if let Some(mend) = other_separator(only, b'\0') => {
-                format!("the table has no such column; {mend}")
+            [only] if let Some(hint) = other_separator(only, b'\0') => {
+                format!("the table has no such column\nhint: {hint}")
             }
             _ => format!(
-                "the table has no such column; it has: {}. Mend the schema or the header",
+                "the table has no such column; it has: {}\nhint: correct the schema or the header",
                 names.join(", ")
             ),
         };
@@ -176,7 +176,7 @@ impl<'a> Checker<'a> {
         let column = self.table.frame.column(name)?;
         let source = SourceType::of(column.dtype(), self.table.is_untyped()).ok_or_else(|| {
             let problem = format!(
-                "holds {}, which cannot be modelled; turn it into numbers or texts, or leave it out of the schema",
+                "holds {}, which cannot be modelled\nhint: turn it into numbers or texts, or leave it out of the schema",
                 plural(column.dtype())
             );
             Error::column(&self.table.name, name, problem)
@@ -262,7 +262,11 @@ impl<'a> Checker<'a> {
         for (row, cell) in texts.iter().enumerate() {
             let id = present(cell, &self.schema.missing, &[]);
             if id.is_none() {
-                self.say(row, name, "the patient is missing; fill the cell or remove the row");
+                self.say(
+                    row,
+                    name,
+                    "the patient is missing\nhint: fill the cell or remove the row",
+                );
             }
             ids.push(id.unwrap_or_default().to_owned());
         }
@@ -283,7 +287,7 @@ pub(crate) fn plural(dtype: &DataType) -> String {
     }
 }
 
-/// A cell, trimmed, where it is neither empty nor one of the texts for «missing».
+/// A cell, trimmed, where it is neither empty nor one of the texts for "missing".
 pub(crate) fn present<'t>(
     cell: Option<&'t str>,
     missing: &[String],

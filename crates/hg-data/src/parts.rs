@@ -89,9 +89,10 @@ impl Encoder {
             for part in Parts::open(&self.schema, path, rows)? {
                 let Part { first_row, table } = part?;
                 let part = self.resampled(&table, first_row, subset)?;
-                let (here, rest) = values
-                    .split_at_mut_checked(part.lengths.len() * steps * features)
-                    .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
+                let (here, rest) =
+                    values.split_at_mut_checked(part.lengths.len() * steps * features).ok_or_else(
+                        || Error::file(path, "changed while it was read\nhint: try again"),
+                    )?;
                 self.encode_part(&part, steps, here)?;
                 values = rest;
             }
@@ -233,7 +234,7 @@ impl<'a> Parts<'a> {
         for (patient, rows) in runs(table.column(&self.schema.patient.column)?)? {
             if !self.seen.insert(patient) {
                 let problem = "the patient's rows do not stand together, which a table of this \
-                               size needs; sort it by patient";
+                               size needs\nhint: sort it by patient";
                 let column = &self.schema.patient.column;
                 return Err(Error::cell(self.path.display(), row + 1, column, problem));
             }

@@ -58,13 +58,13 @@ impl Subset {
         let Split { share, seed } = split;
         Some(if is_training == is_other {
             format!(
-                "held_out = {share} with seed {seed} holds none of {patients} patients out; raise \
+                "held_out = {share} with seed {seed} holds none of {patients} patients out\nhint: raise \
                  it, choose another --seed, or leave it out and train on all"
             )
         } else {
             format!(
                 "held_out = {share} with seed {seed} holds all of {patients} patients out, and \
-                 nobody is left to train on; lower it, or choose another --seed"
+                 nobody is left to train on\nhint: lower it, or choose another --seed"
             )
         })
     }

@@ -66,7 +66,7 @@ pub(crate) fn check_statics(
         }
         let (value, before) = first[patient as usize].unwrap_or_default();
         let problem = format!(
-            "patient «{}» has {here} here and {} in row {}, but the column is static; mend the cell, or remove static = true{}",
+            "patient `{}` has {here} here and {} in row {}, but the column is static\nhint: correct the cell, or remove static = true{}",
             place.patients[patient as usize],
             shown(value),
             place.first_row + before + 1,

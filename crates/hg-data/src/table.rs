@@ -122,8 +122,8 @@ pub(crate) fn read_table(
         } else {
             Some(read_binary(&file)?).filter(|table| table.height() > 0)
         };
-        let table =
-            table.ok_or_else(|| Error::file(&file, "has no rows; the table needs at least one"))?;
+        let table = table
+            .ok_or_else(|| Error::file(&file, "has no rows\nhint: the table needs at least one"))?;
         match &mut all {
             None => all = Some(table),
             Some(all) => {
@@ -149,7 +149,7 @@ fn read_binary(path: &Path) -> Result<DataFrame> {
     for name in names {
         match read_columns(path, Some(&name))? {
             Ok(table) => columns.extend(table.columns().iter().cloned()),
-            Err(e) => tracing::warn!("{}, column «{name}»: is left out: {e}", path.display()),
+            Err(e) => tracing::warn!("{}, column `{name}`: is left out: {e}", path.display()),
         }
     }
     let rows = columns.first().map_or(0, Column::len);
@@ -277,7 +277,7 @@ fn apart<T: Send>(
     let no = |why: String| {
         let why = why.lines().next().unwrap_or_default().to_owned();
         format!(
-            "is no {what} file, or holds what cannot be read ({why}); write it again, with plain types of columns"
+            "is no {what} file, or holds what cannot be read ({why})\nhint: write it again, with plain types of columns"
         )
     };
     match done {
@@ -329,7 +329,7 @@ mod tests {
         let units = read("29-lines/unit.csv").expect("reads");
         assert_eq!(column(&units, "temp")[0], "37.2°C");
         let problem = read("29-lines/dup-names.csv").expect_err("refused").to_string();
-        assert!(problem.ends_with("column «hr»: the header names it twice; rename one"));
+        assert!(problem.ends_with("column `hr`: the header names it twice\nhint: rename one"));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Text {
         if let DecoderResult::Malformed(..) = result {
             let line = self.lines.at(&text.as_bytes()[from..]);
             let problem = format!(
-                "line {line} is not {}; mend `encoding` in the schema, or the file",
+                "line {line} is not {}\nhint: correct `encoding` in the schema, or the file",
                 self.encoding.name()
             );
             return Err(Error::file(&self.path, problem));
@@ -123,7 +123,7 @@ impl Text {
         let problem = match looks_packed(&self.start) {
             Some(packing) => format!("is no text but {packing}"),
             None => format!(
-                "line {line} is not UTF-8; save the file as UTF-8, or set encoding = \"windows-1252\" in the schema"
+                "line {line} is not UTF-8\nhint: save the file as UTF-8, or set encoding = \"windows-1252\" in the schema"
             ),
         };
         Error::file(&self.path, problem)
@@ -136,7 +136,7 @@ impl Text {
         } else if let Some(encoding) = unmarked_utf16(&self.start) {
             let label = encoding.name().to_lowercase();
             problem += &format!(
-                "; if it is {}, set encoding = \"{label}\" in the schema",
+                "\nhint: if it is {}, set encoding = \"{label}\" in the schema",
                 encoding.name()
             );
         }
@@ -153,9 +153,9 @@ fn read_block(source: &mut dyn Read, raw: &mut Vec<u8>) -> std::io::Result<bool>
 /// What an archive is that its name does not give away, and what to do.
 fn looks_packed(start: &[u8]) -> Option<&'static str> {
     match start {
-        [0x1f, 0x8b, ..] => Some("a gzip archive; name it .csv.gz"),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some("a zstd archive; name it .csv.zst"),
-        b"PK\x03\x04" => Some("a zip archive or a spreadsheet; save it as CSV"),
+        [0x1f, 0x8b, ..] => Some("a gzip archive\nhint: name it .csv.gz"),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some("a zstd archive\nhint: name it .csv.zst"),
+        b"PK\x03\x04" => Some("a zip archive or a spreadsheet\nhint: save it as CSV"),
         _ => None,
     }
 }

@@ -29,8 +29,10 @@ impl Values {
             return Ok(values.into());
         }
         let mut map = map(count).map_err(|e| {
-            let problem =
-                format!("cannot map {} GB for the encoded cohort: {e}; set TMPDIR", count >> 28);
+            let problem = format!(
+                "cannot map {} GB for the encoded cohort: {e}\nhint: set TMPDIR",
+                count >> 28
+            );
             Error::file(&std::env::temp_dir(), problem)
         })?;
         fill(bytemuck::cast_slice_mut(&mut map))?;

@@ -123,7 +123,7 @@ fn unmappable(
     character: char,
 ) -> Error {
     let problem = format!(
-        "{} has no «{character}»; write the table as UTF-8, or put another text in its place",
+        "{} has no `{character}`\nhint: write the table as UTF-8, or put another text in its place",
         encoding.name()
     );
     let first = |column: &Column| {
@@ -258,7 +258,7 @@ pub fn write_simulated(
                 writer.finish().map(|_| ()).map_err(failed)
             }
             Format::Ipc => {
-                let problem = "simulated cohorts come part by part; name it .parquet or .csv";
+                let problem = "simulated cohorts come part by part\nhint: name it .parquet or .csv";
                 Err(Error::file(path, problem))
             }
         }
@@ -359,9 +359,9 @@ mod tests {
         let encoding = |name: &str| Some(name.to_owned());
         let style = TableStyle { encoding: encoding("windows-1252"), ..TableStyle::default() };
         let problem = of(style);
-        assert!(problem.contains("row 1, column «b»: windows-1252 has no «ż»"), "{problem}");
+        assert!(problem.contains("row 1, column `b`: windows-1252 has no `ż`"), "{problem}");
         let problem = of(TableStyle { encoding: encoding("latin-15"), ..TableStyle::default() });
-        assert!(problem.contains("«latin-15» is unknown"), "{problem}");
+        assert!(problem.contains("`latin-15` is unknown"), "{problem}");
         let problem = of(TableStyle { separator: '"', ..TableStyle::default() });
         assert!(problem.contains("is not one ASCII character"), "{problem}");
         let problem = of(TableStyle { line_end: "x".into(), ..TableStyle::default() });

@@ -41,7 +41,7 @@ pub(crate) fn problems(
     }
     for (name, longest) in [("max_length", sequence.max_length), ("window", sequence.window)] {
         if longest.is_some_and(|longest| longest < sequence.min_length.max(1)) {
-            let problem = format!("sequence.{name} is below sequence.min_length; raise it");
+            let problem = format!("sequence.{name} is below sequence.min_length\nhint: raise it");
             say(lines.of_key("sequence", name), problem);
         }
     }
@@ -49,7 +49,7 @@ pub(crate) fn problems(
         && encoding_rs::Encoding::for_label(encoding.as_bytes()).is_none()
     {
         let problem = format!(
-            "encoding «{encoding}» is unknown; use «utf-8», «windows-1252» or another name of the WHATWG"
+            "encoding `{encoding}` is unknown\nhint: use `utf-8`, `windows-1252` or another name of the WHATWG"
         );
         say(lines.of_top("encoding"), problem);
     }
@@ -58,20 +58,20 @@ pub(crate) fn problems(
         say(lines.of_top("separator"), problem);
     }
     if let Some(decimal) = schema.decimal.filter(|c| !matches!(c, '.' | ',')) {
-        let problem = format!("decimal is «{decimal}», it must be \".\" or \",\"");
+        let problem = format!("decimal is `{decimal}`, it must be \".\" or \",\"");
         say(lines.of_top("decimal"), problem);
     }
     if schema.columns.is_empty() {
-        say(None, "there is no [[columns]] entry; add one for each column to model".into());
+        say(None, "there is no [[columns]] entry\nhint: add one for each column to model".into());
     }
     let mut seen = HashSet::from([schema.patient.column.as_str()]);
     if !seen.insert(&time.column) {
-        let problem = format!("«{}» is both patient and time; name two columns", time.column);
+        let problem = format!("`{}` is both patient and time\nhint: name two columns", time.column);
         say(lines.of_key("time", "column"), problem);
     }
     for name in &schema.patient.quasi_identifiers {
         if !schema.columns.iter().any(|column| column.name == *name) {
-            let problem = format!("patient.quasi_identifiers: «{name}» is no [[columns]] entry");
+            let problem = format!("patient.quasi_identifiers: `{name}` is no [[columns]] entry");
             say(lines.of_key("patient", "quasi_identifiers"), problem);
         }
     }
@@ -86,22 +86,23 @@ pub(crate) fn problems(
         let name = &column.name;
         let is_start = stage == Stage::Fitted && time.start == Start::Modelled && name == START;
         if RESERVED.contains(&name.as_str()) && !is_start {
-            let problem = format!("column «{name}» has a name that is used within; rename it");
+            let problem =
+                format!("column `{name}` has a name that is used within\nhint: rename it");
             say(lines.of_column(n, "name"), problem);
         }
         if name.is_empty() {
-            say(lines.of_column(n, "name"), "a column has an empty name; name it".into());
+            say(lines.of_column(n, "name"), "a column has an empty name\nhint: name it".into());
         }
         if !seen.insert(name) {
-            let problem = format!("column «{name}» is named twice; remove one entry");
+            let problem = format!("column `{name}` is named twice\nhint: remove one entry");
             say(lines.of_column(n, "name"), problem);
         }
         if column.thousands.is_some_and(|c| c == schema.decimal.unwrap_or('.')) {
-            let problem = format!("column «{name}»: thousands and decimal are the same character");
+            let problem = format!("column `{name}`: thousands and decimal are the same character");
             say(lines.of_column(n, "thousands"), problem);
         }
         for (key, problem) in of_column(column, stage) {
-            say(lines.of_column(n, key), format!("column «{name}»: {problem}"));
+            say(lines.of_column(n, key), format!("column `{name}`: {problem}"));
         }
     }
     found
@@ -117,7 +118,7 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
         }
         Step::Text(text) if parse_step(text).is_none() => {
             let problem = format!(
-                "time.step «{text}» is no step; give a number, or one with a unit, as \"4 hours\" or \"1 month\""
+                "time.step `{text}` is no step\nhint: give a number, or one with a unit, as \"4 hours\" or \"1 month\""
             );
             found.push(("step", problem));
         }
@@ -136,12 +137,12 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
     match format {
         Some((text, None)) => {
             let problem = format!(
-                "time.format «{text}» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is"
+                "time.format `{text}` is no format of dates or of elapsed time\nhint: write dates as in %Y-%m-%d, elapsed time as in [h]:mm"
             );
             found.push(("format", problem));
         }
         Some((_, Some(format))) if format.is_date() && time.start == Start::Modelled => {
-            let problem = "time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000. Remove it";
+            let problem = "time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000\nhint: remove it";
             found.push(("start", problem.into()));
         }
         _ => {}
@@ -155,11 +156,11 @@ fn of_column(column: &ColumnKeys, stage: Stage) -> Vec<(&'static str, String)> {
     let levels: Vec<String> = column.levels.iter().map(ToString::to_string).collect();
     let distinct: HashSet<_> = levels.iter().collect();
     if distinct.len() < levels.len() {
-        found.push(("levels", "a level is named twice; remove one".into()));
+        found.push(("levels", "a level is named twice\nhint: remove one".into()));
     }
     match column.kind {
         Kind::Numeric if !levels.is_empty() => {
-            found.push(("levels", "a numeric column has no levels; remove them".into()));
+            found.push(("levels", "a numeric column has no levels\nhint: remove them".into()));
         }
         Kind::Binary if !levels.is_empty() && levels.len() != 2 => {
             found.push(("levels", "a binary column needs exactly two levels".into()));
@@ -167,7 +168,7 @@ fn of_column(column: &ColumnKeys, stage: Stage) -> Vec<(&'static str, String)> {
         _ => {}
     }
     if column.shift.is_some() && column.transform != Some(TransformKey::BoxCox) {
-        found.push(("shift", "shift goes with transform = \"box-cox\"; remove it".into()));
+        found.push(("shift", "shift goes with transform = \"box-cox\"\nhint: remove it".into()));
     }
     if let Some(shift) = column.shift.filter(|shift| !shift.is_finite()) {
         found.push(("shift", format!("shift is {shift}, it must be finite")));
@@ -197,11 +198,11 @@ fn of_column(column: &ColumnKeys, stage: Stage) -> Vec<(&'static str, String)> {
         }
     }
     if let Some(wrong) = column.censored.iter().find(|censored| !censored.value.is_finite()) {
-        found.push(("censored", format!("the value of «{}» must be finite", wrong.text)));
+        found.push(("censored", format!("the value of `{}` must be finite", wrong.text)));
     }
     let texts: HashSet<&str> = column.censored.iter().map(|c| c.text.as_str()).collect();
     if texts.len() < column.censored.len() {
-        found.push(("censored", "a text is named twice; remove one".into()));
+        found.push(("censored", "a text is named twice\nhint: remove one".into()));
     }
     if column.suffix.as_ref().is_some_and(|suffix| {
         suffix.trim().is_empty() || suffix.contains(|c: char| c.is_ascii_digit())
@@ -218,7 +219,7 @@ fn of_column(column: &ColumnKeys, stage: Stage) -> Vec<(&'static str, String)> {
         found.push(("rare", format!("rare.below is {}, it must be between 0 and 1", rare.below)));
     }
     if column.kind != Kind::Categorical && column.rare.is_some() {
-        found.push(("rare", "only categorical columns pool rare levels; remove it".into()));
+        found.push(("rare", "only categorical columns pool rare levels\nhint: remove it".into()));
     }
     if column.kind != Kind::Numeric {
         let numeric_only = [
@@ -230,10 +231,10 @@ fn of_column(column: &ColumnKeys, stage: Stage) -> Vec<(&'static str, String)> {
             ("suffix", column.suffix.is_some()),
         ];
         for (key, _) in numeric_only.into_iter().filter(|(_, given)| *given) {
-            found.push((key, format!("only numeric columns have {key}; remove it")));
+            found.push((key, format!("only numeric columns have {key}\nhint: remove it")));
         }
         if column.aggregate != Aggregate::Last {
-            let problem = "levels have no mean or sum; use aggregate = \"last\"";
+            let problem = "levels have no mean or sum\nhint: use aggregate = \"last\"";
             found.push(("aggregate", problem.into()));
         }
     }

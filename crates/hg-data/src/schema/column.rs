@@ -67,7 +67,7 @@ pub struct Numeric {
     pub model: NumericModel,
     /// Which of several values in one grid step counts.
     pub aggregate: Aggregate,
-    /// Texts that stand for «more than» or «less than», as `> 89`.
+    /// Texts that stand for "more than" or "less than", as `> 89`.
     pub censored: Vec<Censored>,
     /// What follows the number in every cell, as `°C`.
     pub suffix: Option<String>,
@@ -135,8 +135,9 @@ impl<'de> Deserialize<'de> for Level {
             toml::Value::Boolean(truth) => Ok(Self::Truth(truth)),
             toml::Value::Datetime(date) => Ok(Self::Text(date.to_string())),
             other => {
-                let problem =
-                    format!("`{other}` is no level; give texts, finite numbers, or true and false");
+                let problem = format!(
+                    "`{other}` is no level\nhint: give texts, finite numbers, or true and false"
+                );
                 Err(serde::de::Error::custom(problem))
             }
         }
@@ -457,7 +458,7 @@ impl ColumnBuilder<Numeric> {
         self
     }
 
-    /// Texts that stand for «more than» or «less than», with the numbers that they are modelled
+    /// Texts that stand for "more than" or "less than", with the numbers that they are modelled
     /// as (the schema's key `censored`).
     pub fn bounds(mut self, bounds: impl IntoIterator<Item = (impl Into<String>, f64)>) -> Self {
         let bounds = bounds.into_iter().map(|(text, value)| Censored { text: text.into(), value });

@@ -84,7 +84,7 @@ pub(crate) struct ColumnKeys {
     /// Texts that stand for a missing value in this column, besides the schema's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
-    /// Numeric only: texts that stand for «more than» or «less than», as `> 89`; one, or a list.
+    /// Numeric only: texts that stand for "more than" or "less than", as `> 89`; one, or a list.
     #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<Censored>")]
     pub(crate) censored: Vec<Censored>,

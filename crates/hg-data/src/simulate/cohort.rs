@@ -107,7 +107,7 @@ struct Regimen {
     booster: bool,
 }
 
-/// «Not Applied» of INI.
+/// "Not Applied" of INI.
 const NO_INI: usize = 3;
 /// The same of NNRTI.
 const NO_NNRTI: usize = 3;
@@ -351,7 +351,7 @@ impl Trial<'_> {
     }
 
     /// Gives each patient a regimen, and lets a month pass. A regimen is the codes of the
-    /// columns from «Base Drug Combo» to «Extra pk-En».
+    /// columns from "Base Drug Combo" to "Extra pk-En".
     ///
     /// # Errors
     /// For a code that the table does not have, or another number of regimens than patients.

@@ -38,7 +38,7 @@ pub(super) fn suggest(values: &[f64], all: &[f64]) -> Suggestion {
             return of(why, box_cox);
         }
     }
-    of(format!("skewness {plain:.1}, which Box–Cox does not mend"), Transform::Quantile)
+    of(format!("skewness {plain:.1}, which Box–Cox does not remove"), Transform::Quantile)
 }
 
 fn skewness(values: &[f64]) -> f64 {
