@@ -19,6 +19,7 @@ use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
     Origin, Result, Schema, Shown, Subset, Table, TableStyle, Transform, Values,
 };
+use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -252,53 +253,20 @@ impl Encoder {
         values: &mut [f32],
     ) -> Result<()> {
         let filled = fill_within_patients(part, &self.schema)?;
-        let features = self.features();
-        let (mut starts, mut row) = (Vec::with_capacity(part.lengths.len()), 0);
-        for &length in &part.lengths {
+        let mut starts = Vec::with_capacity(part.lengths.len());
+        part.lengths.iter().fold(0, |row, length| {
             starts.push(row);
-            row += length;
-        }
-        let columns: Vec<ToEncode<'_>> = self
-            .schema
-            .columns
-            .par_iter()
-            .zip(&self.columns)
-            .zip(self.places())
-            .map(|((column, fitted), (at, flag))| {
-                let cells = filled.column(&column.name)?.f64()?;
-                let cells = match cells.cont_slice() {
-                    // Without gaps there is nothing to fill.
-                    Ok(cells) if filled.column(&column.name)?.null_count() == 0 => {
-                        Cow::Borrowed(cells)
-                    }
-                    _ => {
-                        let fill = fitted.fill();
-                        cells.iter().map(|cell| cell.unwrap_or(fill)).collect()
-                    }
-                };
-                let mut observed: Vec<bool> = match flag {
-                    Some(_) => part
-                        .frame
-                        .column(&column.name)?
-                        .is_not_null()
-                        .iter()
-                        .map(|cell| cell == Some(true))
-                        .collect(),
-                    None => Vec::new(),
-                };
-                if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
-                    // A patient has the value or has not.
-                    for (&start, &length) in starts.iter().zip(&part.lengths) {
-                        let of_patient = &mut observed[start..start + length];
-                        let has = of_patient.contains(&true);
-                        of_patient.fill(has);
-                    }
-                }
-                Ok(ToEncode { fitted, at, flag, cells, observed })
+            row + length
+        });
+        let columns = self.schema.columns.par_iter().zip(&self.columns).zip(self.places());
+        let columns: Vec<ToEncode<'_>> = columns
+            .map(|((column, fitted), place)| {
+                ToEncode::new(column, fitted, place, part, &starts, &filled)
             })
             .collect::<Result<_>>()?;
+
         // Some sequences at a time stay in the cache while every column writes to them.
-        let together = 64;
+        let (together, features) = (64, self.features());
         values
             .par_chunks_mut(together * steps * features)
             .zip(starts.par_chunks(together).zip(part.lengths.par_chunks(together)))
@@ -351,7 +319,45 @@ struct ToEncode<'a> {
     observed: Vec<bool>,
 }
 
-impl ToEncode<'_> {
+impl<'a> ToEncode<'a> {
+    /// `starts` are the rows at which the part's sequences begin, and `filled` is the part
+    /// without the gaps that the patient's other steps fill.
+    fn new(
+        column: &Column,
+        fitted: &'a FittedColumn,
+        (at, flag): (usize, Option<usize>),
+        part: &ResampledTable,
+        starts: &[usize],
+        filled: &'a DataFrame,
+    ) -> Result<Self> {
+        let with_gaps = filled.column(&column.name)?.f64()?;
+        let cells = match with_gaps.cont_slice() {
+            // Without gaps there is nothing to fill.
+            Ok(cells) if with_gaps.null_count() == 0 => Cow::Borrowed(cells),
+            _ => {
+                let fill = fitted.fill();
+                with_gaps.iter().map(|cell| cell.unwrap_or(fill)).collect()
+            }
+        };
+
+        let mut observed: Vec<bool> = match flag {
+            Some(_) => {
+                let is_there = part.frame.column(&column.name)?.is_not_null();
+                is_there.iter().map(|cell| cell == Some(true)).collect()
+            }
+            None => Vec::new(),
+        };
+        if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
+            // A patient has the value or has not.
+            for (&start, &length) in starts.iter().zip(&part.lengths) {
+                let of_patient = &mut observed[start..start + length];
+                let has = of_patient.contains(&true);
+                of_patient.fill(has);
+            }
+        }
+        Ok(Self { fitted, at, flag, cells, observed })
+    }
+
     fn encode(&self, row: usize, values: &mut [f32]) {
         let cell = self.cells[row];
         match &self.fitted.kind {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What can go wrong with a schema or a table.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The schema is wrong.
     #[error("{schema}{}: {problem}", line.map(|n| format!(", line {n}")).unwrap_or_default())]
@@ -13,7 +14,7 @@ pub enum Error {
         schema: String,
         /// Line in the file, from 1, where it is known.
         line: Option<usize>,
-        /// What is wrong and the way out.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A file cannot be read or written, or is not what it should be.
@@ -21,7 +22,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong and the way out.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A table as a whole does not fit the schema.
@@ -29,7 +30,7 @@ pub enum Error {
     Table {
         /// The table's name: its file, where it was read from one.
         table: String,
-        /// What is wrong and the way out.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A column does not fit the schema.
@@ -39,7 +40,7 @@ pub enum Error {
         table: String,
         /// The column.
         column: String,
-        /// What is wrong and the way out.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A cell does not fit the schema.
@@ -51,7 +52,7 @@ pub enum Error {
         row: usize,
         /// The column.
         column: String,
-        /// What is wrong and the way out.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A patient does not fit the schema.
@@ -61,7 +62,7 @@ pub enum Error {
         table: String,
         /// The patient.
         patient: String,
-        /// What is wrong and the way out.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// Several things are wrong.

@@ -33,14 +33,14 @@ impl Format {
         let unknown =
             || Error::file(path, "unknown kind of table\nhint: name it .csv, .parquet or .arrow");
         let (last, stem) = ending(path);
-        let packing = match last.as_str() {
+        let compression = match last.as_str() {
             "gz" => Some(Compression::Gzip),
             "zst" => Some(Compression::Zstd),
             _ => None,
         };
-        let kind = if packing.is_some() { ending(&stem).0 } else { last };
-        match (kind.as_str(), packing) {
-            ("csv" | "tsv" | "txt", packing) => Ok((Self::Csv, packing)),
+        let kind = if compression.is_some() { ending(&stem).0 } else { last };
+        match (kind.as_str(), compression) {
+            ("csv" | "tsv" | "txt", compression) => Ok((Self::Csv, compression)),
             ("parquet" | "pq", None) => Ok((Self::Parquet, None)),
             ("arrow" | "ipc" | "feather", None) => Ok((Self::Ipc, None)),
             _ => Err(unknown()),
@@ -105,7 +105,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 }
 
 /// The bytes of a file, decompressed where its name says that it is compressed.
-pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
+pub(crate) fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = open(path)?;
     Ok(match Format::of(path)?.1 {
         None => Box::new(file),
@@ -118,7 +118,7 @@ pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
 
 /// That a file cannot be read, or decompressed.
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    let what = match Format::of(path).ok().and_then(|(_, packing)| packing) {
+    let what = match Format::of(path).ok().and_then(|(_, compression)| compression) {
         None => return Error::file(path, format!("cannot read the table: {error}")),
         Some(Compression::Gzip) => "gzip",
         Some(Compression::Zstd) => "zstd",
@@ -137,7 +137,7 @@ pub(crate) fn reach(path: &Path, limit: u64) -> Result<bool> {
         let size = std::fs::metadata(&file).map_err(failed)?.len();
         let size = match Format::of(&file)?.1 {
             Some(_) if size < left => {
-                let mut start = unpacked(&file)?.take(left);
+                let mut start = decompressed(&file)?.take(left);
                 std::io::copy(&mut start, &mut std::io::sink()).map_err(|e| unreadable(&file, e))?
             }
             _ => size,

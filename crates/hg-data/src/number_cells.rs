@@ -9,6 +9,19 @@ use crate::{Column, Cuts, FittedBins, NumericModel, Result, Transform};
 use polars_core::prelude::*;
 use std::collections::HashMap;
 
+/// How a column's numbers are read.
+struct Reading<'c> {
+    name: &'c str,
+    source: SourceType,
+    notation: Notation<'c>,
+    /// Texts that stand for numbers.
+    labels: HashMap<String, f64>,
+    /// The column's own texts for a missing value.
+    missing: &'c [String],
+    /// The transform that every number must be in the domain of.
+    transform: Option<Transform>,
+}
+
 impl Checker<'_> {
     /// Finite numbers, missing ones as nulls. Without a schema column they are times.
     pub(crate) fn numbers(
@@ -17,11 +30,16 @@ impl Checker<'_> {
         column: Option<&Column>,
     ) -> Result<(Float64Chunked, ColumnFacts)> {
         let (cells, source) = self.source(name)?;
+        let reading = Reading {
+            name,
+            source: source.clone(),
+            notation: Notation::of(self.schema, column),
+            labels: column.map(labels_of).unwrap_or_default(),
+            missing: column.map(|column| column.missing.as_slice()).unwrap_or_default(),
+            transform: column.and_then(transform_of).filter(|_| !self.counts_strays()),
+        };
         let mut facts = ColumnFacts::new(source.clone());
-        let notation = Notation::of(self.schema, column);
-        let labels = column.map(labels_of).unwrap_or_default();
-        let of_column = column.map(|column| column.missing.as_slice()).unwrap_or_default();
-        let has_signs = !(self.schema.missing.is_empty() && of_column.is_empty());
+        facts.has_null = cells.null_count() > 0;
 
         // polars reads most cells; those that it cannot read are looked at one by one.
         let plain = match source {
@@ -30,39 +48,49 @@ impl Checker<'_> {
         };
         let read = plain.cast(&DataType::Float64)?;
         let read = read.f64()?;
-        facts.has_null = cells.null_count() > 0;
-        let transform = column.and_then(transform_of).filter(|_| !self.counts_strays());
-        if source.is_number() && !has_signs && is_sound(read, source.is_integer(), transform) {
-            facts.integer = source.is_integer();
+        let has_signs = !(self.schema.missing.is_empty() && reading.missing.is_empty());
+        let is_integer = source.is_integer();
+        if source.is_number() && !has_signs && is_sound(read, is_integer, reading.transform) {
+            facts.integer = is_integer;
             return Ok((read.clone(), facts));
         }
         facts.has_nan = source.is_number() && read.iter().flatten().any(f64::is_nan);
+        let values = self.numbers_one_by_one(&reading, read, &mut facts)?;
+        Ok((values, facts))
+    }
 
+    /// The numbers of a column in which not all are plain; `read` is what polars made of it.
+    fn numbers_one_by_one(
+        &mut self,
+        reading: &Reading<'_>,
+        read: &Float64Chunked,
+        facts: &mut ColumnFacts,
+    ) -> Result<Float64Chunked> {
+        let Reading { name, source, notation, .. } = reading;
         let texts = self.texts(name)?;
         // What polars takes for a number only counts where the notation says the same.
-        let trusts_polars = !source.is_text() || notation == Notation::PLAIN;
+        let trusts_polars = !source.is_text() || *notation == Notation::PLAIN;
         let mut strays: Option<Strays> = None;
         let mut whole = true;
         let mut values = Vec::with_capacity(read.len());
         for (row, (value, text)) in read.iter().zip(texts.iter()).enumerate() {
-            let Some(present) = present(text, &self.schema.missing, of_column) else {
+            let Some(present) = present(text, &self.schema.missing, reading.missing) else {
                 facts.see_gap(text);
                 values.push(None);
                 continue;
             };
-            if let Some(&value) = labels.get(present) {
-                self.check_domain(value, transform, row, name);
-                values.push(Some(value));
-                continue;
-            }
+            let label = reading.labels.get(present).copied();
             let value = match value.filter(|x| trusts_polars && x.is_finite() && x.abs() < EXACT) {
+                _ if label.is_some() => label,
                 Some(value) => Some(value),
                 // A float's NaN is a gap.
                 None if source.is_number() && value.is_some_and(f64::is_nan) => None,
-                None => self.number(present, row, name, notation, &mut strays),
+                None => self.number(present, row, name, *notation, &mut strays),
             };
             if let Some(value) = value {
-                self.check_domain(value, transform, row, name);
+                self.check_domain(value, reading.transform, row, name);
+            }
+            if let Some(value) = value.filter(|_| label.is_none()) {
                 whole &= value.fract() == 0.;
                 if source.is_text() {
                     facts.decimals.see(present, notation.decimal);
@@ -75,7 +103,7 @@ impl Checker<'_> {
         }
         // A column of floats stays one, whatever it holds.
         facts.integer = source.is_integer() || (source.is_text() && whole);
-        Ok((Float64Chunked::from_iter_options(name.into(), values.into_iter()), facts))
+        Ok(Float64Chunked::from_iter_options((*name).into(), values.into_iter()))
     }
 
     /// Refuses a value at which its column's transform is not defined.

@@ -48,32 +48,15 @@ pub(crate) fn check(
     origin: Origin,
 ) -> Result<ParsedTable> {
     require_columns(table.frame.get_column_names().into_iter(), schema, &table.name)?;
-    let checker = || Checker {
-        table,
-        schema,
-        first_row,
-        origin,
-        problems: Vec::new(),
-        out_of_domain: Vec::new(),
-    };
-
+    let checker = || Checker::new(table, schema, first_row, origin);
     let mut first = checker();
     let (patients, positions, patient_source) = first.patients()?;
     let (times, time, grid, time_facts) = first.times()?;
-    let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> = schema
-        .columns
-        .par_iter()
-        .filter(|column| column.name != START)
-        .map(|column| {
-            let mut checker = checker();
-            let (values, facts) = match column.is_numeric() {
-                true => checker.numbers(&column.name, Some(column))?,
-                false => checker.levels(column)?,
-            };
-            Ok((values, facts, checker))
-        })
-        .collect::<Result<_>>()?;
+    let modelled = schema.columns.par_iter().filter(|column| column.name != START);
+    let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> =
+        modelled.map(|column| checker().column(column)).collect::<Result<_>>()?;
 
+    // Everything that is wrong is said at once.
     let Checker { mut problems, mut out_of_domain, .. } = first;
     let (mut columns, mut facts) = (Vec::with_capacity(read.len() + 3), Vec::new());
     for (values, of_column, checker) in read {
@@ -83,6 +66,7 @@ pub(crate) fn check(
         out_of_domain.extend(checker.out_of_domain);
     }
     Error::all(problems)?;
+
     if schema.columns.iter().any(|column| column.name == START) {
         columns.push(starts(&positions, patients.len(), &times).into_column());
         facts.push(ColumnFacts {
@@ -171,6 +155,20 @@ pub(crate) struct Strays {
 }
 
 impl<'a> Checker<'a> {
+    fn new(table: &'a Table, schema: &'a Schema, first_row: usize, origin: Origin) -> Self {
+        let (problems, out_of_domain) = (Vec::new(), Vec::new());
+        Self { table, schema, first_row, origin, problems, out_of_domain }
+    }
+
+    /// A modelled column's cells as numbers, with what its source shows and what was found.
+    fn column(mut self, column: &crate::Column) -> Result<(Float64Chunked, ColumnFacts, Self)> {
+        let (values, facts) = match column.is_numeric() {
+            true => self.numbers(&column.name, Some(column))?,
+            false => self.levels(column)?,
+        };
+        Ok((values, facts, self))
+    }
+
     /// A column and its type.
     pub(crate) fn source(&self, name: &str) -> Result<(&'a Column, SourceType)> {
         let column = self.table.frame.column(name)?;

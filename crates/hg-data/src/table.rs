@@ -344,12 +344,12 @@ mod tests {
         assert!(latin.equals(&read("03b-dialect/semicolon.csv").expect("reads")));
         let comma = read("03-decimal-comma/lab.csv").expect("reads");
         assert_eq!(column(&comma, "kalium")[0], "4,934");
-        let packed = case("13-gz/vitals.csv.gz");
+        let compressed = case("13-gz/vitals.csv.gz");
         let table = read("13-gz/vitals.csv.gz").expect("reads");
         assert!(table.width() > 2 && table.height() > 100);
-        let size = std::fs::metadata(&packed).expect("a file").len();
-        assert!(reach(&packed, size + 1).expect("reads"), "judged by what it holds");
-        assert!(!reach(&packed, 1 << 20).expect("reads"));
+        let size = std::fs::metadata(&compressed).expect("a file").len();
+        assert!(reach(&compressed, size + 1).expect("reads"), "judged by what it holds");
+        assert!(!reach(&compressed, 1 << 20).expect("reads"));
     }
 
     #[test]

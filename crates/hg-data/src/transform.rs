@@ -174,8 +174,8 @@ pub(crate) struct SavedTransform {
     shift: f64,
     lambda: f64,
     mean_log: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    landmarks: Option<QuantileTable>,
+    #[serde(default, rename = "landmarks", skip_serializing_if = "Option::is_none")]
+    quantiles: Option<QuantileTable>,
     low: f64,
     high: f64,
 }
@@ -188,7 +188,7 @@ impl From<FittedTransform> for SavedTransform {
             shift: 0.,
             lambda: 0.,
             mean_log: 0.,
-            landmarks: None,
+            quantiles: None,
             low,
             high,
         };
@@ -200,7 +200,7 @@ impl From<FittedTransform> for SavedTransform {
                 Self { shift, lambda, mean_log, ..plain(TransformKey::BoxCox) }
             }
             Curve::Quantile(table) => {
-                Self { landmarks: Some(table), ..plain(TransformKey::Quantile) }
+                Self { quantiles: Some(table), ..plain(TransformKey::Quantile) }
             }
         }
     }
@@ -212,7 +212,7 @@ impl TryFrom<SavedTransform> for FittedTransform {
     /// # Errors
     /// What is wrong with a transform that was edited or damaged, in words.
     fn try_from(saved: SavedTransform) -> Result<Self, String> {
-        let SavedTransform { transform, shift, lambda, mean_log, landmarks, low, high } = saved;
+        let SavedTransform { transform, shift, lambda, mean_log, quantiles, low, high } = saved;
         let numbers = [
             ("shift", shift),
             ("lambda", lambda),
@@ -226,7 +226,7 @@ impl TryFrom<SavedTransform> for FittedTransform {
         if high < low || !(high - low).is_finite() {
             return Err(format!("the transform's range from {low} to {high} is none"));
         }
-        let curve = match (transform, landmarks) {
+        let curve = match (transform, quantiles) {
             (TransformKey::Identity, _) => Curve::Identity,
             (TransformKey::Log1p, _) => Curve::Log1p,
             (TransformKey::Sqrt, _) => Curve::Sqrt,

@@ -19,13 +19,13 @@ use std::path::Path;
 /// [`Error::File`] when the file cannot be written; another when a cell does not fit the
 /// encoding.
 pub fn write_table(table: &mut DataFrame, path: &Path, style: &TableStyle) -> Result<()> {
-    let (format, packing) = Format::of(path)?;
+    let (format, compression) = Format::of(path)?;
     if format == Format::Csv {
         style.check(path)?;
         let mut table = styled(table, style)?;
         let text = encoded(&mut table, path, style)?;
         return write_atomically(path, |file| {
-            packed(path, packing, file, |out| match &text {
+            compressed(path, compression, file, |out| match &text {
                 Some(bytes) => out.write_all(bytes).map_err(|e| unwritable(path, e)),
                 None => {
                     csv_writer(out, path, style).finish(&mut table).map_err(|e| unwritable(path, e))
@@ -48,13 +48,13 @@ fn unwritable(path: &Path, error: impl std::fmt::Display) -> Error {
 }
 
 /// Lets `write` write into a file, compressed where it is to be.
-fn packed(
+fn compressed(
     path: &Path,
-    packing: Option<Compression>,
+    compression: Option<Compression>,
     file: &mut File,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
-    match packing {
+    match compression {
         None => write(file),
         Some(Compression::Gzip) => {
             let mut out = flate2::write::GzEncoder::new(file, flate2::Compression::default());
@@ -220,7 +220,7 @@ pub fn write_simulated(
     parts: impl Iterator<Item = Result<DataFrame>>,
     path: &Path,
 ) -> Result<usize> {
-    let (format, packing) = Format::of(path)?;
+    let (format, compression) = Format::of(path)?;
     let mut parts = parts.peekable();
     let columns = match parts.peek() {
         Some(Ok(first)) => first.schema().clone(),
@@ -241,7 +241,7 @@ pub fn write_simulated(
         match format {
             Format::Csv => {
                 let style = TableStyle::default();
-                packed(path, packing, file, |out| {
+                compressed(path, compression, file, |out| {
                     let mut writer =
                         csv_writer(out, path, &style).batched(&columns).map_err(failed)?;
                     each(&mut |part| writer.write_batch(part))?;
