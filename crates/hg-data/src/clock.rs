@@ -235,7 +235,7 @@ pub(crate) fn origin_seconds() -> f64 {
     10_957. * DAY
 }
 
-/// The same in months.
+/// 1 January 2000 in months since January 1970.
 const ORIGIN_MONTHS: f64 = 360.;
 
 /// Months since January 1970, with the share of the month that has passed.

@@ -39,7 +39,7 @@ enum Scan {
     More,
     /// A quote in this cell, after so many line ends, is never closed.
     Open(usize, usize),
-    /// As above, but text follows the closing quote.
+    /// Text follows the quote that closes this cell, which opened after so many line ends.
     Beyond(usize, usize),
 }
 

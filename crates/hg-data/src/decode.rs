@@ -179,7 +179,7 @@ impl Encoder {
         if fitted.nan_gaps { nan_for_null(restored) } else { restored }
     }
 
-    /// Numbers; texts where the source holds texts, or where one stands for a bound.
+    /// Numbers; texts where the source holds texts, or where one means a bound.
     fn number_series(
         &self,
         column: &Column,

@@ -168,7 +168,7 @@ impl Encoder {
         let parsed = check(table, &self.schema, 0, Origin::Real)?;
         refuse_empty_subset(subset, &parsed.patients, &table.name)?;
         let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;
-        refuse_nobody(&resampled.lengths, &self.schema, &table.name)?;
+        refuse_no_sequence(&resampled.lengths, &self.schema, &table.name)?;
         self.encode_one(resampled)
     }
 
@@ -288,17 +288,17 @@ impl Encoder {
     }
 }
 
-/// Refuses a split that leaves nobody on the subset that is wanted.
+/// Refuses a split that leaves no patient in the subset that is wanted.
 pub(crate) fn refuse_empty_subset(subset: Subset, patients: &[String], table: &str) -> Result<()> {
     let is_empty = !patients.iter().any(|id| subset.takes(id));
-    match subset.of_nobody(patients.len(), false).filter(|_| is_empty) {
+    match subset.of_empty(patients.len(), false).filter(|_| is_empty) {
         Some(problem) => Err(Error::table(table, problem)),
         None => Ok(()),
     }
 }
 
 /// Refuses a cohort in which every patient is too short.
-pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, table: &str) -> Result<()> {
+pub(crate) fn refuse_no_sequence(lengths: &[usize], schema: &Schema, table: &str) -> Result<()> {
     if !lengths.is_empty() {
         return Ok(());
     }
@@ -486,11 +486,11 @@ impl<'a> Fit<'a> {
     pub(crate) fn finish(self) -> Result<Encoder> {
         // A split that leaves a subset empty is the cause, whatever else would be said of it.
         if let Some(empty) = self.sides.iter().position(|&patients| patients == 0)
-            && let Some(problem) = self.subset.of_nobody(self.sides.iter().sum(), empty == 1)
+            && let Some(problem) = self.subset.of_empty(self.sides.iter().sum(), empty == 1)
         {
             return Err(Error::table(self.table, problem));
         }
-        refuse_nobody(&self.lengths, self.schema, self.table)?;
+        refuse_no_sequence(&self.lengths, self.schema, self.table)?;
         let mut schema = self.schema.clone();
         let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
             .columns

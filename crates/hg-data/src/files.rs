@@ -59,7 +59,7 @@ fn is_txt(path: &Path) -> bool {
     last == "txt" || (["gz", "zst"].contains(&last.as_str()) && ending(&stem).0 == "txt")
 }
 
-/// The first file of the table at `path`, where that is a CSV: its texts may stand for anything.
+/// The first file of the table at `path`, where that is a CSV: its texts may mean anything.
 pub(crate) fn first_csv(path: &Path) -> Option<PathBuf> {
     let first = files(path).ok()?.into_iter().next()?;
     is_csv(&first).ok()?.then_some(first)
@@ -167,7 +167,8 @@ pub fn write_atomically<E: From<Error>>(
     })
 }
 
-/// The same for a `write` that wants the temporary file's name.
+/// Lets `write` fill the file of a temporary name beside `path` and renames it when it is
+/// complete and on disk, so that `path` is never half-written.
 ///
 /// # Errors
 /// As [`write_atomically`].

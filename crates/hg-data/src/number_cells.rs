@@ -14,7 +14,7 @@ struct Reading<'c> {
     name: &'c str,
     source: SourceType,
     notation: Notation<'c>,
-    /// Texts that stand for numbers.
+    /// Texts that mean a number.
     labels: HashMap<String, f64>,
     /// The column's own texts for a missing value.
     missing: &'c [String],
@@ -183,7 +183,7 @@ pub(crate) fn split_suffix(text: &str) -> Option<(&str, &str)> {
     (is_number && !suffix.trim().is_empty()).then_some((number.trim(), suffix))
 }
 
-/// Texts that stand for numbers: the censored ones, and the labels of bins.
+/// Texts that mean a number: the censored ones, and the labels of bins.
 fn labels_of(column: &Column) -> HashMap<String, f64> {
     let mut labels = HashMap::new();
     for censored in column.censored() {

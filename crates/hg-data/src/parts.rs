@@ -167,7 +167,7 @@ impl<'a> Parts<'a> {
         std::thread::spawn(move || {
             while let Some(batch) = csv.batch(rows).transpose() {
                 let failed = batch.is_err();
-                // Where nobody listens any more there is nothing to read for.
+                // The receiver is gone, so that there is nothing to read for.
                 if send.send(batch).is_err() || failed {
                     break;
                 }
@@ -189,7 +189,7 @@ impl<'a> Parts<'a> {
                 let unreadable =
                     |e: PolarsError| Error::file(&file, format!("cannot read the table: {e}"));
                 let failed = batch.is_err();
-                // Where nobody listens any more there is nothing to read for.
+                // The receiver is gone, so that there is nothing to read for.
                 if send.send(batch.map_err(unreadable)).is_err() || failed {
                     break;
                 }

@@ -112,7 +112,7 @@ impl TableStyle {
         }
     }
 
-    /// The same of a whole number, exactly.
+    /// A whole number as a cell shows it, exactly.
     pub(crate) fn integer(&self, x: i128, cell: &CellStyle) -> String {
         let decimals = cell.decimals.unwrap_or(0).min(MOST_DECIMALS) as usize;
         let rest =

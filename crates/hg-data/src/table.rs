@@ -26,7 +26,7 @@ pub struct Table {
     pub frame: DataFrame,
     /// What messages call it: its file, where it was read from one.
     pub name: String,
-    /// The (first) CSV that it was read from: its columns are texts, which may stand for numbers,
+    /// The (first) CSV that it was read from: its columns are texts, which may be numbers,
     /// times or levels. `None` where the columns' types say what they hold.
     pub(crate) csv: Option<PathBuf>,
 }
@@ -51,7 +51,7 @@ impl Table {
         Self { frame, name: path.display().to_string(), csv: first_csv(path) }
     }
 
-    /// Whether the columns are texts that may stand for anything.
+    /// Whether the columns are texts that may mean anything.
     pub(crate) fn is_untyped(&self) -> bool {
         self.csv.is_some()
     }

@@ -44,7 +44,7 @@ impl Values {
 fn map(count: usize) -> std::io::Result<MmapMut> {
     let file = tempfile::tempfile()?;
     file.set_len(4 * count as u64)?;
-    // SAFETY: the file has no name, so nobody else can change or cut it.
+    // SAFETY: the file has no name, so no other program can change or cut it.
     unsafe { MmapMut::map_mut(&file) }
 }
 

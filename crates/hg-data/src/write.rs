@@ -161,7 +161,7 @@ fn texts(
     let dtype = column.dtype();
     Ok(match dtype {
         DataType::Float32 if style.decimal != '.' || cell.changes_numbers() => {
-            // Through its text, lest 0.1 become 0.10000000149011612.
+            // Through its text, so that 0.1 does not become 0.10000000149011612.
             let wide = |x: f32| x.to_string().parse().unwrap_or(f64::from(x));
             let cells = column.f32()?.iter();
             Some(cells.map(|x| x.map(|x| style.number(wide(x), cell))).collect())

@@ -113,13 +113,13 @@ impl SchemaBuilder {
         self
     }
 
-    /// Texts that stand for a missing value in any column, besides the empty cell.
+    /// Texts that mean a missing value in any column, besides the empty cell.
     pub fn missing(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.0.missing = texts.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Columns that somebody who looks for a person may know of them.
+    /// Columns that an attacker may know of a person.
     pub fn quasi_identifiers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.0.patient.quasi_identifiers = names.into_iter().map(Into::into).collect();
         self

@@ -27,7 +27,7 @@ pub struct Column {
     pub unit: String,
     /// What it holds.
     pub kind: ColumnKind,
-    /// Texts that stand for a missing value in this column, besides the schema's.
+    /// Texts that mean a missing value in this column, besides the schema's.
     pub missing: Vec<String>,
     /// The column is constant within a patient.
     pub is_static: bool,
@@ -48,7 +48,7 @@ pub enum ColumnKind {
     Binary(Binary),
 }
 
-/// What a column holds, without the details.
+/// What a column holds: numbers or levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -67,7 +67,7 @@ pub struct Numeric {
     pub model: NumericModel,
     /// Which of several values in one grid step counts.
     pub aggregate: Aggregate,
-    /// Texts that stand for "more than" or "less than", as `> 89`.
+    /// Texts that mean "more than" or "less than", as `> 89`.
     pub censored: Vec<Censored>,
     /// What follows the number in every cell, as `°C`.
     pub suffix: Option<String>,
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Level {
 }
 
 impl std::fmt::Display for Level {
-    /// The text that stands for it in a table.
+    /// Its text in a table.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text(text) => text.fmt(f),
@@ -266,7 +266,7 @@ pub enum Impute {
     None,
 }
 
-/// A text that stands for a number at the end of the scale.
+/// A text for a number beyond the end of the scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Censored {
@@ -409,7 +409,7 @@ impl<K> ColumnBuilder<K> {
         Self { unit: unit.into(), ..self }
     }
 
-    /// Texts that stand for a missing value, besides the empty cell and the schema's.
+    /// Texts that mean a missing value, besides the empty cell and the schema's.
     pub fn missing(self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { missing: texts.into_iter().map(Into::into).collect(), ..self }
     }
@@ -458,7 +458,7 @@ impl ColumnBuilder<Numeric> {
         self
     }
 
-    /// Texts that stand for "more than" or "less than", with the numbers that they are modelled
+    /// Texts that mean "more than" or "less than", with the numbers that they are modelled
     /// as (the schema's key `censored`).
     pub fn bounds(mut self, bounds: impl IntoIterator<Item = (impl Into<String>, f64)>) -> Self {
         let bounds = bounds.into_iter().map(|(text, value)| Censored { text: text.into(), value });

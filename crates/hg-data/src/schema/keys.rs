@@ -28,7 +28,7 @@ pub(crate) struct SchemaKeys {
     /// How long sequences are.
     #[serde(default)]
     pub(crate) sequence: Sequence,
-    /// Texts that stand for a missing value, besides the empty cell.
+    /// Texts that mean a missing value, besides the empty cell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
     /// CSV only: the file's encoding, as `windows-1252`; UTF-8 if not given.
@@ -81,10 +81,10 @@ pub(crate) struct ColumnKeys {
     /// Categorical only: pools levels that are too rare to learn, or to share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rare: Option<Rare>,
-    /// Texts that stand for a missing value in this column, besides the schema's.
+    /// Texts that mean a missing value in this column, besides the schema's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
-    /// Numeric only: texts that stand for "more than" or "less than", as `> 89`; one, or a list.
+    /// Numeric only: texts that mean "more than" or "less than", as `> 89`; one, or a list.
     #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<Censored>")]
     pub(crate) censored: Vec<Censored>,

@@ -42,7 +42,7 @@ pub struct Schema {
     pub time: Time,
     /// How long sequences are.
     pub sequence: Sequence,
-    /// Texts that stand for a missing value, besides the empty cell.
+    /// Texts that mean a missing value, besides the empty cell.
     pub missing: Vec<String>,
     /// CSV only: the file's encoding, as `windows-1252`; UTF-8 if not given.
     pub encoding: Option<String>,
@@ -62,12 +62,12 @@ pub struct Schema {
 pub struct Patient {
     /// Its name.
     pub column: String,
-    /// Columns that somebody who looks for a person may know of them, as age and sex; the static
+    /// Columns that an attacker may know of a person, as age and sex; the static
     /// ones if none are given. `hg evaluate` attacks with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "known")]
     pub quasi_identifiers: Vec<String>,
-    /// How many people the table's patients stand for; if not given, nobody but them.
+    /// How many people the table's patients were drawn from; if not given, only they themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<u64>,
 }
@@ -222,7 +222,7 @@ pub fn json_schema() -> String {
 }
 
 impl Schema {
-    /// Positions of the columns that somebody who looks for a person may know.
+    /// Positions of the columns that an attacker may know of a person.
     pub fn quasi_identifiers(&self) -> Vec<usize> {
         let is_known = |column: &Column| match self.patient.quasi_identifiers.as_slice() {
             [] => column.is_static && column.name != crate::parsed::START,

@@ -156,7 +156,7 @@ impl Cells {
         }
     }
 
-    /// Takes the texts that stand for "missing" out.
+    /// Takes the texts that mean "missing" out.
     fn take_missing(&mut self) {
         let is_sign = |text: &str| MISSING.iter().find(|(sign, _)| *sign == text);
         let is_real = self.nature == Nature::Real;

@@ -37,7 +37,7 @@ pub struct Proposal {
     /// What a reader should know: how patient and time were chosen, and what is left out.
     pub remarks: Vec<String>,
     /// What a reader should look at: cells that are probably slips, numbers that seem to
-    /// stand for "missing", a grid that merges or invents many rows.
+    /// mean "missing", a grid that merges or invents many rows.
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Columns read as numbers: their notation, bounds, and values that stand for "missing".
+//! Columns read as numbers: their notation, bounds, and values that mean "missing".
 
 use super::cells::{Cells, Nature, Value};
 use super::shape::{Suggestion, suggest};
@@ -48,7 +48,7 @@ pub(super) struct Number<'c> {
     bounds: Vec<Bound<'c>>,
     /// Texts that are not finite, or whole numbers that a double need not hold.
     infinite: Vec<&'c str>,
-    /// Texts among the numbers, and numbers, that seem to stand for "missing".
+    /// Texts among the numbers, and numbers, that seem to mean "missing".
     guessed: Vec<&'c str>,
     /// Cells far outside the rest: (row from 0, text).
     pub(super) slips: Vec<(usize, &'c str)>,
@@ -201,7 +201,7 @@ impl<'c> Number<'c> {
         counts
     }
 
-    /// Takes out numbers that seem to stand for "missing".
+    /// Takes out numbers that seem to mean "missing".
     fn take_sentinels(&mut self, values: &'c [Value]) {
         loop {
             let counts = self.distinct(values);
@@ -345,7 +345,7 @@ impl<'c> Number<'c> {
         let _ = writeln!(entry, "missing = [{}] # {why}", missing.join(", "));
     }
 
-    /// What to say about values that seem to stand for "missing".
+    /// What to say about values that seem to mean "missing".
     pub(super) fn guesses(&self) -> Option<String> {
         let guessed = !self.guessed.is_empty();
         guessed.then(|| format!("{} for `missing`, as it seems", stands(&self.guessed)))
@@ -393,7 +393,7 @@ fn write_transform(entry: &mut String, suggestion: Suggestion) {
     }
 }
 
-/// Whether the number at one end of `counts` stands for "missing": one that people write so,
+/// Whether the number at one end of `counts` means "missing": one that people write so,
 /// far from the rest.
 fn is_sentinel(at: usize, counts: &[(f64, usize)]) -> bool {
     let (x, count) = counts[at];

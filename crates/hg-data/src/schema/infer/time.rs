@@ -44,7 +44,7 @@ const DATES: [&str; 33] = [
 ];
 /// Seconds since 1970 of the years between which dates are believed.
 const YEARS: (f64, f64) = (-30_000_000_000., 41_000_000_000.);
-/// The same for dates that are written as one number: 1800 to 2300.
+/// Years of dates that are written as one number: 1800 to 2300.
 const YEARS_OF_NUMBERS: (f64, f64) = (-5_370_000_000., 10_414_000_000.);
 /// Distinct texts that are looked at to say which formats a column mixes.
 const LOOKED_AT: usize = 300;

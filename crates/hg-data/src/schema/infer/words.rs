@@ -1,6 +1,6 @@
 //! What names say, and how texts are written into TOML and its comments.
 
-/// Words that stand for a patient or a stay.
+/// Words for a patient or a stay.
 const PATIENT_WORDS: [&str; 30] = [
     "patient",
     "subject",
@@ -33,7 +33,7 @@ const PATIENT_WORDS: [&str; 30] = [
     "pat",
     "id",
 ];
-/// Words that stand for a time.
+/// Words for a time.
 const TIME_WORDS: [&str; 49] = [
     "time",
     "times",
