@@ -211,7 +211,7 @@ fn the_page_needs_no_network_and_escapes_names() {
     let cohort = real.cohort(&real.encoded);
     let subject = real.subject(&cohort, None, &cohort);
     let evaluation = evaluate(&subject);
-    let curves = [("Wasserstein", vec![(1., 2.), (2., 1.)])];
+    let curves = [("Wasserstein".to_owned(), vec![(1., 2.), (2., 1.)])];
     let report = Report::new(&subject, &evaluation, &curves).expect("draws");
     let page = report.html();
     assert!(!page.contains("<b>futime"), "a column's name is text");

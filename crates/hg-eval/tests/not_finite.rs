@@ -176,7 +176,7 @@ fn a_whole_evaluation_of_values_that_are_not_finite_ends_without_nan() {
         let (evaluation, html) = ends(what, move || {
             let subject = Subject::new(&encoder, &real, &synthetic).with_held_out(Some(&real));
             let evaluation = evaluate(&subject, &measures(), &mut |_| {}).expect("evaluates");
-            let curves = [("loss", vec![(1., f64::NAN), (2., f64::INFINITY), (3., 1.)])];
+            let curves = [("loss".to_owned(), vec![(1., f64::NAN), (2., f64::INFINITY), (3., 1.)])];
             let report = Report::new(&subject, &evaluation, &curves).expect("draws");
             let pages = report.html() + &report.markdown();
             (evaluation, pages)

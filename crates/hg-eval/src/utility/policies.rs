@@ -8,7 +8,7 @@
 use super::mdp::{Action, MdpView, Policy, Step, TabularMdp};
 use crate::Topic;
 use crate::judge::MIN_PATIENTS;
-use crate::statistics::{is_finite, mean, total_variation};
+use crate::statistics::{mean, total_variation};
 use crate::{Answer, Figure, FigureValue, Finding, Measure, Outcome, ReportTable, Result, Subject};
 use hg_data::{Decision, Encoded, Encoder};
 use serde::Serialize;
