@@ -43,7 +43,7 @@ levels = ["a", "b", "c"]
 
 fn cohort(encoder: &Encoder, path: &Path, origin: Origin) -> hg_data::Result<Cohort> {
     let table = encoder.schema.read(path)?;
-    let (observed, encoded) = encoder.observe(&table, path, Subset::Whole, origin)?;
+    let (observed, encoded) = encoder.observe(&table, Subset::Whole, origin)?;
     Ok(Cohort { observed, encoded })
 }
 

@@ -83,8 +83,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A poor synthetic cohort: each number that changes is another visit's.
     let mut synthetic = real.clone();
     for column in schema.columns.iter().filter(|c| !c.is_static && c.level_names().is_empty()) {
-        let reversed = real.column(&column.name)?.reverse();
-        synthetic.with_column(reversed)?;
+        let reversed = real.frame.column(&column.name)?.reverse();
+        synthetic.frame.with_column(reversed)?;
     }
 
     let mut chosen: Vec<Box<dyn Measure>> = measures()

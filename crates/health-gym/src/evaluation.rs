@@ -2,7 +2,7 @@
 
 use crate::simulated::Simulated;
 use crate::{Error, Result};
-use hg_data::{DataFrame, Encoder, Identifiers, Origin, Schema, Subset, write_atomically};
+use hg_data::{Encoder, Identifiers, Origin, Schema, Subset, Table, write_atomically};
 use hg_eval::{Cohort, Curve, Evaluation, Measure, Report, Simulator, Subject, measures};
 use hg_train::{Run, RunManifest, StepMetrics};
 use std::io::Write;
@@ -54,11 +54,16 @@ impl Evaluated {
     }
 }
 
-/// Compares a synthetic table with a real one; `schema` describes both.
+/// Compares a synthetic table (a [`Table`] or a `&DataFrame`) with a real one; `schema` describes
+/// both.
 ///
 /// # Errors
 /// When a table does not fit the schema.
-pub fn evaluate(real: &DataFrame, synthetic: &DataFrame, schema: &Schema) -> Result<Evaluated> {
+pub fn evaluate(
+    real: impl Into<Table>,
+    synthetic: impl Into<Table>,
+    schema: &Schema,
+) -> Result<Evaluated> {
     evaluate_with(real, synthetic, schema, &measures())
 }
 
@@ -68,14 +73,15 @@ pub fn evaluate(real: &DataFrame, synthetic: &DataFrame, schema: &Schema) -> Res
 /// # Errors
 /// As [`evaluate`], and for two measures of one id.
 pub fn evaluate_with(
-    real: &DataFrame,
-    synthetic: &DataFrame,
+    real: impl Into<Table>,
+    synthetic: impl Into<Table>,
     schema: &Schema,
     measures: &[Box<dyn Measure>],
 ) -> Result<Evaluated> {
-    let (of_real, of_synthetic) = (Path::new("real table"), Path::new("synthetic table"));
-    let (encoder, _) = Encoder::fit(schema, real, of_real)?;
-    let tables = Tables { real: (real, of_real), synthetic: (synthetic, of_synthetic) };
+    let real = real.into().or_named("real table");
+    let synthetic = synthetic.into().or_named("synthetic table");
+    let (encoder, _) = Encoder::fit(schema, &real, Subset::Whole)?;
+    let tables = Tables { real: &real, synthetic: &synthetic };
     let how = How { measures, steps: &[], on_stage: &mut |_| {} };
     compare(&encoder, &tables, (Subset::Whole, None), how)
 }
@@ -91,8 +97,8 @@ pub fn evaluate_files(
     on_stage: &mut dyn FnMut(&'static str),
 ) -> Result<Evaluated> {
     let (encoder, _) = Encoder::fit_file(schema, real, Subset::Whole)?;
-    let (of_real, of_synthetic) = (schema.read(real)?, schema.read(synthetic)?);
-    let tables = Tables { real: (&of_real, real), synthetic: (&of_synthetic, synthetic) };
+    let (real, synthetic) = (schema.read(real)?, schema.read(synthetic)?);
+    let tables = Tables { real: &real, synthetic: &synthetic };
     let how = How { measures: &measures(), steps: &[], on_stage };
     compare(&encoder, &tables, (Subset::Whole, None), how)
 }
@@ -106,17 +112,17 @@ pub fn evaluate_run(run: &Run, on_stage: &mut dyn FnMut(&'static str)) -> Result
     let RunManifest { train, .. } = &run.manifest;
     let (data, synthetic) = (run.check_data()?, run.synthetic_parquet());
     let schema = &run.encoder.schema;
-    let (of_real, of_synthetic) = (schema.read(data)?, schema.read(&synthetic)?);
-    let tables = Tables { real: (&of_real, data), synthetic: (&of_synthetic, &synthetic) };
+    let (real, synthetic) = (schema.read(data)?, schema.read(&synthetic)?);
+    let tables = Tables { real: &real, synthetic: &synthetic };
     let subsets = (train.training_subset(), train.held_out_subset());
     let how = How { measures: &measures(), steps: &run.metrics()?, on_stage };
     compare(&run.encoder, &tables, subsets, how)
 }
 
-/// The tables that are compared, with their names for messages.
+/// The tables that are compared.
 struct Tables<'a> {
-    real: (&'a DataFrame, &'a Path),
-    synthetic: (&'a DataFrame, &'a Path),
+    real: &'a Table,
+    synthetic: &'a Table,
 }
 
 /// How they are compared.
@@ -133,16 +139,17 @@ fn compare(
     (trained_on, held_out): (Subset, Option<Subset>),
     how: How<'_>,
 ) -> Result<Evaluated> {
-    let cohort = |(table, path): (&DataFrame, &Path), subset, origin| -> Result<Cohort> {
-        let (observed, encoded) = encoder.observe(table, path, subset, origin)?;
+    let cohort = |table: &Table, subset, origin| -> Result<Cohort> {
+        let (observed, encoded) = encoder.observe(table, subset, origin)?;
         Ok(Cohort { observed, encoded })
     };
     let real = cohort(tables.real, trained_on, Origin::Real)?;
     let held_out = held_out.map(|subset| cohort(tables.real, subset, Origin::Real)).transpose()?;
     let synthetic = cohort(tables.synthetic, Subset::Whole, Origin::Synthetic)?;
-    let simulated = Simulated::of(encoder, tables.real.1)?;
+    let simulated = Simulated::of(encoder, Path::new(&tables.real.name))?;
     // Of all real patients: one who was held out is no less real.
-    let identifiers = Identifiers::find(&encoder.schema, tables.real.0, tables.synthetic.0)?;
+    let identifiers =
+        Identifiers::find(&encoder.schema, &tables.real.frame, &tables.synthetic.frame)?;
     let subject = Subject::new(encoder, &real, &synthetic)
         .with_held_out(held_out.as_ref())
         .with_identifiers(&identifiers)

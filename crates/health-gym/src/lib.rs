@@ -36,7 +36,7 @@ pub use hg_data as data;
 pub use hg_eval as measures;
 pub use hg_train as training;
 
-pub use hg_data::{DataFrame, Schema};
+pub use hg_data::{DataFrame, Schema, Table};
 pub use hg_train::{CancelToken, Event, Outcome, Run, StepMetrics, TrainConfig};
 
 /// The README's example compiles.

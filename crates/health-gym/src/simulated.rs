@@ -2,7 +2,7 @@
 
 use crate::Result;
 use hg_data::simulate::{COLUMNS, Simulation, label};
-use hg_data::{Encoded, Encoder, Subset, Values};
+use hg_data::{Encoded, Encoder, Subset, Table, Values};
 use hg_eval::{Choice, Simulator};
 use std::path::Path;
 
@@ -35,17 +35,17 @@ impl<'a> Simulated<'a> {
 
 impl Simulator for Simulated<'_> {
     fn treat(&self, choose: Option<Choice<'_>>) -> hg_eval::Result<Encoded> {
-        let path = Path::new("the simulation");
+        let table = |frame| Table::new(frame, "the simulation");
         let Some(choose) = choose else {
             let usual = self.simulation.cohort(PATIENTS, SEED).next();
             let usual = usual.unwrap_or_else(|| Ok(Default::default()))?;
-            return Ok(self.encoder.encode(&usual, path, Subset::Whole)?);
+            return Ok(self.encoder.encode(&table(usual), Subset::Whole)?);
         };
         let (months, features) = (self.simulation.months(), self.encoder.features());
         let mut values = vec![0.; PATIENTS * months * features];
         let mut trial = self.simulation.trial(PATIENTS, SEED);
         for month in 0..months {
-            let shown = self.encoder.encode(&trial.observe()?, path, Subset::Whole)?;
+            let shown = self.encoder.encode(&table(trial.observe()?), Subset::Whole)?;
             let rows = shown.values.chunks_exact(features);
             let regimens: Vec<[usize; 5]> = rows
                 .enumerate()

@@ -2,7 +2,7 @@
 
 use crate::session::{Material, Training, train};
 use crate::{Error, Result};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, TableStyle};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table, TableStyle};
 use hg_train::{
     CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
     TrainConfig,
@@ -151,17 +151,17 @@ impl<'a> SynthesizerBuilder<'a> {
         self
     }
 
-    /// Fits to a table in memory: one row for each patient and time.
+    /// Fits to a table in memory (a [`Table`] or a `&DataFrame`): one row for each patient and time.
     ///
     /// # Errors
     /// Everything in the table that does not fit the schema, with its place; a setting out of its
     /// range; training that diverges.
-    pub fn fit(self, table: &DataFrame) -> Result<Synthesizer> {
+    pub fn fit(self, table: impl Into<Table>) -> Result<Synthesizer> {
         self.settings.check()?;
-        let name = Path::new("table");
+        let table = table.into();
         let subset = self.settings.training_subset();
-        let (encoder, encoded) = Encoder::fit_subset(&self.schema, table, name, subset)?;
-        let held_out = self.held_out(|subset| Ok(encoder.encode(table, name, subset)?))?;
+        let (encoder, encoded) = Encoder::fit(&self.schema, &table, subset)?;
+        let held_out = self.held_out(|subset| Ok(encoder.encode(&table, subset)?))?;
         self.train(encoder, &encoded, held_out.as_ref())
     }
 

@@ -128,7 +128,7 @@ fn a_run_that_was_cancelled_goes_on_to_the_bits_of_one_that_was_not() -> Result<
 
 #[test]
 fn a_table_that_does_not_fit_is_refused_with_its_place() -> Result<()> {
-    let frame = schema()?.read(&table())?.drop("bili")?;
+    let frame = schema()?.read(&table())?.frame.drop("bili")?;
     let problem = builder(1)?.fit(&frame).expect_err("a column is missing");
     ensure!(problem.is_bad_input(), "{problem:?}");
     ensure!(problem.to_string().contains("bili"), "{problem}");

@@ -3,7 +3,7 @@
 //! `cargo run --release -p hg-data --example round_trip`
 
 use anyhow::Context;
-use hg_data::{Encoder, Schema, TableStyle, write_table};
+use hg_data::{Encoder, Schema, Subset, TableStyle, write_table};
 use std::path::Path;
 
 const SCHEMA: &str = r#"
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     std::fs::write(&path, TABLE)?;
 
     let schema = Schema::parse(SCHEMA, Path::new("ward.toml"))?;
-    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
+    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&path)?, Subset::Whole)?;
     println!(
         "{} patients, up to {} steps of {} features: lactate, ventilated (2), measured (2)",
         encoded.lengths.len(),

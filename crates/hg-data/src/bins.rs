@@ -31,6 +31,20 @@ impl FittedBins {
         Self { edges, within }
     }
 
+    /// What is wrong with bins that were read, in words.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Self { edges, within } = self;
+        let ascend = edges.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascend || edges.iter().any(|edge| !edge.is_finite()) {
+            return Some("the edges of bins must be finite and ascend".into());
+        }
+        if within.len() != edges.len() + 1 {
+            let (edges, bins) = (edges.len(), within.len());
+            return Some(format!("{edges} edges make {} bins, not {bins}", edges + 1));
+        }
+        within.iter().flatten().find_map(QuantileTable::problem)
+    }
+
     /// The inner edges.
     pub fn edges(&self) -> &[f64] {
         &self.edges

@@ -82,7 +82,7 @@ impl Elapsed {
             Self::Days => {
                 (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000))
             }
-            _ => (0, milliseconds.abs()),
+            _ => (0, milliseconds.saturating_abs()),
         };
         let (hours, minutes) = (rest / 3_600_000, rest / 60_000 % 60);
         let sign = if self != Self::Days && milliseconds < 0 { "-" } else { "" };

@@ -310,7 +310,7 @@ impl Csv {
         let mut names = HashSet::new();
         if let Some(twice) = self.header.iter().find(|name| !names.insert(name.trim())) {
             let problem = "the header names it twice; rename one";
-            return Err(Error::column(&self.path, twice.trim(), problem));
+            return Err(Error::column(self.path.display(), twice.trim(), problem));
         }
         self.wanted = vec![true; self.header.len()];
         Ok(())
@@ -355,7 +355,7 @@ impl Csv {
             self.line + lines
         );
         match self.header.get(cell) {
-            Some(name) => Error::column(&self.path, name.trim(), problem),
+            Some(name) => Error::column(self.path.display(), name.trim(), problem),
             None => Error::file(&self.path, problem),
         }
     }

@@ -9,7 +9,6 @@ use crate::{
 use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::path::Path;
 
 impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
@@ -30,7 +29,8 @@ impl Encoder {
         seed: u64,
     ) -> Result<DataFrame> {
         let features = self.features();
-        if values.len() != lengths.len() * steps * features || lengths.iter().any(|&l| l > steps) {
+        let count = lengths.len().checked_mul(steps).and_then(|rows| rows.checked_mul(features));
+        if count != Some(values.len()) || lengths.iter().any(|&l| l > steps) {
             let expected = format!("{} × {steps} × {features} values", lengths.len());
             return Err(Error::Shape { expected, got: values.len() });
         }
@@ -104,8 +104,7 @@ impl Encoder {
                 false => TimeKind::Elapsed,
             },
         };
-        let failed =
-            |problem| Error::column(Path::new("encoder.json"), &self.schema.time.column, problem);
+        let failed = |problem| Error::column("encoder.json", &self.schema.time.column, problem);
         self.schema.time.grid(kind).map_err(failed)
     }
 
@@ -113,7 +112,7 @@ impl Encoder {
         let format = self.schema.time.format.as_deref().and_then(TimeFormat::parse);
         format.ok_or_else(|| {
             let problem = "time.format is missing, or no format";
-            Error::column(Path::new("encoder.json"), &self.schema.time.column, problem)
+            Error::column("encoder.json", &self.schema.time.column, problem)
         })
     }
 

@@ -11,14 +11,14 @@ use crate::notes::ColumnFacts;
 use crate::parsed::{ParsedTable, check};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
+use crate::saved::{MAX_ID_WIDTH, UncheckedEncoder};
 use crate::source::{SourceType, TimeSource};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
 use crate::{
     Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Origin, Result, Schema, Shown,
-    Subset, TableStyle, Transform, Values,
+    Subset, Table, TableStyle, Transform, Values,
 };
-use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -28,7 +28,12 @@ use std::path::Path;
 /// Everything needed to decode, and to encode again: a schema with what was
 /// fitted to the data. Saved with a model, so that generating needs no access
 /// to the private table.
+///
+/// # Invariants
+/// [`Encoder::from_json`] checks that all of this belongs together; whoever changes a field
+/// has to keep it so, or decoding may panic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedEncoder")]
 pub struct Encoder {
     /// The schema that it was fitted for, with the levels and edges that were found.
     pub schema: Schema,
@@ -136,41 +141,31 @@ impl Encoded {
 }
 
 impl Encoder {
-    /// Fits to `table` and encodes it; `path` is for messages.
+    /// Fits to one subset of `table` and encodes it.
     ///
     /// # Errors
     /// Everything in the table that does not fit the schema, with the places and
     /// the mends.
-    pub fn fit(schema: &Schema, table: &DataFrame, path: &Path) -> Result<(Self, Encoded)> {
-        Self::fit_subset(schema, table, path, Subset::Whole)
-    }
-
-    #[doc(hidden)]
-    pub fn fit_subset(
-        schema: &Schema,
-        table: &DataFrame,
-        path: &Path,
-        subset: Subset,
-    ) -> Result<(Self, Encoded)> {
-        let schema = settled(schema, table, path)?;
-        let mut fit = Fit::new(&schema, path, subset);
-        let gridded = fit.part(table, 0)?;
-        fit.add(&gridded)?;
+    pub fn fit(schema: &Schema, table: &Table, subset: Subset) -> Result<(Self, Encoded)> {
+        let schema = settled(schema, table)?;
+        let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
+        let resampled = fit.part(table, 0)?;
+        fit.add(&resampled)?;
         let encoder = fit.finish()?;
-        let encoded = encoder.encode_one(gridded)?;
+        let encoded = encoder.encode_one(resampled)?;
         Ok((encoder, encoded))
     }
 
-    /// Encodes one subset of another table with what was fitted; `path` is for messages.
+    /// Encodes one subset of another table with what was fitted.
     ///
     /// # Errors
     /// As [`Encoder::fit`].
-    pub fn encode(&self, table: &DataFrame, path: &Path, subset: Subset) -> Result<Encoded> {
-        let typed = check(table, &self.schema, path, 0, Origin::Real)?;
-        refuse_empty_subset(subset, &typed.patients, path)?;
-        let gridded = grid(subset.of(typed)?, &self.schema, path)?;
-        refuse_nobody(&gridded.lengths, &self.schema, path)?;
-        self.encode_one(gridded)
+    pub fn encode(&self, table: &Table, subset: Subset) -> Result<Encoded> {
+        let parsed = check(table, &self.schema, 0, Origin::Real)?;
+        refuse_empty_subset(subset, &parsed.patients, &table.name)?;
+        let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;
+        refuse_nobody(&resampled.lengths, &self.schema, &table.name)?;
+        self.encode_one(resampled)
     }
 
     /// Numeric features, which lead every row.
@@ -226,16 +221,14 @@ impl Encoder {
     }
 
     /// A checked part of a table, after `first_row` rows, on the grid.
-    pub(crate) fn gridded(
+    pub(crate) fn resampled(
         &self,
-        table: &DataFrame,
+        table: &Table,
         first_row: usize,
-        path: &Path,
         subset: Subset,
-        origin: Origin,
     ) -> Result<ResampledTable> {
-        let typed = check(table, &self.schema, path, first_row, origin)?;
-        grid(subset.of(typed)?, &self.schema, path)
+        let parsed = check(table, &self.schema, first_row, Origin::Real)?;
+        grid(subset.of(parsed)?, &self.schema, &table.name)
     }
 
     pub(crate) fn encode_one(&self, whole: ResampledTable) -> Result<Encoded> {
@@ -322,23 +315,23 @@ impl Encoder {
 }
 
 /// Refuses a split that leaves nobody on the subset that is wanted.
-pub(crate) fn refuse_empty_subset(subset: Subset, patients: &[String], path: &Path) -> Result<()> {
+pub(crate) fn refuse_empty_subset(subset: Subset, patients: &[String], table: &str) -> Result<()> {
     let is_empty = !patients.iter().any(|id| subset.takes(id));
     match subset.of_nobody(patients.len(), false).filter(|_| is_empty) {
-        Some(problem) => Err(Error::file(path, problem)),
+        Some(problem) => Err(Error::table(table, problem)),
         None => Ok(()),
     }
 }
 
 /// Refuses a cohort in which every patient is too short.
-pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, path: &Path) -> Result<()> {
+pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, table: &str) -> Result<()> {
     if !lengths.is_empty() {
         return Ok(());
     }
     let shortest = schema.sequence.min_length;
     let problem =
         format!("no patient has the {shortest} steps that sequence.min_length asks for; lower it");
-    Err(Error::file(path, problem))
+    Err(Error::table(table, problem))
 }
 
 /// A column on its way into the rows.
@@ -371,7 +364,10 @@ impl ToEncode<'_> {
 /// A fit that sees the table part by part.
 pub(crate) struct Fit<'a> {
     schema: &'a Schema,
-    path: &'a Path,
+    /// The table's name.
+    table: &'a str,
+    /// The CSV that it is read from, if it is one.
+    csv: Option<&'a Path>,
     subset: Subset,
     columns: Vec<ColumnSoFar>,
     patient: Option<PatientSource>,
@@ -395,10 +391,16 @@ struct ColumnSoFar {
 
 impl<'a> Fit<'a> {
     /// Nothing seen yet. The schema's levels are settled.
-    pub(crate) fn new(schema: &'a Schema, path: &'a Path, subset: Subset) -> Self {
+    pub(crate) fn new(
+        schema: &'a Schema,
+        table: &'a str,
+        csv: Option<&'a Path>,
+        subset: Subset,
+    ) -> Self {
         Self {
             schema,
-            path,
+            table,
+            csv,
             subset,
             columns: schema.columns.iter().map(|_| ColumnSoFar::default()).collect(),
             patient: None,
@@ -412,20 +414,20 @@ impl<'a> Fit<'a> {
     }
 
     /// Checks a part and puts it on the grid.
-    pub(crate) fn part(&mut self, table: &DataFrame, first_row: usize) -> Result<ResampledTable> {
-        let typed = check(table, self.schema, self.path, first_row, Origin::Real)?;
-        for (column, facts) in self.columns.iter_mut().zip(&typed.facts) {
+    pub(crate) fn part(&mut self, table: &Table, first_row: usize) -> Result<ResampledTable> {
+        let parsed = check(table, self.schema, first_row, Origin::Real)?;
+        for (column, facts) in self.columns.iter_mut().zip(&parsed.facts) {
             add_facts(&mut column.facts, facts);
         }
-        add_facts(&mut self.time_facts, &typed.time_facts);
-        self.see_patients(&typed);
-        for id in &typed.patients {
+        add_facts(&mut self.time_facts, &parsed.time_facts);
+        self.see_patients(&parsed);
+        for id in &parsed.patients {
             self.sides[usize::from(!self.subset.takes(id))] += 1;
         }
-        let names = table.get_column_names().into_iter().map(|name| name.as_str());
+        let names = table.frame.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
         self.order = modelled.map(str::to_owned).collect();
-        self.time = Some(match (self.time.take(), typed.time.clone()) {
+        self.time = Some(match (self.time.take(), parsed.time.clone()) {
             // A part of whole numbers among others is one of numbers.
             (
                 Some(TimeSource::Number { source, integer: before }),
@@ -434,20 +436,20 @@ impl<'a> Fit<'a> {
             (Some(before @ TimeSource::Text { .. }), _) => before,
             (_, here) => here,
         });
-        grid(self.subset.of(typed)?, self.schema, self.path)
+        grid(self.subset.of(parsed)?, self.schema, self.table)
     }
 
-    fn see_patients(&mut self, typed: &ParsedTable) {
-        let is_text = typed.patient_source.is_text();
+    fn see_patients(&mut self, parsed: &ParsedTable) {
+        let is_text = parsed.patient_source.is_text();
         let digits = |id: &String| id.bytes().all(|b| b.is_ascii_digit());
-        let width = typed.patients.first().map(String::len);
+        let width = parsed.patients.first().map(String::len);
         let same = |id: &String| Some(id.len()) == width && digits(id);
         let padded = is_text
-            && typed.patients.iter().all(same)
-            && typed.patients.iter().any(|id| is_code(id));
-        let width = width.filter(|_| padded);
+            && parsed.patients.iter().all(same)
+            && parsed.patients.iter().any(|id| is_code(id));
+        let width = width.filter(|&width| padded && width <= MAX_ID_WIDTH);
         self.patient = Some(match self.patient.take() {
-            None => PatientSource { source: typed.patient_source.clone(), width },
+            None => PatientSource { source: parsed.patient_source.clone(), width },
             // A part whose ids all happen to begin with other digits has no say.
             Some(before) => PatientSource { width: before.width.or(width), ..before },
         });
@@ -473,9 +475,9 @@ impl<'a> Fit<'a> {
         if let Some(empty) = self.sides.iter().position(|&patients| patients == 0)
             && let Some(problem) = self.subset.of_nobody(self.sides.iter().sum(), empty == 1)
         {
-            return Err(Error::file(self.path, problem));
+            return Err(Error::table(self.table, problem));
         }
-        refuse_nobody(&self.lengths, self.schema, self.path)?;
+        refuse_nobody(&self.lengths, self.schema, self.table)?;
         let mut schema = self.schema.clone();
         let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
             .columns
@@ -483,7 +485,7 @@ impl<'a> Fit<'a> {
             .zip(self.columns)
             .map(|(column, so_far)| {
                 let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
-                let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.path)?;
+                let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.table)?;
                 let style = facts.style(column.thousands, column.suffix.as_deref());
                 let (kind, fill) = kind;
                 let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
@@ -503,7 +505,7 @@ impl<'a> Fit<'a> {
             }
         }
         Error::all(problems)?;
-        refuse_nothing(&columns, self.path)?;
+        refuse_nothing(&columns, self.table)?;
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let mut lengths = vec![0; longest + 1];
         self.lengths.iter().for_each(|&length| lengths[length] += 1);
@@ -521,14 +523,14 @@ impl<'a> Fit<'a> {
         }
         // What is as usual need not be said.
         styles.retain(|_, style| *style != CellStyle::default());
-        let style = TableStyle::of(&schema, self.path, styles);
+        let style = TableStyle::of(&schema, self.csv, styles);
         Ok(Encoder { schema, columns, patient, time, style, order: self.order, lengths })
     }
 }
 
 impl FittedColumn {
     /// The width of its one-hot block; `None` for a single number.
-    fn width(&self) -> Option<usize> {
+    pub(crate) fn width(&self) -> Option<usize> {
         match &self.kind {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
@@ -551,12 +553,12 @@ fn add_facts(so_far: &mut Option<ColumnFacts>, here: &ColumnFacts) {
 }
 
 /// Refuses a table without any value to model.
-fn refuse_nothing(columns: &[FittedColumn], path: &Path) -> Result<()> {
+fn refuse_nothing(columns: &[FittedColumn], table: &str) -> Result<()> {
     if columns.iter().any(|column| column.kind != FittedKind::Empty) {
         return Ok(());
     }
     let problem = "nothing was measured in any of the schema's columns; add a column that was";
-    Err(Error::file(path, problem))
+    Err(Error::table(table, problem))
 }
 
 /// Fits a column to its values, ascending, and writes what is found of its bins to the
@@ -565,7 +567,7 @@ fn fit_kind(
     column: &mut Column,
     observed: Vec<f64>,
     integer: bool,
-    path: &Path,
+    table: &str,
 ) -> Result<(FittedKind, f64)> {
     if observed.is_empty() {
         return Ok((FittedKind::Empty, 0.));
@@ -605,7 +607,7 @@ fn fit_kind(
             let problem = format!(
                 "the transform is not defined at {value}; choose \"identity\" or \"quantile\"{or_shift}"
             );
-            Error::column(path, &column.name, problem)
+            Error::column(table, &column.name, problem)
         })?;
     Ok((FittedKind::Numeric { transform, values }, fill))
 }

@@ -1,5 +1,6 @@
 //! Errors that say what is wrong, where, and what to do.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong with a schema or a table.
@@ -23,21 +24,29 @@ pub enum Error {
         /// What is wrong and the mend.
         problem: String,
     },
+    /// A table as a whole does not fit the schema.
+    #[error("{table}: {problem}")]
+    Table {
+        /// The table's name: its file, where it was read from one.
+        table: String,
+        /// What is wrong and the mend.
+        problem: String,
+    },
     /// A column does not fit the schema.
-    #[error("{}, column «{column}»: {problem}", path.display())]
+    #[error("{table}, column «{column}»: {problem}")]
     Column {
-        /// The table's file.
-        path: PathBuf,
+        /// The table's name: its file, where it was read from one.
+        table: String,
         /// The column.
         column: String,
         /// What is wrong and the mend.
         problem: String,
     },
     /// A cell does not fit the schema.
-    #[error("{}, row {row}, column «{column}»: {problem}", path.display())]
+    #[error("{table}, row {row}, column «{column}»: {problem}")]
     Cell {
-        /// The table's file.
-        path: PathBuf,
+        /// The table's name: its file, where it was read from one.
+        table: String,
         /// Data row, from 1; the header is not counted.
         row: usize,
         /// The column.
@@ -46,10 +55,10 @@ pub enum Error {
         problem: String,
     },
     /// A patient does not fit the schema.
-    #[error("{}, patient «{patient}»: {problem}", path.display())]
+    #[error("{table}, patient «{patient}»: {problem}")]
     Patient {
-        /// The table's file.
-        path: PathBuf,
+        /// The table's name: its file, where it was read from one.
+        table: String,
         /// The patient.
         patient: String,
         /// What is wrong and the mend.
@@ -63,6 +72,17 @@ pub enum Error {
         /// How many more there are.
         more: usize,
     },
+    /// An encoder that was read does not fit together.
+    #[error("{}{problem}", column.as_ref().map(|c| format!("column «{c}»: ")).unwrap_or_default())]
+    Encoder {
+        /// The column, where it is one.
+        column: Option<String>,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A text that is no JSON, or JSON of something else.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
     /// Encoded values of another shape than the encoder's.
     #[error("encoded values: expected {expected}, got {got}")]
     Shape {
@@ -108,13 +128,28 @@ impl Error {
         Self::File { path: path.to_owned(), problem: problem.into() }
     }
 
-    pub(crate) fn column(path: &Path, column: &str, problem: impl Into<String>) -> Self {
-        Self::Column { path: path.to_owned(), column: column.to_owned(), problem: problem.into() }
+    pub(crate) fn table(table: impl Display, problem: impl Into<String>) -> Self {
+        Self::Table { table: table.to_string(), problem: problem.into() }
     }
 
-    pub(crate) fn cell(path: &Path, row: usize, column: &str, problem: impl Into<String>) -> Self {
-        let (path, column) = (path.to_owned(), column.to_owned());
-        Self::Cell { path, row, column, problem: problem.into() }
+    pub(crate) fn column(table: impl Display, column: &str, problem: impl Into<String>) -> Self {
+        let (table, column) = (table.to_string(), column.to_owned());
+        Self::Column { table, column, problem: problem.into() }
+    }
+
+    pub(crate) fn cell(
+        table: impl Display,
+        row: usize,
+        column: &str,
+        problem: impl Into<String>,
+    ) -> Self {
+        let (table, column) = (table.to_string(), column.to_owned());
+        Self::Cell { table, row, column, problem: problem.into() }
+    }
+
+    pub(crate) fn patient(table: impl Display, patient: &str, problem: impl Into<String>) -> Self {
+        let (table, patient) = (table.to_string(), patient.to_owned());
+        Self::Patient { table, patient, problem: problem.into() }
     }
 }
 

@@ -59,10 +59,10 @@ fn is_txt(path: &Path) -> bool {
     last == "txt" || (["gz", "zst"].contains(&last.as_str()) && ending(&stem).0 == "txt")
 }
 
-/// Whether the table at `path` is one of texts alone, which may stand for anything.
-pub(crate) fn is_untyped(path: &Path) -> bool {
-    let first = files(path).ok().and_then(|files| files.into_iter().next());
-    is_csv(first.as_deref().unwrap_or(path)).unwrap_or(false)
+/// The first file of the table at `path`, where that is a CSV: its texts may stand for anything.
+pub(crate) fn first_csv(path: &Path) -> Option<PathBuf> {
+    let first = files(path).ok()?.into_iter().next()?;
+    is_csv(&first).ok()?.then_some(first)
 }
 
 /// Whether the file is a CSV by its name.

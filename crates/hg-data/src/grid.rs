@@ -6,7 +6,6 @@ use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::Path;
 
 /// Steps of a patient at most: more are a slip in the times.
 const MAX_STEPS: f64 = 100_000.;
@@ -47,8 +46,8 @@ impl std::ops::AddAssign for RowCounts {
     }
 }
 
-/// Puts a checked table on the schema's grid; `path` is for messages.
-pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, path: &Path) -> Result<ResampledTable> {
+/// Puts a checked table, whose name is `table`, on the schema's grid.
+pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<ResampledTable> {
     if let Some(lengths) = regular(&parsed, schema)? {
         let (invented, counts) = (Vec::new(), RowCounts::default());
         return Ok(ResampledTable { frame: parsed.frame, lengths, invented, counts });
@@ -63,7 +62,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, path: &Path) -> Result<
 
     // Every step of every patient, whether the table has rows there or not.
     let Skeleton { patients, steps, lengths, dropped_patients } =
-        skeleton(&observed, &parsed, schema, path)?;
+        skeleton(&observed, &parsed, schema, table)?;
     let columns = schema.columns.par_iter().map(|column| {
         let cells: Vec<Option<f64>> = parsed.frame.column(&column.name)?.f64()?.iter().collect();
         let at = |step: &Option<usize>| {
@@ -230,14 +229,13 @@ fn skeleton(
     observed: &[ObservedStep],
     parsed: &ParsedTable,
     schema: &Schema,
-    path: &Path,
+    table: &str,
 ) -> Result<Skeleton> {
     let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
     let sequence = &schema.sequence;
     let (shortest, mut dropped_patients, mut problems) = (sequence.min_length, 0, Vec::new());
     let of_patient = |patient: u32, problem: String| {
-        let (path, patient) = (path.to_owned(), parsed.patients[patient as usize].clone());
-        Error::Patient { path, patient, problem }
+        Error::patient(table, &parsed.patients[patient as usize], problem)
     };
     let mut first = 0;
     for run in observed.chunk_by(|a, b| a.patient == b.patient) {

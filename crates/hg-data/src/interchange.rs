@@ -8,6 +8,7 @@
 //! ```
 
 use crate::files::{fill_then_rename, write_atomically};
+use crate::saved::UncheckedEncoder;
 use crate::{Encoded, Encoder, Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 use std::collections::HashMap;
@@ -40,17 +41,18 @@ impl Encoder {
     /// As JSON.
     ///
     /// # Errors
-    /// Only what serde reports.
-    pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(self)
+    /// [`Error::Json`]: only what serde reports.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)?)
     }
 
-    /// From JSON.
+    /// From JSON. Whatever the text holds, an encoder that comes of it decodes without a panic.
     ///
     /// # Errors
-    /// When `text` is no encoder.
-    pub fn from_json(text: &str) -> serde_json::Result<Self> {
-        serde_json::from_str(text)
+    /// [`Error::Json`] when `text` is no encoder, [`Error::Encoder`] when its parts do not fit
+    /// together.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str::<UncheckedEncoder>(text)?.try_into()
     }
 
     /// Writes an encoded cohort as safetensors.
@@ -140,7 +142,8 @@ mod tests {
             [[columns]]\nname = \"x\"\nkind = \"numeric\"\n\
             [[columns]]\nname = \"s\"\nkind = \"binary\"\nlevels = [\"a\", \"b\"]\n";
         let schema = Schema::parse(schema, Path::new("t.toml"))?;
-        let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, &table)?;
+        let (encoder, encoded) =
+            Encoder::fit(&schema, &schema.read(&table)?, crate::Subset::Whole)?;
         let (json, tensors) = (folder.path().join("e.json"), folder.path().join("e.safetensors"));
         encoder.save(&json)?;
         encoder.save_encoded(&encoded, &tensors)?;

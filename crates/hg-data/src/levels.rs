@@ -1,13 +1,11 @@
 //! Levels that the schema leaves to the table.
 
-use crate::files::is_untyped;
 use crate::notation::{finite, is_code};
 use crate::parsed::{START, plural, present};
 use crate::source::SourceType;
-use crate::{Aggregate, Column, Error, Impute, Kind, Rare, Result, Schema, Start};
-use polars_core::prelude::{DataFrame, DataType};
+use crate::{Aggregate, Column, Error, Impute, Kind, Rare, Result, Schema, Start, Table};
+use polars_core::prelude::DataType;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Levels that are found in a table, at most.
 const MOST_LEVELS: usize = 100;
@@ -34,16 +32,17 @@ impl LevelCounts {
     }
 
     /// Counts a table's cells; columns that it lacks are reported elsewhere.
-    pub(crate) fn add(&mut self, table: &DataFrame, schema: &Schema, path: &Path) -> Result<()> {
-        let untyped = is_untyped(path);
+    pub(crate) fn add(&mut self, table: &Table, schema: &Schema) -> Result<()> {
         for (n, (column, counts)) in schema.columns.iter().zip(&mut self.0).enumerate() {
-            let (Some(counts), Ok(cells)) = (counts, table.column(&column.name)) else { continue };
-            let source = SourceType::of(cells.dtype(), untyped).ok_or_else(|| {
+            let (Some(counts), Ok(cells)) = (counts, table.frame.column(&column.name)) else {
+                continue;
+            };
+            let source = SourceType::of(cells.dtype(), table.is_untyped()).ok_or_else(|| {
                 let problem = format!(
                     "holds {}, which are no levels; turn them into texts, or leave the column out of the schema",
                     plural(cells.dtype())
                 );
-                Error::column(path, &column.name, problem)
+                Error::column(&table.name, &column.name, problem)
             })?;
             self.1[n] |= source.is_text() && source != SourceType::Text;
             let texts = cells.cast(&DataType::String)?;
@@ -62,8 +61,8 @@ impl LevelCounts {
         Ok(())
     }
 
-    /// The schema with every column's levels.
-    pub(crate) fn settle(self, schema: &Schema, path: &Path) -> Result<Schema> {
+    /// The schema with every column's levels; `table` is the table's name.
+    pub(crate) fn settle(self, schema: &Schema, table: &str) -> Result<Schema> {
         let (mut schema, mut problems) = (schema.clone(), Vec::new());
         let columns = schema.columns.iter_mut().zip(self.0).zip(self.1);
         for ((column, counts), typed_texts) in columns {
@@ -75,13 +74,13 @@ impl LevelCounts {
                     let problem = format!(
                         "a binary column has two levels, this one has {count}; use kind = \"categorical\", or name its levels"
                     );
-                    problems.push(Error::column(path, &column.name, problem));
+                    problems.push(Error::column(table, &column.name, problem));
                 }
                 if count > MOST_LEVELS && column.rare.is_none() {
                     let problem = format!(
                         "{count} different levels were found, {MOST_LEVELS} are the most; name the levels, pool the rare ones, or leave the column out"
                     );
-                    problems.push(Error::column(path, &column.name, problem));
+                    problems.push(Error::column(table, &column.name, problem));
                 }
                 column.levels = found;
             }
@@ -127,10 +126,10 @@ fn start_column(unit: &str) -> Column {
 }
 
 /// The schema with every column's levels, from one table.
-pub(crate) fn settled(schema: &Schema, table: &DataFrame, path: &Path) -> Result<Schema> {
+pub(crate) fn settled(schema: &Schema, table: &Table) -> Result<Schema> {
     let mut counts = LevelCounts::new(schema);
-    counts.add(table, schema, path)?;
-    counts.settle(schema, path)
+    counts.add(table, schema)?;
+    counts.settle(schema, &table.name)
 }
 
 /// Levels in order. Plain numbers are levels by value, so that `1` and `1.0` are one; texts of

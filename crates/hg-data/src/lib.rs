@@ -29,6 +29,7 @@ mod parsed;
 mod parts;
 mod quantile_table;
 mod sample;
+mod saved;
 mod schema;
 pub mod simulate;
 mod source;
@@ -51,13 +52,13 @@ pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Bins, Censored, Column, Decision, DecodeBins, Impute, Kind, Patient, Proposal, Rare,
-    Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, json_schema,
+    Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
-pub use table::READING;
+pub use table::{READING, Table};
 pub use transform::FittedTransform;
 pub use values::Values;
 pub use write::{write_simulated, write_table};

@@ -4,10 +4,8 @@ use crate::encode::{refuse_empty_subset, refuse_nobody};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
 use crate::parsed::{ParsedTable, check};
-use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset};
-use polars_core::prelude::DataFrame;
+use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset, Table};
 use serde::Serialize;
-use std::path::Path;
 
 /// Who made a table that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,25 +46,24 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Checks `table` against `schema` and puts one subset of it on the grid; `path` is for
-    /// messages.
+    /// Checks `table` against `schema` and puts one subset of it on the grid.
     ///
     /// # Errors
     /// The first thing in the table that does not fit the schema.
-    pub fn new(schema: &Schema, table: &DataFrame, path: &Path, subset: Subset) -> Result<Self> {
-        let schema = &settled(schema, table, path)?;
-        let typed = check(table, schema, path, 0, Origin::Real)?;
-        Self::of(&grid(subset.of(typed)?, schema, path)?, schema)
+    pub fn new(schema: &Schema, table: &Table, subset: Subset) -> Result<Self> {
+        let schema = &settled(schema, table)?;
+        let parsed = check(table, schema, 0, Origin::Real)?;
+        Self::of(&grid(subset.of(parsed)?, schema, &table.name)?, schema)
     }
 
-    fn of(gridded: &ResampledTable, schema: &Schema) -> Result<Self> {
-        let cells = |name: &str| Ok(gridded.frame.column(name)?.f64()?.iter().collect());
+    fn of(resampled: &ResampledTable, schema: &Schema) -> Result<Self> {
+        let cells = |name: &str| Ok(resampled.frame.column(name)?.f64()?.iter().collect());
         let columns: Vec<Vec<Option<f64>>> =
             schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;
         let seen = |row: &usize| columns.iter().any(|cells| cells[*row].is_some());
-        let rows: Vec<usize> = (0..gridded.frame.height()).filter(seen).collect();
-        let mut lengths = vec![0; gridded.lengths.len()];
-        let mut patients = gridded.lengths.iter().enumerate();
+        let rows: Vec<usize> = (0..resampled.frame.height()).filter(seen).collect();
+        let mut lengths = vec![0; resampled.lengths.len()];
+        let mut patients = resampled.lengths.iter().enumerate();
         let (mut patient, mut end) = (0, 0);
         for &row in &rows {
             while row >= end {
@@ -82,16 +79,14 @@ impl Observed {
 }
 
 impl Encoder {
-    /// One subset of a table as it was observed, and encoded with what was fitted; `path` is for
-    /// messages.
+    /// One subset of a table as it was observed, and encoded with what was fitted.
     ///
     /// # Errors
     /// What does not fit the schema: of a real table everything, of a synthetic one what cannot
     /// be read at all.
     pub fn observe(
         &self,
-        table: &DataFrame,
-        path: &Path,
+        table: &Table,
         subset: Subset,
         origin: Origin,
     ) -> Result<(Observed, Encoded)> {
@@ -99,24 +94,24 @@ impl Encoder {
         if origin == Origin::Synthetic {
             schema.sequence.short_patients = ShortPatients::Drop;
         }
-        let typed = check(table, &schema, path, 0, origin)?;
-        refuse_empty_subset(subset, &typed.patients, path)?;
-        let mut typed = subset.of(typed)?;
-        let mut out_of_domain = std::mem::take(&mut typed.out_of_domain);
+        let parsed = check(table, &schema, 0, origin)?;
+        refuse_empty_subset(subset, &parsed.patients, &table.name)?;
+        let mut parsed = subset.of(parsed)?;
+        let mut out_of_domain = std::mem::take(&mut parsed.out_of_domain);
         if origin == Origin::Synthetic {
-            out_of_domain.extend(self.beyond(&typed)?);
+            out_of_domain.extend(self.beyond(&parsed)?);
         }
-        let gridded = grid(typed, &schema, path)?;
-        refuse_nobody(&gridded.lengths, &schema, path)?;
-        let observed = Observed { out_of_domain, ..Observed::of(&gridded, &schema)? };
-        Ok((observed, self.encode_one(gridded)?))
+        let resampled = grid(parsed, &schema, &table.name)?;
+        refuse_nobody(&resampled.lengths, &schema, &table.name)?;
+        let observed = Observed { out_of_domain, ..Observed::of(&resampled, &schema)? };
+        Ok((observed, self.encode_one(resampled)?))
     }
 
     /// The numbers of a checked table for which a column's transform has no place.
-    fn beyond(&self, typed: &ParsedTable) -> Result<Vec<OutOfDomain>> {
+    fn beyond(&self, parsed: &ParsedTable) -> Result<Vec<OutOfDomain>> {
         let mut found = Vec::new();
         for (column, fitted) in self.schema.columns.iter().zip(&self.columns) {
-            let cells = typed.frame.column(&column.name)?.f64()?;
+            let cells = parsed.frame.column(&column.name)?.f64()?;
             let is_beyond = |x: f64| match &fitted.kind {
                 FittedKind::Numeric { transform, .. } => !transform.has_place_for(x),
                 FittedKind::Binned { .. } | FittedKind::Discrete { .. } => false,

@@ -3,15 +3,13 @@
 
 use crate::clock::Grid;
 use crate::csv::other_separator;
-use crate::files::is_untyped;
 use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
 use crate::statics::check_statics;
-use crate::{Error, Kind, Origin, OutOfDomain, Result, Schema};
+use crate::{Error, Kind, Origin, OutOfDomain, Result, Schema, Table};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::path::Path;
 
 /// Working name of the patient's position among all patients.
 pub(crate) const PATIENT: &str = "__patient";
@@ -41,23 +39,19 @@ pub(crate) struct ParsedTable {
     pub(crate) out_of_domain: Vec<OutOfDomain>,
 }
 
-/// Checks `table` against `schema`, whose levels are settled. `path` is for messages, and
-/// `first_row` rows stand before the table in its file.
+/// Checks `table` against `schema`, whose levels are settled; `first_row` rows stand before the
+/// table in its file.
 pub(crate) fn check(
-    table: &DataFrame,
+    table: &Table,
     schema: &Schema,
-    path: &Path,
     first_row: usize,
     origin: Origin,
 ) -> Result<ParsedTable> {
-    require_columns(table.get_column_names().into_iter(), schema, path)?;
-    let untyped = is_untyped(path);
+    require_columns(table.frame.get_column_names().into_iter(), schema, &table.name)?;
     let checker = || Checker {
         table,
         schema,
-        path,
         first_row,
-        untyped,
         origin,
         problems: Vec::new(),
         out_of_domain: Vec::new(),
@@ -98,9 +92,9 @@ pub(crate) fn check(
     }
     columns.push(Series::new(PATIENT.into(), positions).into_column());
     columns.push(times.with_name(TIME.into()).into_column());
-    let mut frame = DataFrame::new(table.height(), columns)?;
+    let mut frame = DataFrame::new(table.frame.height(), columns)?;
 
-    let place = Place { schema, path, first_row, patients: &patients };
+    let place = Place { schema, table: &table.name, first_row, patients: &patients };
     check_statics(&mut frame, &place, origin, &mut out_of_domain)?;
     Ok(ParsedTable {
         frame,
@@ -117,7 +111,8 @@ pub(crate) fn check(
 /// Where messages about a table's rows point to.
 pub(crate) struct Place<'a> {
     pub(crate) schema: &'a Schema,
-    pub(crate) path: &'a Path,
+    /// The table's name.
+    pub(crate) table: &'a str,
     /// Rows that stand before the table in its file.
     pub(crate) first_row: usize,
     pub(crate) patients: &'a [String],
@@ -134,11 +129,11 @@ fn starts(positions: &[u32], patients: usize, times: &Float64Chunked) -> Float64
     Float64Chunked::from_vec(START.into(), of_rows)
 }
 
-/// Refuses a table that lacks one of the schema's columns.
+/// Refuses a table, whose name is `table`, that lacks one of the schema's columns.
 pub(crate) fn require_columns<'n>(
     names: impl Iterator<Item = &'n PlSmallStr>,
     schema: &Schema,
-    path: &Path,
+    table: impl std::fmt::Display,
 ) -> Result<()> {
     let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
     let problem = |name: &str| {
@@ -151,7 +146,7 @@ pub(crate) fn require_columns<'n>(
                 names.join(", ")
             ),
         };
-        Error::column(path, name, problem)
+        Error::column(&table, name, problem)
     };
     let missing = schema.names().filter(|name| !names.contains(name));
     Error::all(missing.map(problem).collect())
@@ -159,12 +154,9 @@ pub(crate) fn require_columns<'n>(
 
 /// Reads a table's columns, and gathers what is wrong with them.
 pub(crate) struct Checker<'a> {
-    table: &'a DataFrame,
+    table: &'a Table,
     pub(crate) schema: &'a Schema,
-    path: &'a Path,
     first_row: usize,
-    /// Whether its texts may be anything, as a CSV's.
-    pub(crate) untyped: bool,
     origin: Origin,
     pub(crate) problems: Vec<Error>,
     out_of_domain: Vec<OutOfDomain>,
@@ -181,35 +173,35 @@ pub(crate) struct Strays {
 impl<'a> Checker<'a> {
     /// A column and its type.
     pub(crate) fn source(&self, name: &str) -> Result<(&'a Column, SourceType)> {
-        let column = self.table.column(name)?;
-        let source = SourceType::of(column.dtype(), self.untyped).ok_or_else(|| {
+        let column = self.table.frame.column(name)?;
+        let source = SourceType::of(column.dtype(), self.table.is_untyped()).ok_or_else(|| {
             let problem = format!(
                 "holds {}, which cannot be modelled; turn it into numbers or texts, or leave it out of the schema",
                 plural(column.dtype())
             );
-            Error::column(self.path, name, problem)
+            Error::column(&self.table.name, name, problem)
         })?;
         Ok((column, source))
     }
 
     pub(crate) fn raw(&self, name: &str) -> Result<&'a Column> {
-        Ok(self.table.column(name)?)
+        Ok(self.table.frame.column(name)?)
     }
 
     pub(crate) fn error(&self, name: &str, problem: String) -> Error {
-        Error::column(self.path, name, problem)
+        Error::column(&self.table.name, name, problem)
     }
 
     pub(crate) fn say(&mut self, row: usize, name: &str, problem: impl Into<String>) {
-        self.problems.push(Error::cell(self.path, self.first_row + row + 1, name, problem));
+        self.problems.push(Error::cell(&self.table.name, self.first_row + row + 1, name, problem));
     }
 
     /// A column as texts.
     pub(crate) fn texts(&self, name: &str) -> Result<StringChunked> {
-        let column = self.table.column(name)?;
+        let column = self.table.frame.column(name)?;
         let texts = column.cast(&DataType::String).map_err(|e| {
             let problem = format!("holds {}, which are no texts: {e}", plural(column.dtype()));
-            Error::column(self.path, name, problem)
+            Error::column(&self.table.name, name, problem)
         })?;
         Ok(texts.str()?.clone())
     }

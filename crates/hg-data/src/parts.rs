@@ -1,11 +1,11 @@
 //! Tables too large for memory, in parts of whole patients.
 
 use crate::encode::Fit;
-use crate::files::{files, is_csv, reach};
+use crate::files::{files, first_csv, is_csv, reach};
 use crate::levels::LevelCounts;
 use crate::parsed::require_columns;
 use crate::table::{Batches, READING, names_of};
-use crate::{Encoded, Encoder, Error, Origin, Result, RowCounts, Schema, Subset, Values};
+use crate::{Encoded, Encoder, Error, Result, RowCounts, Schema, Subset, Table, Values};
 use polars_core::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,7 +27,7 @@ impl Encoder {
     /// As [`Schema::read`] and [`Encoder::fit`].
     pub fn fit_file(schema: &Schema, path: &Path, subset: Subset) -> Result<(Self, Encoded)> {
         if !reach(path, LARGE)? {
-            return Self::fit_subset(schema, &schema.read(path)?, path, subset);
+            return Self::fit(schema, &schema.read(path)?, subset);
         }
         Self::fit_in_parts(schema, path, subset, ROWS)
     }
@@ -38,12 +38,12 @@ impl Encoder {
     /// As [`Encoder::fit_file`].
     pub fn encode_file(&self, path: &Path, subset: Subset) -> Result<Encoded> {
         if !reach(path, LARGE)? {
-            return self.encode(&self.schema.read(path)?, path, subset);
+            return self.encode(&self.schema.read(path)?, subset);
         }
         let (mut lengths, mut counts) = (Vec::new(), RowCounts::default());
         for part in Parts::open(&self.schema, path, ROWS)? {
             let Part { first_row, table } = part?;
-            let part = self.gridded(&table, first_row, path, subset, Origin::Real)?;
+            let part = self.resampled(&table, first_row, subset)?;
             lengths.extend(part.lengths);
             counts += part.counts;
         }
@@ -59,15 +59,16 @@ impl Encoder {
         let mut counts = LevelCounts::new(schema);
         if counts.is_needed() {
             for part in Parts::open(schema, path, rows)? {
-                counts.add(&part?.table, schema, path)?;
+                counts.add(&part?.table, schema)?;
             }
         }
-        let schema = counts.settle(schema, path)?;
-        let mut fit = Fit::new(&schema, path, subset);
+        let (name, csv) = (path.display().to_string(), first_csv(path));
+        let schema = counts.settle(schema, &name)?;
+        let mut fit = Fit::new(&schema, &name, csv.as_deref(), subset);
         for part in Parts::open(&schema, path, rows)? {
             let Part { first_row, table } = part?;
-            let gridded = fit.part(&table, first_row)?;
-            fit.add(&gridded)?;
+            let resampled = fit.part(&table, first_row)?;
+            fit.add(&resampled)?;
         }
         let of_rows = (fit.lengths.clone(), fit.counts);
         let encoder = fit.finish()?;
@@ -87,7 +88,7 @@ impl Encoder {
         let values = Values::fill(lengths.len() * steps * features, |mut values| {
             for part in Parts::open(&self.schema, path, rows)? {
                 let Part { first_row, table } = part?;
-                let part = self.gridded(&table, first_row, path, subset, Origin::Real)?;
+                let part = self.resampled(&table, first_row, subset)?;
                 let (here, rest) = values
                     .split_at_mut_checked(part.lengths.len() * steps * features)
                     .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
@@ -104,13 +105,15 @@ impl Encoder {
 struct Part {
     /// Rows that stand before it.
     first_row: usize,
-    table: DataFrame,
+    table: Table,
 }
 
 /// A table, part by part.
 struct Parts<'a> {
     schema: &'a Schema,
     path: &'a Path,
+    name: String,
+    csv: Option<PathBuf>,
     rows: usize,
     files: VecDeque<PathBuf>,
     batches: Option<std::sync::mpsc::IntoIter<Result<DataFrame>>>,
@@ -123,9 +126,18 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn open(schema: &'a Schema, path: &'a Path, rows: usize) -> Result<Self> {
-        let files = files(path)?.into();
-        let (batches, carried, first_row, seen) = (None, None, 0, HashSet::new());
-        Ok(Self { schema, path, rows, files, batches, carried, first_row, seen })
+        Ok(Self {
+            schema,
+            path,
+            name: path.display().to_string(),
+            csv: first_csv(path),
+            rows,
+            files: files(path)?.into(),
+            batches: None,
+            carried: None,
+            first_row: 0,
+            seen: HashSet::new(),
+        })
     }
 
     /// Some further rows, `None` after the last.
@@ -148,7 +160,7 @@ impl<'a> Parts<'a> {
     fn csv(&self, file: &Path) -> Result<Receiver<Result<DataFrame>>> {
         let mut csv = self.schema.open_csv(file)?;
         let names: Vec<PlSmallStr> = csv.header.iter().map(|name| name.as_str().into()).collect();
-        require_columns(names.iter(), self.schema, file)?;
+        require_columns(names.iter(), self.schema, file.display())?;
         csv.want(|name| self.matters(name));
         let (rows, (send, receive)) = (self.rows, sync_channel(2));
         std::thread::spawn(move || {
@@ -167,7 +179,7 @@ impl<'a> Parts<'a> {
     fn binary(&self, file: &Path) -> Result<Receiver<Result<DataFrame>>> {
         let names = names_of(file)?.map_err(|problem| Error::file(file, problem))?;
         let names: Vec<PlSmallStr> = names.into_iter().map(Into::into).collect();
-        require_columns(names.iter(), self.schema, file)?;
+        require_columns(names.iter(), self.schema, file.display())?;
         let wanted = names.iter().filter(|name| self.matters(name)).map(ToString::to_string);
         let batches = Batches::open(file, wanted.collect(), self.rows)?;
         let (file, (send, receive)) = (file.to_owned(), sync_channel(2));
@@ -222,11 +234,13 @@ impl<'a> Parts<'a> {
             if !self.seen.insert(patient) {
                 let problem = "the patient's rows do not stand together, which a table of this \
                                size needs; sort it by patient";
-                return Err(Error::cell(self.path, row + 1, &self.schema.patient.column, problem));
+                let column = &self.schema.patient.column;
+                return Err(Error::cell(self.path.display(), row + 1, column, problem));
             }
             row += rows;
         }
         self.first_row = row;
+        let table = Table { frame: table, name: self.name.clone(), csv: self.csv.clone() };
         Ok(Some(Part { first_row, table }))
     }
 }
@@ -275,8 +289,7 @@ mod tests {
             }
             let split = crate::Split { share: 0.3, seed: 1 };
             for subset in [Subset::Whole, Subset::Training(split)] {
-                let (whole, encoded) =
-                    Encoder::fit_subset(&schema, &schema.read(&path)?, &path, subset)?;
+                let (whole, encoded) = Encoder::fit(&schema, &schema.read(&path)?, subset)?;
                 for rows in [1, 100, 1_000_000] {
                     let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, subset, rows)?;
                     assert!(encoder == whole, "{table}, {rows} rows, {subset:?}");
@@ -292,8 +305,7 @@ mod tests {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let plain = repository.join("data/pbc/pbcseq.csv");
         let schema = Schema::load(&repository.join("data-schemas/pbc.toml"))?;
-        let (whole, encoded) =
-            Encoder::fit_subset(&schema, &schema.read(&plain)?, &plain, Subset::Whole)?;
+        let (whole, encoded) = Encoder::fit(&schema, &schema.read(&plain)?, Subset::Whole)?;
         let text = std::fs::read_to_string(&plain).expect("reads");
         let text = format!("sep=;\n# from a ward\n{}", text.replace(',', ";")).replace('\n', "\r");
         let units = std::iter::once(0xFEFF).chain(text.encode_utf16());

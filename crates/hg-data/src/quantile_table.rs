@@ -29,7 +29,8 @@ impl QuantileTable {
     /// 1 for the least and the greatest value.
     pub(crate) fn position(&self, x: f64) -> f64 {
         let (values, last) = (&self.0, self.0.len() - 1);
-        if x <= values[0] {
+        // What is no number stands nowhere; 0 is as good as any.
+        if x <= values[0] || x.is_nan() {
             return 0.;
         }
         if x >= values[last] {
@@ -46,6 +47,20 @@ impl QuantileTable {
         position / last as f64
     }
 
+    /// What is wrong with a table that was read, in words: it needs at least two finite values,
+    /// ascending.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let values = &self.0;
+        if values.len() < 2 {
+            return Some(format!(
+                "a quantile table has {} values, it needs at least 2",
+                values.len()
+            ));
+        }
+        let is_sound = values.iter().all(|x| x.is_finite()) && values.is_sorted();
+        (!is_sound).then(|| "the values of a quantile table must be finite and ascend".into())
+    }
+
     /// The value at a position; positions beyond [0, 1] are at its ends.
     pub(crate) fn value(&self, position: f64) -> f64 {
         quantile(&self.0, position.clamp(0., 1.))
@@ -58,7 +73,12 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let at = share * (values.len() - 1) as f64;
     let below = at.floor() as usize;
     let above = (below + 1).min(values.len() - 1);
-    values[below] + (at - below as f64) * (values[above] - values[below])
+    let (low, high, between) = (values[below], values[above], at - below as f64);
+    if between == 0. {
+        return low;
+    }
+    // Within the neighbours, whatever is rounded, and where their distance overflows.
+    (low + between * (high - low)).clamp(low, high)
 }
 
 #[cfg(test)]

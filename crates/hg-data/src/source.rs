@@ -108,6 +108,22 @@ impl SourceType {
         series.strict_cast(&dtype).unwrap_or(series)
     }
 
+    /// What is wrong with a type that was read, in words.
+    pub(crate) fn problem(&self) -> Option<String> {
+        /// Digits of polars' decimals.
+        const DIGITS: usize = 38;
+        match self {
+            Self::Decimal(precision, scale)
+                if !(1..=DIGITS).contains(precision) || scale > precision =>
+            {
+                Some(format!(
+                    "there are no decimals of {precision} digits, {scale} of them behind the point"
+                ))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it holds whole numbers alone.
     pub(crate) fn is_integer(&self) -> bool {
         !self.is_text()

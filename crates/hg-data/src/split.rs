@@ -70,15 +70,15 @@ impl Subset {
     }
 
     /// Leaves this subset's rows.
-    pub(crate) fn of(self, typed: ParsedTable) -> Result<ParsedTable> {
+    pub(crate) fn of(self, parsed: ParsedTable) -> Result<ParsedTable> {
         if self == Self::Whole {
-            return Ok(typed);
+            return Ok(parsed);
         }
-        let taken: Vec<bool> = typed.patients.iter().map(|id| self.takes(id)).collect();
-        let patients = typed.frame.column(PATIENT)?.u32()?;
+        let taken: Vec<bool> = parsed.patients.iter().map(|id| self.takes(id)).collect();
+        let patients = parsed.frame.column(PATIENT)?.u32()?;
         let is_taken = |patient: Option<u32>| patient.is_some_and(|n| taken[n as usize]);
         let rows: BooleanChunked = patients.iter().map(is_taken).collect();
-        Ok(ParsedTable { frame: typed.frame.filter(&rows)?, ..typed })
+        Ok(ParsedTable { frame: parsed.frame.filter(&rows)?, ..parsed })
     }
 }
 

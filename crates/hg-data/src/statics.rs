@@ -75,7 +75,7 @@ pub(crate) fn check_statics(
                 more => format!(" ({more} more cells differ so)"),
             }
         );
-        problems.push(Error::cell(place.path, place.first_row + row + 1, &column.name, problem));
+        problems.push(Error::cell(place.table, place.first_row + row + 1, &column.name, problem));
     }
     Error::all(problems)
 }

@@ -1,7 +1,6 @@
 //! How a CSV is written.
 
 use crate::csv::sniff;
-use crate::files::{files, is_untyped};
 use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
@@ -72,17 +71,18 @@ impl CellStyle {
 }
 
 impl TableStyle {
-    /// Of the table at `path`, which the schema describes; of one that is no CSV, how it would be
-    /// written as one.
-    pub(crate) fn of(schema: &Schema, path: &Path, columns: BTreeMap<String, CellStyle>) -> Self {
+    /// Of a table that was read from `csv`, which the schema describes; of one that is no CSV, how
+    /// it would be written as one.
+    pub(crate) fn of(
+        schema: &Schema,
+        csv: Option<&Path>,
+        columns: BTreeMap<String, CellStyle>,
+    ) -> Self {
         let decimal = schema.decimal.unwrap_or('.');
         let usual = Self { decimal, columns, ..Self::default() };
-        if !is_untyped(path) {
-            return usual;
-        }
-        let file = files(path).ok().and_then(|files| files.into_iter().next());
-        // A table that is in memory alone has no file to look at.
-        let Some(sniffed) = file.and_then(|file| sniff(&file).ok()) else {
+        let Some(csv) = csv else { return usual };
+        // The file may be gone, or another by now.
+        let Ok(sniffed) = sniff(csv) else {
             let separator = schema.separator.unwrap_or(usual.separator);
             return Self { separator, encoding: schema.encoding.clone(), ..usual };
         };

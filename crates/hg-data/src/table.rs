@@ -1,7 +1,7 @@
-//! Tables in: CSV, Parquet and Arrow IPC.
+//! Tables in memory, and tables in: CSV, Parquet and Arrow IPC.
 
 use crate::csv::{Csv, Separator};
-use crate::files::{Format, files, is_csv, open};
+use crate::files::{Format, files, first_csv, is_csv, open};
 use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
 use polars_arrow::io::ipc::read::{FileReader, read_file_metadata};
@@ -9,18 +9,89 @@ use polars_core::prelude::*;
 use polars_io::prelude::*;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A table in memory, with the name that messages give it.
+///
+/// ```
+/// use hg_data::{DataFrame, Table};
+///
+/// let table = Table::new(DataFrame::empty(), "visits of 2021");
+/// assert_eq!(table.name, "visits of 2021");
+/// assert_eq!(Table::from(DataFrame::empty()).name, "table");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its columns.
+    pub frame: DataFrame,
+    /// What messages call it: its file, where it was read from one.
+    pub name: String,
+    /// The (first) CSV that it was read from: its columns are texts, which may stand for numbers,
+    /// times or levels. `None` where the columns' types say what they hold.
+    pub(crate) csv: Option<PathBuf>,
+}
+
+impl Table {
+    /// A table whose columns' types say what they hold: a text is a text, be it of digits.
+    pub fn new(frame: DataFrame, name: impl Into<String>) -> Self {
+        Self { frame, name: name.into(), csv: None }
+    }
+
+    /// The table with this name, where it was given none.
+    #[must_use]
+    pub fn or_named(self, name: &str) -> Self {
+        match self.name == UNNAMED {
+            true => Self { name: name.to_owned(), ..self },
+            false => self,
+        }
+    }
+
+    /// A table, or a part of one, that was read from the files at `path`.
+    pub(crate) fn of_file(frame: DataFrame, path: &Path) -> Self {
+        Self { frame, name: path.display().to_string(), csv: first_csv(path) }
+    }
+
+    /// Whether the columns are texts that may stand for anything.
+    pub(crate) fn is_untyped(&self) -> bool {
+        self.csv.is_some()
+    }
+}
+
+/// The name of a table that was given none.
+const UNNAMED: &str = "table";
+
+impl From<DataFrame> for Table {
+    /// A table with the name `table`.
+    fn from(frame: DataFrame) -> Self {
+        Self::new(frame, UNNAMED)
+    }
+}
+
+impl From<&DataFrame> for Table {
+    /// A table with the name `table`; its columns are shared, not copied.
+    fn from(frame: &DataFrame) -> Self {
+        Self::new(frame.clone(), UNNAMED)
+    }
+}
+
+impl From<&Table> for Table {
+    /// The table with its name; its columns are shared, not copied.
+    fn from(table: &Table) -> Self {
+        table.clone()
+    }
+}
 
 impl Schema {
     /// Reads a CSV, Parquet or Arrow IPC table, by the ending of its name; `path` may
     /// also be a folder of such files, or a pattern as `visits/*.csv`. Columns of
     /// a CSV come as text, so that the schema alone decides what they are. A CSV may
-    /// be compressed (`.csv.gz`, `.csv.zst`).
+    /// be compressed (`.csv.gz`, `.csv.zst`). The table has the name of its path.
     ///
     /// # Errors
     /// [`Error::File`] when the file is missing, empty or no such table.
-    pub fn read(&self, path: &Path) -> Result<DataFrame> {
-        read_table(path, self.text_encoding(), self.cell_separator())
+    pub fn read(&self, path: &Path) -> Result<Table> {
+        let frame = read_table(path, self.text_encoding(), self.cell_separator())?;
+        Ok(Table::of_file(frame, path))
     }
 
     fn text_encoding(&self) -> Option<&'static Encoding> {

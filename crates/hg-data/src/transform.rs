@@ -78,7 +78,35 @@ impl FittedTransform {
         }
         let margin = margin * (high - low);
         (fitted.low, fitted.high) = (low - margin, high + margin);
-        Ok(fitted)
+        match (fitted.high - fitted.low).is_finite() {
+            true => Ok(fitted),
+            false => Err(values[values.len() - 1]),
+        }
+    }
+
+    /// What is wrong with a transform that was read, in words.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Self { shift, lambda, mean_log, low, high, .. } = self;
+        let numbers = [
+            ("shift", shift),
+            ("lambda", lambda),
+            ("mean_log", mean_log),
+            ("low", low),
+            ("high", high),
+        ];
+        if let Some((name, x)) = numbers.into_iter().find(|(_, x)| !x.is_finite()) {
+            return Some(format!("the transform's {name} is {x}, it must be finite"));
+        }
+        if high < low || !(high - low).is_finite() {
+            return Some(format!("the transform's range from {low} to {high} is none"));
+        }
+        match &self.landmarks {
+            Some(landmarks) => landmarks.problem(),
+            None if self.transform == Transform::Quantile => {
+                Some("the quantile transform has no quantile table".into())
+            }
+            None => None,
+        }
     }
 
     /// λ of Box–Cox, where that is the transform.

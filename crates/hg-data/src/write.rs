@@ -132,8 +132,8 @@ fn unmappable(
     };
     let rows = table.columns().iter().filter_map(|c| Some((first(c)?, c.name().as_str())));
     match (table.get_column_names().iter().find(|name| name.contains(character)), rows.min()) {
-        (Some(name), _) => Error::column(path, name, problem),
-        (None, Some((row, column))) => Error::cell(path, row + 1, column, problem),
+        (Some(name), _) => Error::column(path.display(), name, problem),
+        (None, Some((row, column))) => Error::cell(path.display(), row + 1, column, problem),
         (None, None) => Error::file(path, problem),
     }
 }

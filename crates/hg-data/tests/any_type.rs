@@ -215,6 +215,7 @@ fn comes_back(case: &Case) -> Result<()> {
         .with_context(|| format!("the proposal:\n{toml}"))?;
     let fitted = Encoder::fit_file(&schema, &path, Subset::Whole);
     let (encoder, encoded) = fitted.with_context(|| format!("the proposal:\n{toml}"))?;
+    ensure!(Encoder::from_json(&encoder.to_json()?)? == encoder, "saved and read");
     let mut back = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 7)?;
 
     for (n, (sort, _)) in case.sorts.iter().enumerate() {
@@ -225,7 +226,7 @@ fn comes_back(case: &Case) -> Result<()> {
     // What was written and is written again is the same, cell by cell.
     let again = folder.path().join(format!("again.{end}"));
     write_table(&mut back, &again, &encoder.style)?;
-    let (was, is) = (schema.read(&path)?, schema.read(&again)?);
+    let (was, is) = (schema.read(&path)?.frame, schema.read(&again)?.frame);
     for column in is.columns() {
         same(was.column(column.name())?, column)
             .with_context(|| format!("{} in {:?}\n{toml}", column.name(), encoder.style))?;

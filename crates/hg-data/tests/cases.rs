@@ -111,12 +111,13 @@ fn walk(path: &Path) -> Result<Walked> {
     let proposal = infer(path, None, None)?;
     let schema = Schema::parse(&proposal.toml, Path::new("proposed.toml"))?;
     let (encoder, encoded) = Encoder::fit_file(&schema, path, Subset::Whole)?;
+    ensure!(Encoder::from_json(&encoder.to_json()?)? == encoder, "saved and read");
     let mut back = encoder.decode(&encoded.values, &encoded.lengths, encoded.steps, 7)?;
     let folder = tempfile::tempdir()?;
     let name = path.file_name().context("a name")?;
     let again = folder.path().join(name);
     write_table(&mut back, &again, &encoder.style)?;
-    let (was, is) = (schema.read(path)?, schema.read(&again)?);
+    let (was, is) = (schema.read(path)?.frame, schema.read(&again)?.frame);
     let checked = Encoder::fit_file(&schema, &again, Subset::Whole)?.1;
     ensure!(checked.lengths == encoded.lengths, "what is written is another table");
     Ok(Walked { proposal, counts: encoded.counts, schema, was, is })

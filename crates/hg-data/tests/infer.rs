@@ -1,6 +1,7 @@
 //! What `hg schema infer` says of every table below `tests/cases`; with HG_SHOW set, in full.
 
-use hg_data::{Encoder, Schema, Subset, infer};
+use hg_data::{Encoder, Schema, Subset, Table, infer, infer_table, write_table};
+use polars_core::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// (file, patient, time, step), where a schema is proposed.
@@ -82,6 +83,60 @@ fn what_cannot_be_proposed_is_refused_with_the_reason() {
         let error = infer(&cases().join(file), None, None).expect_err(file).to_string();
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// A proposal without its first line, which names the file.
+fn below_the_name(toml: &str) -> &str {
+    toml.split_once("\nname = ").map_or(toml, |(_, rest)| rest.split_once('\n').map_or("", |r| r.1))
+}
+
+#[test]
+fn a_table_in_memory_gets_the_proposal_of_its_file() {
+    for (file, patient, time, _) in PROPOSED {
+        let path = cases().join(file);
+        let from_file = infer(&path, None, None).unwrap_or_else(|e| panic!("{e}")).toml;
+        let schema = Schema::parse(&from_file, &path).unwrap_or_else(|e| panic!("{e}"));
+        let table = schema.read(&path).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(table.name, path.display().to_string());
+        let in_memory = infer_table(&table, Some(patient), Some(time)).expect(file).toml;
+        let named = infer(&path, Some(patient), Some(time)).expect(file).toml;
+        assert_eq!(in_memory, named, "{file}");
+        assert_eq!(Schema::infer(&table).expect(file).toml, from_file, "{file}");
+    }
+}
+
+#[test]
+fn types_of_a_table_in_memory_are_respected() {
+    let rows = 0..60i32;
+    let frame = df!(
+        "patient" => rows.clone().map(|row| row / 6).collect::<Vec<_>>(),
+        "day" => rows.clone().map(|row| row % 6).collect::<Vec<_>>(),
+        "ward" => rows.clone().map(|row| ["1", "2", "3"][(row % 3) as usize]).collect::<Vec<_>>(),
+        "on" => rows.clone().map(|row| row % 2 == 0).collect::<Vec<_>>(),
+        "crp" => rows.map(|row| f64::from(row % 17) * 1.25).collect::<Vec<_>>(),
+    )
+    .expect("a table");
+    let mut table = Table::new(frame, "wards");
+    let toml = Schema::infer(&table).expect("a proposal").toml;
+    for part in [
+        "for wards (60 rows, 10 patients)",
+        "name = \"wards\"",
+        "levels = [\"1\", \"2\", \"3\"]",
+        "levels = [\"false\", \"true\"]",
+        "name = \"crp\"\nkind = \"numeric\"",
+    ] {
+        assert!(toml.contains(part), "{part}\n{toml}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("wards.parquet");
+    write_table(&mut table.frame, &path, &Default::default()).expect("writes");
+    let of_file = infer(&path, None, None).expect("a proposal").toml;
+    assert_eq!(below_the_name(&of_file), below_the_name(&toml));
+    // As a text of a CSV the same level is a number.
+    let path = folder.path().join("wards.csv");
+    write_table(&mut table.frame, &path, &Default::default()).expect("writes");
+    let of_csv = infer(&path, None, None).expect("a proposal").toml;
+    assert!(of_csv.contains("levels = [1, 2, 3]"), "{of_csv}");
 }
 
 /// Prints what is proposed for the tables below the folders that HG_SHOW names, with `:`

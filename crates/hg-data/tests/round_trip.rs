@@ -1,7 +1,7 @@
 //! Encoding and decoding undo each other, on tables and schemas of any kind.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table};
 use polars_core::prelude::*;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ impl Case {
         Ok(Schema::parse(&toml, Path::new("any.toml"))?)
     }
 
-    fn table(&self) -> Result<DataFrame> {
+    fn table(&self) -> Result<Table> {
         let lengths = self.lengths.iter().enumerate();
         let rows: Vec<(i64, i64)> = lengths
             .flat_map(|(n, &length)| (0..length).map(move |step| (n as i64 + 1, 2 * step as i64)))
@@ -144,7 +144,7 @@ impl Case {
         for (n, ((sort, _), cells)) in self.sorts.iter().zip(&self.cells).enumerate() {
             columns.push(sort.series(&format!("c{n}"), cells).into_column());
         }
-        Ok(DataFrame::new(rows.len(), columns)?)
+        Ok(Table::new(DataFrame::new(rows.len(), columns)?, "any"))
     }
 }
 
@@ -161,13 +161,18 @@ fn close(ours: &Encoded, theirs: &Encoded, tolerance: f32) -> Result<()> {
 }
 
 fn comes_back(case: &Case) -> Result<()> {
-    let (path, table) = (Path::new("any.parquet"), case.table()?);
-    let (encoder, encoded) = Encoder::fit(&case.schema()?, &table, path)?;
+    let table = case.table()?;
+    let (encoder, encoded) = Encoder::fit(&case.schema()?, &table, Subset::Whole)?;
     let back = decoded(&encoder, &encoded)?;
-    ensure!(back.schema() == table.schema(), "{:?} {:?}", back.schema(), table.schema());
+    ensure!(
+        back.schema() == table.frame.schema(),
+        "{:?} {:?}",
+        back.schema(),
+        table.frame.schema()
+    );
     for (n, (sort, _)) in case.sorts.iter().enumerate() {
         let name = format!("c{n}");
-        let (was, is) = (table.column(&name)?, back.column(&name)?);
+        let (was, is) = (table.frame.column(&name)?, back.column(&name)?);
         ensure!(was.null_count() == is.null_count(), "{name}");
         if !sort.is_exact() {
             continue;
@@ -181,18 +186,20 @@ fn comes_back(case: &Case) -> Result<()> {
             ensure!(was.is_some() == is.is_some() && off.abs() < 1e-5, "{name}: {was:?} {is:?}");
         }
     }
-    close(&encoder.encode(&back, path, Subset::Whole)?, &encoded, 1e-6)
+    ensure!(Encoder::from_json(&encoder.to_json()?)? == encoder, "saved and read");
+    close(&encoder.encode(&back.into(), Subset::Whole)?, &encoded, 1e-6)
 }
 
 fn ignores_order_and_chunks(case: &Case, turn: usize) -> Result<()> {
-    let (path, table) = (Path::new("any.parquet"), case.table()?);
-    let (encoder, encoded) = Encoder::fit(&case.schema()?, &table, path)?;
-    let at = turn % table.height();
+    let table = case.table()?;
+    let (encoder, encoded) = Encoder::fit(&case.schema()?, &table, Subset::Whole)?;
+    let frame = table.frame;
+    let at = turn % frame.height();
     // The rest first, in two chunks; then all upside down.
-    let mut turned = table.slice(at as i64, table.height() - at);
-    turned.vstack_mut(&table.slice(0, at))?;
+    let mut turned = frame.slice(at as i64, frame.height() - at);
+    turned.vstack_mut(&frame.slice(0, at))?;
     for other in [turned.reverse(), turned] {
-        let (again, values) = Encoder::fit(&case.schema()?, &other, path)?;
+        let (again, values) = Encoder::fit(&case.schema()?, &other.into(), Subset::Whole)?;
         ensure!(again == encoder && values == encoded);
     }
     Ok(())
@@ -228,9 +235,9 @@ fn the_shipped_cohorts_come_back_from_their_encoding() -> Result<()> {
         ("data-schemas/eicu-demo.toml", "data/eicu-demo/labs.csv"),
     ] {
         let (schema, path) = (Schema::load(&repository(schema))?, repository(table));
-        let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
+        let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&path)?, Subset::Whole)?;
         let back = decoded(&encoder, &encoded)?;
-        close(&encoder.encode(&back, &path, Subset::Whole)?, &encoded, 1e-6)
+        close(&encoder.encode(&back.into(), Subset::Whole)?, &encoded, 1e-6)
             .with_context(|| table)?;
     }
     Ok(())
@@ -245,7 +252,7 @@ fn the_shipped_cohorts_are_encoded_as_scikit_learn_does() -> Result<()> {
     {
         let schema = Schema::load(&repository(&format!("data-schemas/{name}.toml")))?;
         let path = repository(table);
-        let (_, encoded) = Encoder::fit(&schema, &schema.read(&path)?, &path)?;
+        let (_, encoded) = Encoder::fit(&schema, &schema.read(&path)?, Subset::Whole)?;
         let lengths = golden.tensor(&format!("{name}.lengths"))?;
         let lengths: Vec<usize> = lengths
             .data()
@@ -283,13 +290,12 @@ fn rare_levels_are_pooled_and_a_new_one_joins_them() -> Result<()> {
     let table = |wards: [&str; 6]| {
         let ids = [1i64, 1, 1, 2, 2, 2];
         let times = [0i64, 1, 2, 0, 1, 2];
-        df!("id" => ids, "t" => times, "ward" => wards)
+        df!("id" => ids, "t" => times, "ward" => wards).map(Table::from)
     };
-    let path = Path::new("x.csv");
-    let (encoder, _) = Encoder::fit(&schema, &table(["a", "a", "b", "b", "c", "d"])?, path)?;
+    let wards = ["a", "a", "b", "b", "c", "d"];
+    let (encoder, _) = Encoder::fit(&schema, &table(wards)?, Subset::Whole)?;
     ensure!(encoder.schema.columns[0].level_names() == ["a", "b", "Other"]);
-    let other =
-        encoder.encode(&table(["a", "new", "new", "new", "new", "b"])?, path, Subset::Whole)?;
+    let other = encoder.encode(&table(["a", "new", "new", "new", "new", "b"])?, Subset::Whole)?;
     ensure!(other.values[..6] == [1., 0., 0., 0., 0., 1.]);
     Ok(())
 }
@@ -302,7 +308,7 @@ fn windows_cut_patients_and_drop_a_short_rest() -> Result<()> {
     let times: Vec<i64> = (0..7).collect();
     let values: Vec<f64> = (0..7).map(f64::from).collect();
     let table = df!("id" => vec![1i64; 7], "t" => times, "x" => values)?;
-    let (_, encoded) = Encoder::fit(&schema, &table, Path::new("x.csv"))?;
+    let (_, encoded) = Encoder::fit(&schema, &table.into(), Subset::Whole)?;
     ensure!(encoded.lengths == [3, 3], "{:?}", encoded.lengths);
     Ok(())
 }

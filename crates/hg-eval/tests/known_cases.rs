@@ -1,7 +1,7 @@
 //! Cohorts whose faults are known get the answers that they deserve.
 
 use hg_data::Encoded;
-use hg_data::{DataFrame, Encoder, Observed, Schema, Subset, Values};
+use hg_data::{Encoder, Observed, Schema, Subset, Table, Values};
 use hg_eval::{
     Auc, Cohort, Compared, DistanceToClosestRecord, Evaluation, Identification, Report, Subject,
     Verdict, measures,
@@ -32,12 +32,12 @@ impl Real {
     /// A cohort of these encoded rows, through a table and back.
     fn cohort(&self, encoded: &Encoded) -> Cohort {
         let Encoded { values, lengths, steps, .. } = encoded;
-        let table: DataFrame = self.encoder.decode(values, lengths, *steps, 1).expect("decodes");
-        let path = Path::new("cohort");
+        let frame = self.encoder.decode(values, lengths, *steps, 1).expect("decodes");
+        let table = Table::new(frame, "cohort");
         let schema = &self.encoder.schema;
         Cohort {
-            observed: Observed::new(schema, &table, path, Subset::Whole).expect("observes"),
-            encoded: self.encoder.encode(&table, path, Subset::Whole).expect("encodes"),
+            observed: Observed::new(schema, &table, Subset::Whole).expect("observes"),
+            encoded: self.encoder.encode(&table, Subset::Whole).expect("encodes"),
         }
     }
 

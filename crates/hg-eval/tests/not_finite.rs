@@ -147,8 +147,8 @@ fn a_whole_evaluation_of_values_that_are_not_finite_ends_without_nan() {
     let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
     let path = root.join("data/pbc/pbcseq.csv");
     let table = schema.read(&path).expect("a table");
-    let (encoder, encoded) = Encoder::fit(&schema, &table, &path).expect("encodes");
-    let observed = Observed::new(&schema, &table, &path, Subset::Whole).expect("observes");
+    let (encoder, encoded) = Encoder::fit(&schema, &table, Subset::Whole).expect("encodes");
+    let observed = Observed::new(&schema, &table, Subset::Whole).expect("observes");
     let real = Cohort { observed, encoded };
 
     // Every `nth` value of each column and of each record.

@@ -1,7 +1,7 @@
 //! Stages, answers, report, JSON and `docs/measures.md` follow from the registry of measures.
 
 use hg_data::simulate::Simulation;
-use hg_data::{Encoded, Encoder, Identifiers, Observed, Schema, Subset};
+use hg_data::{Encoded, Encoder, Identifiers, Observed, Schema, Subset, Table};
 use hg_eval::{
     Answer, Auc, Choice, Cohort, Error, Evaluation, Figure, Finding, Measure, Report, ReportTable,
     Simulator, Subject, Topic, evaluate, measures, measures_markdown,
@@ -29,18 +29,18 @@ impl Cohorts {
     fn new() -> Self {
         let schema = Schema::load(&repository("data-schemas/art-for-hiv.toml")).expect("a schema");
         let simulation = Simulation::shipped().expect("a model");
-        let path = Path::new("simulated");
         let table = |seed| {
             let table = simulation.cohort(PATIENTS, seed).next().expect("patients");
-            table.expect("simulates")
+            Table::new(table.expect("simulates"), "simulated")
         };
         let [real, held_out, synthetic] = [1, 2, 3].map(table);
-        let (encoder, _) = Encoder::fit(&schema, &real, path).expect("encodes");
-        let cohort = |table| Cohort {
-            observed: Observed::new(&schema, table, path, Subset::Whole).expect("observes"),
-            encoded: encoder.encode(table, path, Subset::Whole).expect("encodes"),
+        let (encoder, _) = Encoder::fit(&schema, &real, Subset::Whole).expect("encodes");
+        let cohort = |table: &Table| Cohort {
+            observed: Observed::new(&schema, table, Subset::Whole).expect("observes"),
+            encoded: encoder.encode(table, Subset::Whole).expect("encodes"),
         };
-        let identifiers = Identifiers::find(&schema, &real, &synthetic).expect("compares");
+        let identifiers =
+            Identifiers::find(&schema, &real.frame, &synthetic.frame).expect("compares");
         let [real, held_out, synthetic] = [&real, &held_out, &synthetic].map(cohort);
         Self { encoder, real, held_out, synthetic, identifiers }
     }

@@ -2,7 +2,7 @@
 //! ignored.
 
 use candle_core::Device;
-use hg_data::{Encoder, Schema};
+use hg_data::{Encoder, Schema, Subset};
 use hg_train::{DeviceKind, TrainConfig, Trainer, layout_of};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
@@ -22,7 +22,7 @@ fn same_curve() -> Result<(), Failed> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let table = root.join("data/pbc/pbcseq.csv");
     let schema = Schema::load(&root.join("data-schemas/pbc.toml"))?;
-    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, &table)?;
+    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, Subset::Whole)?;
     let trainer = |device: DeviceKind| {
         let mut config = TrainConfig { device, ..Default::default() };
         config.batching.batch_size = 12;

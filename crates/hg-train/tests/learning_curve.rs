@@ -1,7 +1,7 @@
 //! Gradients by hand and candle's autograd teach the networks the same.
 
 use anyhow::Result;
-use hg_data::{Encoder, Schema};
+use hg_data::{Encoder, Schema, Subset};
 use hg_train::{StepMetrics, TrainConfig, Trainer, layout_of};
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn the_engine_and_the_reference_have_the_same_learning_curve_on_pbc() -> Result<
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let table = root.join("data/pbc/pbcseq.csv");
     let schema = Schema::load(&root.join("data-schemas/pbc.toml"))?;
-    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, &table)?;
+    let (encoder, encoded) = Encoder::fit(&schema, &schema.read(&table)?, Subset::Whole)?;
     let layout = layout_of(&encoder);
     let mut plain = TrainConfig { seed: 3, ..Default::default() };
     plain.batching.batch_size = 12;

@@ -1,22 +1,30 @@
 //! What is wrong with a schema beyond its grammar, with the lines.
 
 use super::{Aggregate, Column, Kind, Schema, Start, Step, Time, Transform};
-use crate::Error;
 use crate::clock::{TimeFormat, TimeKind, parse_step};
+use crate::parsed::{PATIENT, START, TIME};
 use std::collections::HashSet;
-use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 /// Working names.
-const RESERVED: [&str; 3] = [crate::parsed::PATIENT, crate::parsed::TIME, crate::parsed::START];
+const RESERVED: [&str; 3] = [PATIENT, TIME, START];
 
-/// Everything that is wrong with `schema`, which was read from `text`.
-pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
+/// Where a schema comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Stage {
+    /// A person wrote it.
+    Written,
+    /// Levels and bins were fitted since: the first time may be a column of its own, rare levels
+    /// are pooled already, and there may be fewer bins than labels.
+    Fitted,
+}
+
+/// Everything that is wrong with `schema`, which was read from `text`: the line where it is
+/// known, and the problem.
+pub(crate) fn problems(schema: &Schema, text: &str, stage: Stage) -> Vec<(Option<usize>, String)> {
     let lines = Lines::new(text);
     let mut found = Vec::new();
-    let mut say = |line: Option<usize>, problem: String| {
-        found.push(Error::Schema { path: path.to_owned(), line, problem });
-    };
+    let mut say = |line: Option<usize>, problem: String| found.push((line, problem));
     let (time, sequence) = (&schema.time, &schema.sequence);
     for (key, problem) in of_time(time) {
         say(lines.of_key("time", key), problem);
@@ -70,7 +78,8 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
     }
     for (n, column) in schema.columns.iter().enumerate() {
         let name = &column.name;
-        if RESERVED.contains(&name.as_str()) {
+        let is_start = stage == Stage::Fitted && time.start == Start::Modelled && name == START;
+        if RESERVED.contains(&name.as_str()) && !is_start {
             let problem = format!("column «{name}» has a name that is used within; rename it");
             say(lines.of_column(n, "name"), problem);
         }
@@ -85,7 +94,7 @@ pub(super) fn problems(schema: &Schema, text: &str, path: &Path) -> Vec<Error> {
             let problem = format!("column «{name}»: thousands and decimal are the same character");
             say(lines.of_column(n, "thousands"), problem);
         }
-        for (key, problem) in of_column(column) {
+        for (key, problem) in of_column(column, stage) {
             say(lines.of_column(n, key), format!("column «{name}»: {problem}"));
         }
     }
@@ -135,7 +144,7 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
 }
 
 /// (key, problem)
-fn of_column(column: &Column) -> Vec<(&'static str, String)> {
+fn of_column(column: &Column, stage: Stage) -> Vec<(&'static str, String)> {
     let mut found: Vec<(&str, String)> = Vec::new();
     let levels = column.level_names();
     let distinct: HashSet<_> = levels.iter().collect();
@@ -170,7 +179,7 @@ fn of_column(column: &Column) -> Vec<(&'static str, String)> {
             found.push(("bins", "quantiles must be from 2 to 1000".into()));
         }
         let count = bins.quantiles.unwrap_or(bins.edges.len() + 1);
-        if !bins.labels.is_empty() && bins.labels.len() != count {
+        if stage == Stage::Written && !bins.labels.is_empty() && bins.labels.len() != count {
             let problem = format!("{count} bins need {count} labels, not {}", bins.labels.len());
             found.push(("bins", problem));
         }
@@ -195,7 +204,7 @@ fn of_column(column: &Column) -> Vec<(&'static str, String)> {
         found.push(("thousands", problem.into()));
     }
     if let Some(rare) = &column.rare
-        && !(rare.below > 0. && rare.below < 1.)
+        && !(rare.below > 0. && rare.below < 1. || stage == Stage::Fitted && rare.below == 0.)
     {
         found.push(("rare", format!("rare.below is {}, it must be between 0 and 1", rare.below)));
     }

@@ -1,16 +1,17 @@
 //! The schema: what a table's columns are, in TOML.
 
-mod check;
+pub(crate) mod check;
 mod decision;
 mod infer;
 
 use crate::{Error, Result};
+use check::Stage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 pub use decision::Decision;
-pub use infer::{Proposal, infer};
+pub use infer::{Proposal, infer, infer_table};
 
 /// A table's description. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -391,7 +392,9 @@ impl Schema {
             let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
             Error::Schema { path: path.to_owned(), line, problem: e.message().to_owned() }
         })?;
-        Error::all(check::problems(&schema, text, path))?;
+        let problems = check::problems(&schema, text, Stage::Written).into_iter();
+        let of_line = |(line, problem)| Error::Schema { path: path.to_owned(), line, problem };
+        Error::all(problems.map(of_line).collect())?;
         Ok(schema)
     }
 

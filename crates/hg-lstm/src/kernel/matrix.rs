@@ -171,3 +171,70 @@ impl<'a, S> MatrixMut<'a, S> {
         Matrix { values: self.values, rows: self.rows, width: self.width, stride: self.stride }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn rows_of_a_buffer_are_padded_aligned_and_apart() {
+        assert_eq!([0, 1, 16, 17].map(padded), [0, 16, 16, 32]);
+        let mut buffer = Buffer::<f32>::new(3, 17);
+        assert_eq!((buffer.rows(), buffer.stride(), buffer.as_slice().len()), (3, 32, 96));
+        assert!(buffer.as_slice().iter().all(|&x| x == 0.));
+        buffer.row_mut(1)[2] = 5.;
+        assert_eq!(
+            (buffer.row(1)[2], buffer.as_slice()[34], buffer.as_mut_slice()[34]),
+            (5., 5., 5.)
+        );
+        assert!(buffer.as_slice().as_ptr().addr().is_multiple_of(64));
+        let view = buffer.view();
+        assert_eq!((view.rows, view.width, view.stride, view.values.len()), (3, 32, 32, 96));
+        let view = buffer.columns(2, 5);
+        assert_eq!((view.rows, view.width, view.stride, view.values[32]), (3, 5, 32, 5.));
+        assert_eq!(view.columns(0, 5).values[32], 5.);
+        assert_eq!(view.columns(3, 2).values.len(), view.values.len() - 3);
+        let view = buffer.columns_mut(2, 5);
+        assert_eq!((view.rows, view.width, view.stride, view.values[32]), (3, 5, 32, 5.));
+        let view = view.as_ref();
+        assert_eq!((view.rows, view.width, view.stride, view.values[32]), (3, 5, 32, 5.));
+        let view = buffer.view_mut();
+        assert_eq!((view.rows, view.width, view.stride, view.values[34]), (3, 32, 32, 5.));
+    }
+
+    #[test]
+    fn a_buffer_that_changes_its_shape_holds_zeros_and_with_its_rows_alone_what_it_held() {
+        let mut buffer = Buffer::<f64>::new(2, 16);
+        buffer.as_mut_slice().fill(1.);
+        buffer.set_rows(1);
+        assert_eq!(buffer.as_slice(), [1.; 16]);
+        buffer.set_rows(3);
+        assert_eq!((buffer.rows(), buffer.row(1)[0], buffer.row(2)[0]), (3, 1., 0.));
+        let mut other = Buffer::new(0, 16);
+        other.copy_from(&buffer);
+        assert_eq!((other.rows(), other.as_slice() == buffer.as_slice()), (3, true));
+        buffer.reshape(1, 20);
+        assert_eq!((buffer.rows(), buffer.as_slice()), (1, &[0.; 32][..]));
+        assert!(catch_unwind(move || other.copy_from(&buffer)).is_err(), "widths differ");
+    }
+
+    #[test]
+    fn views_beyond_their_numbers_and_rows_that_overlap_are_refused() {
+        let fits = |count: usize, rows: usize, width: usize, stride: usize| {
+            let mut values = vec![0f32; count];
+            let shared = catch_unwind(|| Matrix::new(&values, rows, width, stride).rows).is_ok();
+            let unique = std::panic::AssertUnwindSafe(|| {
+                MatrixMut::new(&mut values, rows, width, stride).rows
+            });
+            assert_eq!(catch_unwind(unique).is_ok(), shared);
+            shared
+        };
+        assert!(fits(12, 3, 4, 4) && fits(10, 3, 2, 4) && fits(0, 0, 4, 4));
+        assert!(!fits(11, 3, 4, 4) && !fits(9, 3, 2, 4) && !fits(99, 3, 5, 4));
+        let values = [0f32; 12];
+        let matrix = Matrix::new(&values, 3, 4, 4);
+        assert!(catch_unwind(|| matrix.columns(2, 2)).is_ok());
+        assert!(catch_unwind(|| matrix.columns(2, 3)).is_err());
+    }
+}

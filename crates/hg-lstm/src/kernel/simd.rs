@@ -401,3 +401,80 @@ macro_rules! portable {
 
 portable!(f32, 8, 23);
 portable!(f64, 4, 52);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_by_name_and_avx_paths_share_their_bits() {
+        let all = [SimdPath::Portable, SimdPath::Neon, SimdPath::Avx2, SimdPath::Avx512];
+        for (path, name) in all.into_iter().zip(["portable", "NEON", "Avx2", "avx512"]) {
+            assert_eq!(SimdPath::named(name), Some(path));
+        }
+        assert_eq!(SimdPath::named("avx"), None);
+        for (n, a) in all.into_iter().enumerate() {
+            for (m, b) in all.into_iter().enumerate() {
+                assert_eq!(a.same_bits_as(b), n == m || n.min(m) == 2, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    /// The process's environment cannot change under the other tests, so this one runs itself.
+    #[test]
+    fn the_variable_chooses_the_path_and_another_name_is_refused() {
+        let name = "kernel::simd::tests::the_variable_chooses_the_path_and_another_name_is_refused";
+        let widest = SimdPath::available().last().expect("one path at least");
+        match std::env::var("HG_LSTM_TEST_PATH").as_deref() {
+            Ok("unset") => {
+                assert_eq!(SimdPath::chosen().expect("no name"), widest);
+                assert_eq!(SimdPath::widest(), widest);
+            }
+            Ok("portable") => {
+                assert_eq!(SimdPath::chosen().expect("a name"), SimdPath::Portable);
+                assert_eq!(SimdPath::widest(), SimdPath::Portable);
+            }
+            Ok(_) => {
+                let said = SimdPath::chosen().expect_err("no such path").to_string();
+                assert!(said.starts_with("HG_VECTORS is `sse9`"), "{said}");
+                assert!(said.contains("\nhint: use one of portable"), "{said}");
+                assert_eq!(SimdPath::widest(), widest);
+            }
+            Err(_) => {
+                for value in ["unset", "portable", "sse9"] {
+                    let program = std::env::current_exe().expect("this program");
+                    let mut test = std::process::Command::new(program);
+                    test.args(["--exact", name]).env("HG_LSTM_TEST_PATH", value);
+                    match value {
+                        "unset" => test.env_remove(VECTORS),
+                        _ => test.env(VECTORS, value),
+                    };
+                    let output = test.output().expect("runs");
+                    let said = String::from_utf8_lossy(&output.stdout);
+                    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_flushed_to_zero_is_smaller_than_any_gradient_that_matters() {
+        struct Flush<'a>(&'a mut [f64; 8]);
+        impl Kernel<f64> for Flush<'_> {
+            type Output = ();
+            #[inline(always)]
+            unsafe fn run<V: Vector<Scalar = f64>>(self) {
+                for chunk in self.0.chunks_exact_mut(V::LANES) {
+                    // SAFETY: the caller's; a chunk holds `LANES` numbers.
+                    unsafe { V::load(chunk.as_ptr()).flush_to_zero().store(chunk.as_mut_ptr()) };
+                }
+            }
+        }
+        for path in SimdPath::available() {
+            let mut x = [1., -1., 2e-150, -2e-150, 1e-151, -1e-151, f64::NAN, f64::NEG_INFINITY];
+            dispatch(path, Flush(&mut x));
+            assert_eq!(x[..6], [1., -1., 2e-150, -2e-150, 0., 0.], "{path:?}");
+            assert!(x[6].is_nan() && x[7] == f64::NEG_INFINITY, "{path:?}");
+        }
+    }
+}

@@ -139,4 +139,41 @@ mod tests {
         let last = schedule.segment(2, 3);
         assert_eq!((last.rows, last.later, last.before), (&[12][..], &[12][..], &[11][..]));
     }
+
+    #[test]
+    fn a_step_knows_its_neighbours() {
+        let schedule = StepSchedule::new(&[1, 3, 2], |n, step| n * 10 + step);
+        let before = |step| schedule.active_before(step).to_vec();
+        assert_eq!([before(0), before(1), before(2)], [vec![], vec![10, 20], vec![11]]);
+        let next = |step| schedule.active_at_next(step).to_vec();
+        assert_eq!([next(0), next(1), next(2)], [vec![11, 21], vec![12], vec![]]);
+        let visits = |step| schedule.visits(step).collect::<Vec<_>>();
+        assert_eq!(visits(0), [(10, None), (20, None), (0, None)]);
+        assert_eq!(visits(1), [(11, Some(10)), (21, Some(20))]);
+        assert_eq!(visits(2), [(12, Some(11))]);
+    }
+
+    #[test]
+    fn a_span_ends_at_the_first_step_with_enough_rows() {
+        let schedule = StepSchedule::new(&[1, 4, 4, 2], |n, step| n * 10 + step);
+        // Rows of the steps: 4, 3, 2, 2.
+        let span = |from, least| {
+            let (rows, until) = schedule.span(from, least);
+            (rows.len(), until)
+        };
+        assert_eq!(span(0, 1), (4, 1));
+        assert_eq!(span(0, 4), (4, 1));
+        assert_eq!(span(0, 5), (7, 2));
+        assert_eq!(span(1, 4), (5, 3));
+        assert_eq!(span(1, 99), (7, 4));
+        assert_eq!(span(3, 1), (2, 4));
+        assert_eq!(schedule.span(1, 4).0, [11, 21, 31, 12, 22]);
+    }
+
+    #[test]
+    fn a_schedule_of_nothing_has_no_steps() {
+        let schedule = StepSchedule::new(&[], |_, _| 0);
+        assert_eq!((schedule.steps(), schedule.count(), schedule.extent()), (0, 0, 0));
+        assert_eq!(schedule.ends().count(), 0);
+    }
 }

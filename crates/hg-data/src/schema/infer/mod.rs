@@ -5,7 +5,6 @@ mod describe;
 mod groups;
 mod long;
 mod numbers;
-mod read;
 mod roles;
 mod shape;
 mod step;
@@ -13,11 +12,13 @@ mod time;
 mod words;
 
 use crate::clock::TimeKind;
-use crate::{Error, Result};
+use crate::csv::{Separator, Sniffed, sniff};
+use crate::files::{files, is_csv};
+use crate::table::read_table;
+use crate::{Error, Result, Schema, Table};
 use cells::Cells;
 use describe::{Context, Entry, describe};
 use groups::{Groups, without_copies};
-use read::Read;
 use roles::Roles;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -40,30 +41,92 @@ pub struct Proposal {
     pub warnings: Vec<String>,
 }
 
-/// A proposal for `table`; `patient` and `time` name columns where the guess is wrong.
+impl Proposal {
+    /// The schema that is proposed.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] where the proposal contradicts itself, which no table should lead to.
+    pub fn schema(&self) -> Result<Schema> {
+        Schema::parse(&self.toml, Path::new("proposed schema"))
+    }
+}
+
+/// A proposal for the table at `path`, read as [`Schema::read`] does; `patient` and `time` name
+/// columns where the guess is wrong.
 ///
 /// # Errors
 /// When the table cannot be read, no column can be the patient or the time, times are written
 /// in several ways, or the table has one row a measurement.
 pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
-    let read = read::read(path)?;
-    let columns = Cells::all(&read.table, read.untyped)?;
-    let separated = read.untyped && read.separator != b',';
+    let first = &files(path)?[0];
+    let dialect = if is_csv(first)? { Some(sniff(first)?) } else { None };
+    let (encoding, separator) = dialect.map_or((None, b','), |d| (d.encoding, d.separator));
+    let frame = read_table(path, encoding, Separator::Given(separator))?;
+    propose(&Table::of_file(frame, path), dialect, patient, time)
+}
+
+/// A proposal for a table in memory, the types of whose columns are respected; `patient` and
+/// `time` name columns where the guess is wrong.
+///
+/// # Errors
+/// When no column can be the patient or the time, times are written in several ways, or the
+/// table has one row a measurement.
+pub fn infer_table(table: &Table, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
+    // How a CSV is written goes into its schema; the file may be gone by now.
+    let dialect = table.csv.as_ref().and_then(|csv| sniff(csv).ok());
+    propose(table, dialect, patient, time)
+}
+
+impl Schema {
+    /// A proposal for a table in memory (a [`Table`] or a `&DataFrame`), the types of whose
+    /// columns are respected: texts are levels, not numbers. [`infer_table`] also takes the names of patient and time, and
+    /// [`infer`] a file.
+    ///
+    /// ```
+    /// use hg_data::{Schema, Table};
+    /// use polars_core::df;
+    ///
+    /// let frame = df!(
+    ///     "patient" => ["a", "a", "b", "b"], "day" => [0, 1, 0, 1], "crp" => [2.5, 3.5, 1.0, 0.5],
+    /// )?;
+    /// let proposal = Schema::infer(&frame)?;
+    /// let schema = proposal.schema()?;
+    /// assert_eq!(schema.patient.column, "patient");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no column can be the patient or the time, times are written in several ways, or the
+    /// table has one row a measurement.
+    pub fn infer(table: impl Into<Table>) -> Result<Proposal> {
+        infer_table(&table.into(), None, None)
+    }
+}
+
+/// A proposal for a table, whose file is written in `dialect` where it is a CSV.
+fn propose(
+    table: &Table,
+    dialect: Option<Sniffed>,
+    patient: Option<&str>,
+    time: Option<&str>,
+) -> Result<Proposal> {
+    let columns = Cells::all(&table.frame, table.is_untyped())?;
+    let separated = dialect.is_some_and(|dialect| dialect.separator != b',');
     let decimal = numbers::decimal_sign(&columns, separated);
     let keep = without_copies(&columns);
-    let roles = roles::choose(path, &columns, &keep, decimal, patient, time)?;
+    let roles = roles::choose(&table.name, &columns, &keep, decimal, patient, time)?;
     let groups = Groups::new(&columns[roles.patient], &keep);
     let long = long::long_table(&columns, roles.patient, roles.time, &groups, decimal);
     // Who names both columns knows better.
     let insists = patient.is_some() && time.is_some();
     if let Some(problem) = long.as_ref().filter(|_| !insists) {
-        return Err(Error::file(path, problem.as_str()));
+        return Err(Error::table(&table.name, problem.as_str()));
     }
     let times = groups.times(&roles.clock);
     let step = step::propose(&roles.clock, &times, &columns[roles.time].name);
-    let table = Table {
-        path,
-        read: &read,
+    let facts = TableFacts {
+        table,
+        dialect,
         columns: &columns,
         decimal,
         roles: &roles,
@@ -73,7 +136,7 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
         equal: rows_at_equal_times(&times),
         starts_elsewhere: times.iter().any(|times| times.first().is_some_and(|time| *time != 0.)),
     };
-    let mut proposal = table.proposal();
+    let mut proposal = facts.proposal();
     if !proposal.toml.contains("\n[[columns]]\n") {
         let problem = format!(
             "no column is left to model beside patient «{}» and time «{}»; name others with --patient and --time, or turn a column that was left out into numbers or texts: {}",
@@ -81,7 +144,7 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
             shown(&columns[roles.time].name),
             reasons(&proposal.toml)
         );
-        return Err(Error::file(path, problem));
+        return Err(Error::table(&table.name, problem));
     }
     proposal.warnings.extend(long);
     Ok(proposal)
@@ -94,9 +157,9 @@ fn rows_at_equal_times(times: &[Vec<f64>]) -> usize {
 }
 
 /// All that the proposal is written from.
-struct Table<'a> {
-    path: &'a Path,
-    read: &'a Read,
+struct TableFacts<'a> {
+    table: &'a Table,
+    dialect: Option<Sniffed>,
     columns: &'a [Cells],
     decimal: char,
     roles: &'a Roles,
@@ -110,6 +173,23 @@ struct Table<'a> {
     starts_elsewhere: bool,
 }
 
+/// Writes what is unusual about how a CSV is written.
+fn write_dialect(toml: &mut String, dialect: Sniffed) {
+    if let Some(encoding) = dialect.encoding {
+        let name = quoted(&encoding.name().to_lowercase());
+        let why = match dialect.had_mark {
+            true => "by the file's mark",
+            false => "guess: the file is not UTF-8",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(toml, "encoding = {name} # {why}");
+    }
+    if dialect.separator != b',' {
+        let separator = quoted(&char::from(dialect.separator).to_string());
+        let _ = writeln!(toml, "separator = {separator}");
+    }
+}
+
 /// Why columns are left out, from the comments of a proposal.
 fn reasons(toml: &str) -> String {
     let reasons: Vec<&str> =
@@ -117,7 +197,7 @@ fn reasons(toml: &str) -> String {
     reasons.join("; ")
 }
 
-impl Table<'_> {
+impl TableFacts<'_> {
     fn proposal(&self) -> Proposal {
         let rows: usize = self.groups.rows.iter().map(Vec::len).sum();
         let averaged = self.equal as f64 >= OFTEN_EQUAL * rows as f64 && self.equal > 0;
@@ -162,8 +242,7 @@ impl Table<'_> {
 
     /// Everything before the time.
     fn head(&self) -> String {
-        let path = self.path;
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = Path::new(&self.table.name).file_name().unwrap_or_default().to_string_lossy();
         // Without any of its endings, as .csv.gz.
         let stem = match file.split_once('.') {
             Some((stem, _)) if !stem.is_empty() => stem,
@@ -175,17 +254,12 @@ impl Table<'_> {
              # Read it through: what is marked «guess» is one.\n\
              name = {}\n",
             shown(&file),
-            self.read.table.height(),
+            self.table.frame.height(),
             self.groups.rows.len(),
             quoted(stem)
         );
-        if let Some((encoding, why)) = self.read.encoding {
-            let name = quoted(&encoding.name().to_lowercase());
-            let _ = writeln!(toml, "encoding = {name} # {why}");
-        }
-        if self.read.separator != b',' {
-            let separator = quoted(&char::from(self.read.separator).to_string());
-            let _ = writeln!(toml, "separator = {separator}");
+        if let Some(dialect) = self.dialect {
+            write_dialect(&mut toml, dialect);
         }
         if self.decimal != '.' {
             let _ = writeln!(toml, "decimal = {}", quoted(&self.decimal.to_string()));

@@ -11,7 +11,6 @@ use super::words::{counted, is_identifier, listed, patient_likeness, shown, time
 use crate::clock::TimeKind;
 use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 /// Rows that are looked at to tell patient and time.
 const LOOKED_AT: usize = 50_000;
@@ -88,9 +87,10 @@ struct Search<'a> {
     rows: Vec<usize>,
 }
 
-/// Chooses patient and time, of which the caller may have named either.
+/// Chooses patient and time, of which the caller may have named either; `table` is the table's
+/// name.
 pub(super) fn choose(
-    path: &Path,
+    table: &str,
     columns: &[Cells],
     keep: &[bool],
     decimal: char,
@@ -102,7 +102,7 @@ pub(super) fn choose(
         Some(name) => {
             columns.iter().position(|cells| cells.name == name).map(Some).ok_or_else(|| {
                 let problem = format!("the table has no such column; mend {option}");
-                Error::column(path, name, problem)
+                Error::column(table, name, problem)
             })
         }
     };
@@ -114,7 +114,7 @@ pub(super) fn choose(
             "holds neither numbers nor dates in a form that is known; name another with --time"
                 .into()
         });
-        return Err(Error::column(path, &cells.name, problem));
+        return Err(Error::column(table, &cells.name, problem));
     }
     let rows = (0..keep.len()).filter(|&row| keep[row]).take(LOOKED_AT).collect();
     let mut search = Search { columns, clocks, rows };
@@ -125,21 +125,21 @@ pub(super) fn choose(
         (Some(best), Some(_)) if search.is_time_by_name(best.time) => best,
         (_, Some((at, problem))) => {
             let problem = format!("{problem}; write all in one way, or name another with --time");
-            return Err(Error::column(path, &columns[at].name, problem));
+            return Err(Error::column(table, &columns[at].name, problem));
         }
-        (None, None) => return Err(search.nothing(path, patient, time)),
+        (None, None) => return Err(search.nothing(table, patient, time)),
     };
     let (chosen, mut why) = match patient {
         Some(patient) => (patient, Vec::new()),
         None => search.among_ids(best, keep),
     };
     if search.clocks[best.time].is_none() {
-        return Err(search.nothing(path, patient, time));
+        return Err(search.nothing(table, patient, time));
     }
     why.extend(search.why(chosen, best));
     // Invariant: the best time has a clock.
     let clock =
-        search.clocks[best.time].take().ok_or_else(|| search.nothing(path, patient, time))?;
+        search.clocks[best.time].take().ok_or_else(|| search.nothing(table, patient, time))?;
     Ok(Roles { patient: chosen, time: best.time, clock, why })
 }
 
@@ -405,7 +405,7 @@ impl Search<'_> {
     }
 
     /// Why no patient or no time was found.
-    fn nothing(&self, path: &Path, patient: Option<usize>, time: Option<usize>) -> Error {
+    fn nothing(&self, table: &str, patient: Option<usize>, time: Option<usize>) -> Error {
         let gap = |n: usize, role: &str, option: &str| {
             let cells = &self.columns[n];
             let empty = cells.rows.iter().filter(|cell| cell.is_none()).count();
@@ -415,7 +415,7 @@ impl Search<'_> {
                 counted(empty, "row"),
                 row + 1
             );
-            (empty < cells.rows.len()).then(|| Error::column(path, &cells.name, problem))
+            (empty < cells.rows.len()).then(|| Error::column(table, &cells.name, problem))
         };
         let all = || 0..self.columns.len();
         let has_patient = patient.is_some()
@@ -425,7 +425,7 @@ impl Search<'_> {
             let like = |n: &usize| patient_likeness(&self.columns[*n].name) >= 0.8;
             let found = all().filter(like).find_map(|n| gap(n, "patient", "--patient"));
             return found.unwrap_or_else(|| {
-                Error::file(path, "no column looks like the patient, by its name or with a time that orders its rows; name it with --patient, and the time with --time")
+                Error::table(table, "no column looks like the patient, by its name or with a time that orders its rows; name it with --patient, and the time with --time")
             });
         }
         if time.is_none() {
@@ -446,7 +446,7 @@ impl Search<'_> {
             ),
             None => "no column looks like the time of the patient's rows; name them with --patient and --time".into(),
         };
-        Error::file(path, problem)
+        Error::table(table, problem)
     }
 }
 
