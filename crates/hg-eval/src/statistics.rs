@@ -132,7 +132,8 @@ pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
         xy += dx * dy;
     }
     let scale = (xx * yy).sqrt();
-    (scale > 0.).then(|| xy / scale).filter(|correlation| correlation.is_finite())
+    // Squares that overflow say nothing, where xy / ∞ would be a 0 that was not measured.
+    (scale > 0. && scale.is_finite()).then(|| xy / scale)
 }
 
 /// The share of each level among positions of levels; zeros where there is none.
