@@ -51,7 +51,7 @@ pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
     let said = [
         (copies, "exact copies of rows are left out"),
         (merged_rows, "rows share a grid step with another, and are merged as `aggregate` says"),
-        (invented_steps, "grid steps have no row, and are filled as `carry` says"),
+        (invented_steps, "grid steps have no row, and are filled as `impute` says"),
     ];
     said.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
 }
@@ -59,7 +59,7 @@ pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
 pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let InferArguments { table, out, patient, time } = arguments;
     let proposal = health_gym::data::infer(table, patient.as_deref(), time.as_deref())?;
-    // A proposal that its own table does not fit helps nobody.
+    // A proposal that its own table does not fit is of no use.
     let schema = Schema::parse(&proposal.toml, out)?;
     let (encoder, encoded) = Encoder::fit_file(&schema, table, Subset::Whole)?;
     if out.exists() {

@@ -66,6 +66,7 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(realism::domain::Domain),
         Box::new(realism::columns::ColumnDistances),
         Box::new(realism::missing_cells::MissingCells),
+        Box::new(realism::percentiles::Percentiles),
         Box::new(realism::pairs::PairAssociations),
         Box::new(realism::dynamics::TemporalDynamics),
         Box::new(realism::told_apart::ToldApart),

@@ -6,6 +6,7 @@ pub(crate) mod domain;
 pub(crate) mod dynamics;
 pub(crate) mod missing_cells;
 pub(crate) mod pairs;
+pub(crate) mod percentiles;
 mod quick;
 mod tests_of_equality;
 pub(crate) mod told_apart;
