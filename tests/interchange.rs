@@ -106,8 +106,8 @@ fn weights_that_do_not_fit_are_refused_and_leave_nothing() {
     let [table, schema] = PBC.map(repository);
     let out = folder.path().join("run");
     for (file, says) in [
-        ("tests/golden/generator.pt", "«linear3.bias» has shape [7], schema and settings make it"),
-        ("tests/golden/critic.safetensors", "«linear1.weight» has shape [5, 8], schema and"),
+        ("tests/golden/generator.pt", "`linear3.bias` has shape [7], schema and settings make it"),
+        ("tests/golden/critic.safetensors", "`linear1.weight` has shape [5, 8], schema and"),
         ("README.md", "README.md is no file of weights that we read"),
     ] {
         let generator = repository(file);

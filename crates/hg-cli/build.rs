@@ -32,19 +32,4 @@ fn main() {
     let versions: Vec<String> =
         DECISIVE.iter().filter_map(|name| Some(format!("{name} {}", version(name)?))).collect();
     println!("cargo::rustc-env=HG_CRATES={}", versions.join(", "));
-    fold_identical_code();
-}
-
-/// Lets the linker fold functions whose machine code is the same: polars has one for each type of
-/// column. Only rustc's own linker on this target, lld, is known to take the argument.
-fn fold_identical_code() {
-    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
-    let has_lld = is("CARGO_CFG_TARGET_ARCH", "x86_64")
-        && is("CARGO_CFG_TARGET_OS", "linux")
-        && is("CARGO_CFG_TARGET_ENV", "gnu");
-    if has_lld && std::env::var_os("RUSTC_LINKER").is_none() {
-        for argument in ["--icf=all", "--pack-dyn-relocs=relr", "-O2"] {
-            println!("cargo::rustc-link-arg-bins=-Wl,{argument}");
-        }
-    }
 }

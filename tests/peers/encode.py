@@ -1,4 +1,4 @@
-"""The encoding of examples/scale.rs by pandas and scikit-learn.
+"""The encoding of benches/scale.rs by pandas and scikit-learn.
 
 python encode.py FILE.parquet [PATIENTS]   (needs pandas, pyarrow, scikit-learn)
 """

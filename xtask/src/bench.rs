@@ -4,6 +4,7 @@ use crate::tasks::{WORKSPACE, cargo, execute, target, venv};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ const GPU_PACKAGES: [&str; 3] = ["torch==2.15.0", "jax[cuda13]==0.10.2", "numpy=
 /// (batch, steps)
 const SHAPES: [(usize, usize); 3] = [(32, 20), (128, 48), (256, 60)];
 /// Multiply-adds of an iteration per row and step, counted as two operations each
-/// (the formula is in crates/hg-train/examples/iteration.rs).
+/// (the formula is in crates/hg-train/benches/iteration.rs).
 const MFLOP_PER_ROW: f64 = 41.4;
 
 /// Operations, in millions, of the product that sgemm.py times.
@@ -95,39 +96,56 @@ enum What {
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    build_examples(bench.cuda)?;
+    let programs = Programs::build(bench.cuda)?;
     match &bench.what {
         Some(What::Iteration { arguments }) => {
-            let mut iteration = example("iteration");
+            let mut iteration = programs.command("iteration")?;
             iteration.args(arguments.iter().filter(|argument| *argument != "--"));
             execute(iteration)
         }
-        Some(What::Growth) => growth(),
-        Some(What::Scale { patients }) => scale(*patients),
-        None if bench.peers => peers(bench),
+        Some(What::Growth) => growth(&programs),
+        Some(What::Scale { patients }) => scale(&programs, *patients),
+        None if bench.peers => peers(bench, &programs),
         None => {
-            let mut kernels = example("kernels");
+            let mut kernels = programs.command("kernels")?;
             kernels.arg("--bench");
             execute(kernels)
         }
     }
 }
 
-fn build_examples(cuda: bool) -> Result<()> {
-    let mut build = cargo();
-    build.args(["build", "--release", "--workspace", "--example", "iteration"]);
-    build.args(["--example", "kernels", "--example", "scale"]);
-    if cuda {
-        build.args(["--features", "cuda"]);
+/// The benches of the crates, built; cargo alone knows where they lie.
+struct Programs(HashMap<String, PathBuf>);
+
+impl Programs {
+    fn build(cuda: bool) -> Result<Self> {
+        let mut build = cargo();
+        build.args(["bench", "--no-run", "--workspace", "--message-format", "json"]);
+        build.args(["--bench", "iteration", "--bench", "kernels", "--bench", "scale"]);
+        if cuda {
+            build.args(["--features", "cuda"]);
+        }
+        let output = build.stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot start {build:?}"))?;
+        if !output.status.success() {
+            bail!("{build:?} ended with {}", output.status);
+        }
+        let messages = output.stdout.split(|byte| *byte == b'\n');
+        let messages = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let programs = messages.filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        });
+        Ok(Self(programs.collect()))
     }
-    execute(build)
+
+    fn command(&self, name: &str) -> Result<Command> {
+        let program = self.0.get(name).with_context(|| format!("cargo built no bench {name}"))?;
+        Ok(Command::new(program))
+    }
 }
 
-fn example(name: &str) -> Command {
-    Command::new(target().join("release/examples").join(name))
-}
-
-fn growth() -> Result<()> {
+fn growth(programs: &Programs) -> Result<()> {
     let base = [("batch", 32), ("steps", 20), ("hidden", 128), ("numeric", 35)];
     println!("{:>8} {:>6} {:>12} {:>10}", "", "", "iteration ms", "GFLOP/s");
     for (name, values) in [
@@ -137,7 +155,7 @@ fn growth() -> Result<()> {
         ("numeric", [0, 35, 100, 400]),
     ] {
         for value in values {
-            let mut iteration = example("iteration");
+            let mut iteration = programs.command("iteration")?;
             iteration.args(["--json", "--repeat", "5"]);
             for (other, default) in base {
                 let value = if other == name { value } else { default };
@@ -153,12 +171,12 @@ fn growth() -> Result<()> {
     Ok(())
 }
 
-fn scale(patients: usize) -> Result<()> {
+fn scale(programs: &Programs, patients: usize) -> Result<()> {
     let file = target().join("scale.parquet");
-    let mut make = example("scale");
+    let mut make = programs.command("scale")?;
     make.arg("make").arg(&file).args(["--patients", &patients.to_string()]);
     execute(make)?;
-    let mut measure = example("scale");
+    let mut measure = programs.command("scale")?;
     measure.arg("measure").arg(&file);
     execute(measure)
 }
@@ -220,7 +238,7 @@ impl Drop for Peer {
     }
 }
 
-fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench) -> Result<()> {
+fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench, programs: &Programs) -> Result<()> {
     if *turns == 0 {
         bail!("--turns is 0, it must be at least 1");
     }
@@ -241,7 +259,7 @@ fn peers(Bench { venv: folder, turns, cuda, .. }: &Bench) -> Result<()> {
                 command.arg(format!("tests/peers/{name}")).args(&sizes).args(kind);
                 on_device(command, limits)
             };
-            let mut ours = example("iteration");
+            let mut ours = programs.command("iteration")?;
             ours.args(["--serve", "--batch", &sizes[0], "--steps", &sizes[1]]);
             ours.args(cuda.then_some("--cuda"));
             let mut commands = vec![

@@ -51,7 +51,7 @@ pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
     let said = [
         (copies, "exact copies of rows are left out"),
         (merged_rows, "rows share a grid step with another, and are merged as `aggregate` says"),
-        (invented_steps, "grid steps have no row, and are filled as `carry` says"),
+        (invented_steps, "grid steps have no row, and are filled as `impute` says"),
     ];
     said.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
 }

@@ -221,7 +221,6 @@ fn the_jvp_equals_central_differences() {
 #[test]
 fn products_of_rows_touch_these_rows_alone() {
     let rows = [6u32, 0, 3, 4];
-    let pairs = [2u32, 5, 1, 0];
     for path in SimdPath::available() {
         let (a, b) = (filled(7, 150, 1., 14), filled(150, 2 * PADDING, 1., 15));
         let mut panels = Panels::new(path);
@@ -240,8 +239,15 @@ fn products_of_rows_touch_these_rows_alone() {
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-12), "{path:?}, row {row}");
         }
         assert!(all.row(0) != before.row(0));
+    }
+}
 
-        // Σ over pairs of rows, and column sums over rows.
+#[test]
+fn sums_over_rows_take_these_rows_alone() {
+    let rows = [6u32, 0, 3, 4];
+    let pairs = [2u32, 5, 1, 0];
+    for path in SimdPath::available() {
+        // Σ over pairs of rows.
         let (left, right) = (filled(7, 5, 1., 17), filled(6, PADDING, 1., 18));
         let mut product = filled(5, PADDING, 1., 19);
         let before = product.clone();
@@ -262,6 +268,8 @@ fn products_of_rows_touch_these_rows_alone() {
                 assert!((product.row(i)[j] - before.row(i)[j] - sum).abs() < 1e-12);
             }
         }
+
+        // Column sums.
         let mut sums = [filled(1, PADDING, 1., 20), filled(1, PADDING, 1., 20)];
         let before = sums[0].clone();
         kernel::add_column_sums(path, right.view(), sums[0].view_mut());
@@ -354,6 +362,15 @@ fn matrices_too_small_for_the_schedule_are_refused() {
             }));
         }
     }
+}
+
+#[test]
+fn gradients_and_tangents_too_small_for_the_schedule_are_refused() {
+    let scene = Scene::new(SimdPath::Portable);
+    let (u, schedule, rows) = (&scene.u, &scene.schedule, scene.rows);
+    let of = |rows: usize, parts: usize| Buffer::<f64>::new(rows, parts * HIDDEN);
+    let states = || of(rows, STATE_PARTS);
+    let gradients = || of(rows, GRADIENT_PARTS);
     for (rows, parts) in [(rows - 1, GRADIENT_PARTS), (rows, GRADIENT_PARTS - 1)] {
         let small = || of(rows, parts);
         assert!(refused(|| kernel::jvp(u, schedule, states().view(), small().view_mut())));
@@ -419,8 +436,11 @@ fn factors_that_do_not_fit_are_refused() {
     let odd = filled(4, 2 * PADDING, 1., 3);
     assert!(refused(|| Panels::new(path).pack(odd.columns(0, 20))));
     assert!(refused(|| Panels::new(path).pack_transposed(filled(20, 4, 1., 3).view())));
+}
 
-    // The gradient of a weight.
+#[test]
+fn a_weights_gradient_of_another_shape_is_refused() {
+    let path = SimdPath::Portable;
     let gradient = |rows: [usize; 2], out: [usize; 2]| {
         let (a, b) = (filled(rows[0], 5, 1., 4), filled(rows[1], PADDING, 1., 5));
         let (mut c, mut scratch) = (Buffer::new(out[0], out[1]), Panels::new(path));
@@ -444,8 +464,11 @@ fn factors_that_do_not_fit_are_refused() {
     assert!(of_rows(&[0, 4], &[3, 3]));
     assert!(of_rows(&[0, 3], &[3, 4]));
     assert!(of_rows(&[0, 3], &[3]));
+}
 
-    // Recurrent weights, and inputs that do not feed them.
+#[test]
+fn recurrent_weights_and_inputs_that_do_not_fit_are_refused() {
+    let path = SimdPath::Portable;
     assert!(refused(|| drop(RecurrentWeights::<f64>::new(PADDING + 1, path))));
     let mut u = RecurrentWeights::new(HIDDEN, path);
     assert!(u.is_empty());
@@ -467,8 +490,11 @@ fn factors_that_do_not_fit_are_refused() {
     assert!(feed(3, 7, 4 * HIDDEN, 4 * HIDDEN));
     assert!(feed(3, 8, 3 * HIDDEN, 4 * HIDDEN));
     assert!(feed(3, 8, 4 * HIDDEN, 4 * HIDDEN - 1));
+}
 
-    // Pointwise operations.
+#[test]
+fn pointwise_operations_refuse_what_they_would_leave_undone() {
+    let path = SimdPath::Portable;
     let mut odd = [0f64; PADDING + 1];
     assert!(refused(|| kernel::leaky_relu_in_place(path, 0.1, &mut odd)));
     assert!(refused(|| kernel::scale_in_place(path, 0.1, &mut odd)));

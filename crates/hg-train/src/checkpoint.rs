@@ -189,8 +189,8 @@ fn bytes_of(tensors: &HashMap<String, Tensor>) -> Result<Vec<u8>> {
     safetensors::serialize(tensors, None).map_err(|e| Error::Candle(e.into()))
 }
 
-fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::Run { path: path.to_owned(), problem: format!("cannot write the checkpoint: {error}") }
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::Write { path: path.to_owned(), what: "the checkpoint", source }
 }
 
 /// Writes a checkpoint, then removes the oldest beyond three.

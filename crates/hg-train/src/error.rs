@@ -26,6 +26,17 @@ pub enum Error {
         /// What is wrong and the hint.
         problem: String,
     },
+    /// A file that cannot be written: the disk is full, say.
+    #[error("{}: cannot write {what}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was to be written there.
+        what: &'static str,
+        /// Why it cannot be.
+        #[source]
+        source: std::io::Error,
+    },
     /// A setting out of its range.
     #[error("{0}")]
     Config(String),

@@ -80,6 +80,6 @@ fn rewrite(
     Ok(BufWriter::new(file.map_err(|e| failed(path, e))?))
 }
 
-fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::Run { path: path.to_owned(), problem: format!("cannot write: {error}") }
+fn failed(path: &Path, source: std::io::Error) -> Error {
+    Error::Write { path: path.to_owned(), what: "what was measured", source }
 }

@@ -212,9 +212,10 @@ impl Run {
     pub fn export(&self, folder: &Path) -> Result<()> {
         let checkpoint = self.selected()?;
         require_absent(folder)?;
-        let failed = |path: &Path, e| Error::Run {
+        let failed = |path: &Path, source| Error::Write {
             path: path.to_owned(),
-            problem: format!("cannot write: {e}"),
+            what: "the weights",
+            source,
         };
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
         for (from, to) in [
@@ -407,8 +408,8 @@ impl Run {
         })
     }
 
-    fn failed(&self, name: &str, error: std::io::Error) -> Error {
-        Error::Run { path: self.folder.join(name), problem: format!("cannot write: {error}") }
+    fn failed(&self, name: &str, source: std::io::Error) -> Error {
+        Error::Write { path: self.folder.join(name), what: "the run's description", source }
     }
 }
 

@@ -316,6 +316,8 @@ impl<S: Real> Panel<'_, S> {
                 a[r] = self.a.add(a_rows.offset(row + r));
                 c[r] = self.c.add(c_rows.offset(row + r));
             }
+
+            // What C starts from.
             match self.start {
                 Start::Zero => {}
                 Start::Keep => {
@@ -334,6 +336,8 @@ impl<S: Real> Panel<'_, S> {
                     }
                 }
             }
+
+            // Σ_k A[r, k] B[k, n]
             let mut b = self.b;
             for k in 0..self.depth {
                 let step = match a_steps {
@@ -352,6 +356,7 @@ impl<S: Real> Panel<'_, S> {
                 }
                 b = b.add(N * V::LANES);
             }
+
             for r in 0..R {
                 for n in 0..N {
                     sums[r][n].store(c[r].add(n * V::LANES));

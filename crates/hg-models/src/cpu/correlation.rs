@@ -125,14 +125,15 @@ impl Correlation {
         pairs.map(apart).sum::<f64>() / self.matrix.len() as f64
     }
 
-    /// `K` for `λ · distance(target)`, into `[D, D]` with padding.
+    /// `K` `[D, D]` for `λ · distance(target)`, with padding, packed for products.
     pub(super) fn gradient_map<S: Real>(
         &self,
         target: &Self,
         alignment: Alignment<'_>,
-        into: &mut Buffer<S>,
-    ) {
+        path: SimdPath,
+    ) -> Panels<S> {
         let width = self.norms.len();
+        let mut map = Buffer::new(padded(width), width);
         let scale = alignment.weight / self.matrix.len() as f64;
         let slope = |entry: usize| {
             let (r, t) = (self.matrix[entry], target.matrix[entry]);
@@ -152,8 +153,11 @@ impl Correlation {
             for i in 0..width {
                 let diagonal = if i == j && !floored { twice_rq } else { 0. };
                 let entry = (2. * q[i * width + j] - diagonal) / (self.norms[i] * self.norms[j]);
-                into.row_mut(i)[j] = S::from_f64(entry);
+                map.row_mut(i)[j] = S::from_f64(entry);
             }
         }
+        let mut panels = Panels::new(path);
+        panels.pack(map.view());
+        panels
     }
 }

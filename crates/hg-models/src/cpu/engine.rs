@@ -7,7 +7,7 @@ use super::micro_batch::PackedBatch;
 use crate::{CriticConfig, Error, GeneratorConfig, Parameters, Result};
 use candle_core::Tensor;
 use hg_lstm::Lengths;
-use hg_lstm::kernel::{Buffer, Panels, Real, SimdPath, Start, multiply, padded};
+use hg_lstm::kernel::{Buffer, Real, SimdPath, Start, multiply};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -299,18 +299,14 @@ impl<S: Real> Engine<S> {
         let parts = micro_batches.iter_mut().map(|part| (&mut part.moments, &part.out));
         let fake = Correlation::of(parts.collect(), real.rows);
         let alignment = fake.distance(&real.correlation, aligned);
-        let width = pool.critic.layout.width();
-        let mut map = Buffer::new(padded(width), width);
-        fake.gradient_map(&real.correlation, aligned, &mut map);
-        let mut panels = Panels::new(pool.path);
-        panels.pack(map.view());
+        let map = fake.gradient_map(&real.correlation, aligned, pool.path);
 
         // The generator's forward pass once more, cheaper than to keep all that it computed, and
         // its backward pass.
         micro_batches.par_iter_mut().zip(&real.micro_batches).for_each(
             |(micro_batch, (packed, _))| {
                 let MicroBatch { moments, grad_out, on_generator, .. } = micro_batch;
-                multiply(moments.centred(), &panels, Start::Keep, grad_out.view_mut());
+                multiply(moments.centred(), &map, Start::Keep, grad_out.view_mut());
                 on_generator.clear();
                 pool.with(|Work { generator, .. }| {
                     generator.forward(weights, packed, noise);

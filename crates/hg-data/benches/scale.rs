@@ -1,9 +1,8 @@
 //! Encodes a table of any size, beside polars merely reading it.
 //!
-//! `cargo run --release --workspace --example scale -- make FILE.parquet --patients 1000000`
-//! `cargo run --release --workspace --example scale -- measure FILE.parquet`
+//! `cargo xtask bench scale --patients 1000000`
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hg_data::{DataFrame, Encoder, Schema, Subset, write_simulated};
 use polars_core::prelude::*;
 use polars_io::prelude::*;
@@ -82,7 +81,7 @@ fn main() -> Result<()> {
             println!("{} rows", write_simulated(parts, Path::new(file))?);
         }
         ["measure", file] => measure(Path::new(file))?,
-        _ => bail!("say «make FILE --patients N» or «measure FILE»"),
+        _ => bail!("say `make FILE --patients N` or `measure FILE`"),
     }
     Ok(())
 }
