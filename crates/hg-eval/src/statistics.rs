@@ -132,10 +132,7 @@ pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
         xy += dx * dy;
     }
     let scale = (xx * yy).sqrt();
-<<<<<<< HEAD
-=======
     // Squares that overflow say nothing, where xy / ∞ would be a 0 that was not measured.
->>>>>>> eval
     (scale > 0. && scale.is_finite()).then(|| xy / scale)
 }
 
