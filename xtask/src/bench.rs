@@ -379,7 +379,7 @@ fn introduction(turns: usize) -> Result<String> {
          processor has AVX-512, all are measured a second time held to AVX2, by `HG_VECTORS`,\n\
          `MKL_ENABLE_INSTRUCTIONS`, `ONEDNN_MAX_CPU_ISA`, `ATEN_CPU_CAPABILITY` and `XLA_FLAGS`.\n\n\
          {model}, {cores} cores · {rustc} · {packages}\n\n\
-         «SGEMM» is PyTorch's product of 1024 × 1024 matrices, which takes turns too. The limit is the\n\
+         \"SGEMM\" is PyTorch's product of 1024 × 1024 matrices, which takes turns too. The limit is the\n\
          iteration's floating-point operations ({MFLOP_PER_ROW} million for a row and step) at\n\
          that rate; a share above 100 % means that our own products run faster than that library's.\n"
     ))

@@ -120,7 +120,7 @@ pub(crate) fn check(home: &Path) -> Result<()> {
     let mut path = std::ffi::OsString::from(home.join("bin"));
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
-    // Without a GPU nobody can ask it for its compute capability: that of an H100.
+    // Without a GPU its compute capability cannot be asked for: that of an H100.
     if std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
         check.env("CUDA_COMPUTE_CAP", "90");
     }

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.validation.held_out = 0.2;
     settings.validation.every = 20;
 
-    // A token stops training from any thread; here nobody asks for it.
+    // A token stops training from any thread.
     let token = CancelToken::default();
     let synthesizer = Synthesizer::builder(schema.clone())
         .settings(settings)

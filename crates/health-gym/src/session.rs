@@ -33,7 +33,7 @@ pub(crate) fn train(
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Training> {
     let Material { config, encoder, encoded, held_out } = *material;
-    // Where nobody is held out, those trained on are what there is to compare with.
+    // Where no patients are held out, those trained on are the yardstick.
     let yardstick = held_out.unwrap_or(encoded);
     let quick = Quick::new(yardstick, encoder.numeric_features(), &encoder.blocks());
     let validator = |made: &Encoded| {

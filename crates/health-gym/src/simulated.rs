@@ -23,7 +23,7 @@ impl<'a> Simulated<'a> {
     pub(crate) fn of(encoder: &'a Encoder, table: &Path) -> Result<Option<Self>> {
         let Some(decision) = &encoder.schema.decision else { return Ok(None) };
         let place = |name: &str| decision.actions.iter().position(|action| action == name);
-        // «Base Drug Combo» to «Extra pk-En».
+        // `Base Drug Combo` to `Extra pk-En`.
         let places: Vec<usize> = COLUMNS[7..12].iter().filter_map(|name| place(name)).collect();
         let Ok(actions) = <[usize; 5]>::try_from(places) else { return Ok(None) };
         if decision.actions.len() != actions.len() || !label(table).exists() {

@@ -83,7 +83,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
-    /// Simulate a cohort from a published model: nobody's data, any size.
+    /// Simulate a cohort from a published model: no person's data, any size.
     #[command(subcommand)]
     Simulate(SimulateCommand),
     /// Work with schemas.

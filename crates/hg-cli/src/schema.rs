@@ -59,7 +59,7 @@ pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
 pub(crate) fn infer(arguments: &InferArguments) -> Result<()> {
     let InferArguments { table, out, patient, time } = arguments;
     let proposal = health_gym::data::infer(table, patient.as_deref(), time.as_deref())?;
-    // A proposal that its own table does not fit helps nobody.
+    // A proposal that its own table does not fit is of no use.
     let schema = Schema::parse(&proposal.toml, out)?;
     let (encoder, encoded) = Encoder::fit_file(&schema, table, Subset::Whole)?;
     if out.exists() {

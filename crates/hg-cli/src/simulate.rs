@@ -44,7 +44,7 @@ pub(crate) fn art_for_hiv(arguments: &SimulateArguments, json: bool) -> Result<(
             serde_json::json!({"out": out, "patients": patients, "rows": rows, "simulated": true});
         println!("{summary}");
     } else {
-        tracing::info!("simulated, nobody's data: {rows} rows, labelled in {}", label.display());
+        tracing::info!("simulated, no person's data: {rows} rows, labelled in {}", label.display());
         println!("{}", out.display());
     }
     Ok(())

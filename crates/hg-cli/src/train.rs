@@ -123,7 +123,7 @@ const VALIDATION: &str = "validation";
 
 /// On stderr, and only where that is a terminal.
 fn progress_bar(iterations: u64) -> ProgressBar {
-    let template = "{bar:24} {pos}/{len} · {rate} · ETA {eta} · {msg}";
+    let template = "{bar:24} {pos}/{len} · {rate} · ETA {eta} · {wide_msg}";
     let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
         // The bar shows what could be written.
         let _ = write!(to, "{:.1}/s", state.per_sec());
@@ -135,12 +135,10 @@ fn progress_bar(iterations: u64) -> ProgressBar {
 /// What the bar says: some of the iteration's numbers, and the last validation.
 fn measures(step: &StepMetrics, validation: Option<f64>) -> String {
     let scalars = step.scalars.iter().filter(|(name, _)| SHOWN.contains(&&**name));
-    let mut said: Vec<String> =
-        scalars.map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))).collect();
-    said.extend(validation.map(|score| format!("validation {score:.3}")));
-    said.join(", ")
+    let scalars = scalars.map(|(name, value)| format!("{} {value:.3}", name.replace('_', " ")));
+    let validation = validation.map(|score| format!("validation {score:.3}"));
+    validation.into_iter().chain(scalars).collect::<Vec<_>>().join(", ")
 }
 
 /// The numbers that the bar has room for.
-const SHOWN: [&str; 5] =
-    ["wasserstein", "gradient_penalty", "generator_loss", "correlation_loss", "generator_norm"];
+const SHOWN: [&str; 4] = ["wasserstein", "gradient_penalty", "generator_loss", "correlation_loss"];

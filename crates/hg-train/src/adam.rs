@@ -86,7 +86,7 @@ impl Adam {
         let second = Ema { keep: beta2, add: (1. - beta2) * shrink * shrink, square: true };
         let all: Vec<_> = parameters.iter().collect();
         all.into_par_iter().try_for_each(|(name, var)| {
-            let missing = || Error::Config(format!("the loss does not depend on «{name}»"));
+            let missing = || Error::Config(format!("the loss does not depend on `{name}`"));
             let gradient = gradients.get(name).ok_or_else(missing)?;
             let [m, v] = self.moments.get(name).ok_or_else(missing)?;
             first.apply(m, gradient)?;
@@ -120,7 +120,7 @@ impl Adam {
             for (moment, kind) in moments.iter().zip(["m", "v"]) {
                 let key = format!("{prefix}.{kind}.{name}");
                 let saved = from.get(&key).filter(|saved| saved.dims() == moment.dims());
-                let missing = || Error::Config(format!("the checkpoint has no fitting «{key}»"));
+                let missing = || Error::Config(format!("the checkpoint has no fitting `{key}`"));
                 moment.set(&saved.ok_or_else(missing)?.to_device(moment.device())?)?;
             }
         }

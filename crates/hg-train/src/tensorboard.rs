@@ -81,7 +81,7 @@ mod tests {
         let message = b"\x1a\x0dbrain.Event:2";
         assert_eq!(ours[..8], (message.len() as u64).to_le_bytes());
         assert_eq!(ours[12..12 + message.len()], *message);
-        // CRC-32C of «123456789» is 0xe3069283 (RFC 3720).
+        // CRC-32C of `123456789` is 0xe3069283 (RFC 3720).
         let rotated = 0xe306_9283u32.rotate_right(15).wrapping_add(0xa282_ead8);
         assert_eq!(checksum(b"123456789"), rotated);
     }

@@ -37,7 +37,7 @@ impl Goldens {
     }
 
     fn exact(&self, name: &str) -> Result<&Tensor> {
-        self.values.get(name).with_context(|| format!("no golden «{name}»"))
+        self.values.get(name).with_context(|| format!("no golden `{name}`"))
     }
 
     /// The golden tensor in the type under test.
