@@ -240,7 +240,7 @@ const CASES: [Case; 57] = [
         "an unknown transform",
         NONE,
         ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\ntransform = \"log\"\n[[columns]]"],
-        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `box-cox`, `quantile`",
+        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `sqrt`, `box-cox`, `quantile`",
     ),
     (
         "no TOML",
