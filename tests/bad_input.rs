@@ -28,7 +28,7 @@ type Case = (&'static str, [&'static str; 2], [&'static str; 2], &'static str);
 const NONE: [&str; 2] = ["", ""];
 
 /// TABLE and SCHEMA stand for the files.
-const CASES: [Case; 57] = [
+const CASES: [Case; 58] = [
     (
         "a missing column",
         ["x", "y"],
@@ -213,6 +213,15 @@ const CASES: [Case; 57] = [
         "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\"",
     ),
     (
+        "a square root of −2",
+        ["2.5", "-2"],
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\ntransform = \"sqrt\"\n[[columns]]",
+        ],
+        "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\"",
+    ),
+    (
         "three levels for two",
         ["4.0,m", "4.0,d"],
         ["levels = [\"f\", \"m\"]\n", ""],
@@ -240,7 +249,7 @@ const CASES: [Case; 57] = [
         "an unknown transform",
         NONE,
         ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\ntransform = \"log\"\n[[columns]]"],
-        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `box-cox`, `quantile`",
+        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `sqrt`, `box-cox`, `quantile`",
     ),
     (
         "no TOML",
