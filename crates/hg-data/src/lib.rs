@@ -66,3 +66,8 @@ pub use values::Values;
 pub use write::{write_simulated, write_table};
 
 pub use polars_core::prelude::DataFrame;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

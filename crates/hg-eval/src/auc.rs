@@ -86,6 +86,7 @@ mod tests {
         assert_eq!((chance.area, chance.low, chance.high), (0.5, 0.5, 0.5));
         assert_eq!(auc(&[2., 3.], &[0., 1.]).map(|auc| auc.area), Some(1.));
         assert_eq!(auc(&[2.], &[0., 1.]), None);
+        assert_eq!(auc(&[2., 3.], &[1.]), None);
     }
 
     #[test]

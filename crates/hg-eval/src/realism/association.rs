@@ -117,6 +117,7 @@ mod tests {
         assert!(near(kendall(&rising, &zeros), 2. / 6f64.sqrt()));
         assert!(near(kendall(&rising, &[3., 2., 1.]), -1.));
         assert_eq!(kendall(&[1.], &[1.]), None);
+        assert!(near(kendall(&[1., 2.], &[4., 3.]), -1.));
     }
 
     #[test]
@@ -145,5 +146,7 @@ mod tests {
         assert!(near(ratio, 0.5f64.sqrt()), "{ratio:?}");
         assert_eq!(correlation_ratio(&[0, 1], &[3., 3.]), None);
         assert!(near(correlation_ratio(&[0, 1], &[3., 4.]), 1.));
+        // Squares that overflow.
+        assert_eq!(correlation_ratio(&[0, 1], &[1e200, -1e200]), None);
     }
 }

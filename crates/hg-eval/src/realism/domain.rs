@@ -22,10 +22,10 @@ impl Measure for Domain {
     }
 
     fn about(&self) -> &'static str {
-        "Cells of the synthetic table that have no place in the domain fitted to the real one: \
-         levels it does not have, numbers outside its range, text in numeric columns. They are \
-         counted by column; every other measure takes the nearest possible value in their place. \
-         One such cell fails."
+        "Cells of the synthetic table that have no place in the domain fitted to the real one: levels \
+         that it does not have, numbers for which the column's transform has no place (far beyond \
+         the real values), values in a column that is empty there. They are counted by column; \
+         every other measure takes the nearest possible value in their place. One such cell fails."
     }
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {

@@ -180,8 +180,7 @@ impl<'a> Series<'a> {
     /// Cells of a column that follow each other.
     fn successive(&self, column: usize) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
         let cells = &self.cohort.columns[column];
-        let steps =
-            self.patients.iter().flat_map(|rows| rows.start + 1..rows.end.max(rows.start + 1));
+        let steps = self.patients.iter().flat_map(|rows| rows.start + 1..rows.end);
         steps.map(|row| (cells[row - 1], cells[row])).unzip()
     }
 
