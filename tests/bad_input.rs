@@ -28,7 +28,7 @@ type Case = (&'static str, [&'static str; 2], [&'static str; 2], &'static str);
 const NONE: [&str; 2] = ["", ""];
 
 /// TABLE and SCHEMA stand for the files.
-const CASES: [Case; 57] = [
+const CASES: [Case; 58] = [
     (
         "a missing column",
         ["x", "y"],
@@ -209,6 +209,15 @@ const CASES: [Case; 57] = [
         [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\ntransform = \"log1p\"\n[[columns]]",
+        ],
+        "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\"",
+    ),
+    (
+        "a square root of −2",
+        ["2.5", "-2"],
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\ntransform = \"sqrt\"\n[[columns]]",
         ],
         "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\"",
     ),
