@@ -135,6 +135,31 @@ mod tests {
     }
 
     #[test]
+    fn a_bin_without_values_gives_what_lies_between_its_edges() {
+        let fitted = FittedBins::fit(&edges(&[10., 20., 40.]), &[25., 30.]);
+        for (bin, position, value) in
+            [(0, 0.5, 10.), (1, 0., 10.), (1, 0.25, 12.5), (1, 1., 20.), (3, 0.5, 40.)]
+        {
+            assert_eq!(fitted.value(bin, position), value, "bin {bin} at {position}");
+        }
+        assert_eq!(fitted.value(2, 0.5), 27.5);
+    }
+
+    #[test]
+    fn bins_have_the_names_of_the_schema_or_of_their_edges() {
+        let labels = |edges: &[f64], names: &[&str]| {
+            let labels = names.iter().map(|&name| name.to_owned()).collect();
+            let bins = Bins { labels, ..Cuts::Edges(edges.to_vec()).into() };
+            FittedBins::fit(&bins, &[1.]).labels(&bins)
+        };
+        assert_eq!(labels(&[1.5, 4.], &["low", "mid", "high"]), ["low", "mid", "high"]);
+        assert_eq!(labels(&[1.5, 4., 7.], &[]), ["<1.5", "[1.5, 4)", "[4, 7)", ">=7"]);
+        // Quantiles that coincide leave fewer bins than names.
+        assert_eq!(labels(&[1.5], &["low", "mid", "high"]), ["<1.5", ">=1.5"]);
+        assert_eq!(labels(&[], &[]), ["all"]);
+    }
+
+    #[test]
     fn deciles_share_the_values_equally() {
         let values: Vec<f64> = (0..1000).map(f64::from).collect();
         let fitted = FittedBins::fit(&Cuts::Quantiles(10).into(), &values);

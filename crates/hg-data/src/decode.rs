@@ -160,9 +160,6 @@ impl Encoder {
     fn series(&self, column: &Column, fitted: &FittedColumn, cells: &[Option<f64>]) -> Series {
         let name: PlSmallStr = column.name.as_str().into();
         let series = match &fitted.kind {
-            FittedKind::Empty if fitted.nan_gaps => {
-                Series::new(name, cells.iter().map(|_| f64::NAN).collect::<Vec<_>>())
-            }
             FittedKind::Empty => Series::full_null(name, cells.len(), &DataType::String),
             FittedKind::Discrete { .. } => column.level_series(name, &fitted.source, cells),
             FittedKind::Binned { bins, .. } if column.shows_labels() => {
@@ -379,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_wins_over_a_bound_that_is_as_near() {
+        let bound = |text: &str, value| Censored { text: text.into(), value };
+        let censored = [bound("<1", 0.5), bound("<3", 2.5)];
+        let grid = ValueGrid { integer: true, decimals: Some(0) };
+        for (x, expected) in [(2.75, 3.), (2.7, 2.5), (2.25, 2.), (0.5, 0.5)] {
+            assert_eq!(nearest_or_bound(x, &grid, &censored), expected, "{x}");
+        }
+        assert!(grid.nearest(-0.2).is_sign_positive(), "no −0");
+    }
+
+    #[test]
     fn what_an_f32_left_behind_is_no_digit() {
         for (x, expected) in [
             (42.50000020861626, 42.5),
@@ -398,5 +406,9 @@ mod tests {
         assert_eq!(clean(0.1 + 0.2), 0.3);
         assert_eq!(clean(12. * 0.76), 9.12);
         assert_eq!(clean(1e12 + 0.5), 1e12 + 0.5);
+        // Of large times nine decimals are more than a double has.
+        let large = 1_234_567.123_456_789_2;
+        assert_eq!(clean(large), large);
+        assert_ne!((large * 1e9).round() / 1e9, large);
     }
 }

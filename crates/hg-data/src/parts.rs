@@ -332,6 +332,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_later_part_shows_of_ids_and_times_counts() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.csv");
+        let table = "id,t,x\n101,0,1\n101,1,2\n002,0,1\n002,1.5,3\n303,0,1\n";
+        std::fs::write(&path, table).expect("writes");
+        let schema = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
+            step = 0.5\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
+        let schema = Schema::parse(schema, Path::new("t.toml"))?;
+        let (encoder, encoded) = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1)?;
+        assert_eq!(encoder.patient.width, Some(3));
+        let is_whole = matches!(encoder.time, crate::TimeSource::Number { integer, .. } if integer);
+        assert!(!is_whole && encoded.lengths == [3, 4, 1], "{:?}", encoded.lengths);
+        assert_eq!(encoded.counts.invented_steps, 3);
+        Ok(())
+    }
+
+    #[test]
     fn a_patient_whose_rows_are_scattered_is_named() -> Result<()> {
         let folder = tempfile::tempdir().map_err(|e| Error::file(Path::new(""), e.to_string()))?;
         let path = folder.path().join("t.csv");

@@ -88,6 +88,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn equal_values_have_the_position_in_their_middle_and_others_one_between() {
+        let table = QuantileTable(vec![0., 5., 5., 5., 10.]);
+        for (x, position) in [
+            (-1., 0.),
+            (0., 0.),
+            (2.5, 0.125),
+            (5., 0.5),
+            (6., 0.8),
+            (10., 1.),
+            (1e9, 1.),
+            (f64::NAN, 0.),
+        ] {
+            assert_eq!(table.position(x), position, "{x}");
+        }
+    }
+
+    #[test]
     fn a_position_leads_back_to_its_value() {
         let values: Vec<f64> = (0..300).map(|n| f64::from(n / 3).powi(2)).collect();
         let table = QuantileTable::of(&values);

@@ -307,6 +307,44 @@ mod tests {
     }
 
     #[test]
+    fn lambda_is_that_of_the_greatest_likelihood() {
+        // By golden-section search over the likelihood as the module's documentation has it.
+        let values = [0.5, 1., 2., 3., 5., 8., 13., 40.];
+        let fitted = FittedTransform::fit(Transform::BoxCox { shift: 0. }, 0., &values);
+        let lambda = fitted.expect("fits").lambda().expect("box-cox");
+        assert!((lambda - -0.049_861_884).abs() < 1e-6, "{lambda}");
+        let constant = FittedTransform::fit(Transform::BoxCox { shift: 1. }, 0., &[3., 3.]);
+        assert_eq!(constant.expect("fits").lambda(), Some(1.));
+        let other = FittedTransform::fit(Transform::Log1p, 0., &values).expect("fits");
+        assert_eq!(other.lambda(), None);
+    }
+
+    #[test]
+    fn the_margin_widens_the_range_on_both_sides() {
+        let fitted = FittedTransform::fit(Transform::Identity, 0.1, &[10., 20.]).expect("fits");
+        assert_eq!([0., 1.].map(|unit| fitted.decode(unit)), [9., 21.]);
+        assert!((fitted.encode(15.) - 0.5).abs() < 1e-12);
+        // Beyond ten widths of the range a value has no place.
+        let fitted = FittedTransform::fit(Transform::Identity, 0., &[0., 1.]).expect("fits");
+        for (x, has_place) in [(10.9, true), (11.1, false), (-9.9, true), (-10.1, false)] {
+            assert_eq!(fitted.has_place_for(x), has_place, "{x}");
+            let end = if x > 0. { 1. } else { 0. };
+            assert_eq!(fitted.encode(x), if has_place { x } else { end }, "{x}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_no_double_holds_is_refused() {
+        let wide = [-1e308, 1e308];
+        assert_eq!(FittedTransform::fit(Transform::Identity, 0., &wide), Err(1e308));
+        assert_eq!(FittedTransform::fit(Transform::Identity, 10., &[0., 1e308]), Err(1e308));
+        let fitted = FittedTransform::fit(Transform::Identity, 0., &[1., 2.]).expect("fits");
+        let saved = SavedTransform { low: -1e308, high: 1e308, ..fitted.into() };
+        let refused = FittedTransform::try_from(saved).expect_err("refused");
+        assert!(refused.contains("range from"), "{refused}");
+    }
+
+    #[test]
     fn large_values_close_together_keep_their_digits() {
         let values = [3393.3, 3553.94, 4078.53];
         let fitted =

@@ -283,7 +283,8 @@ fn what_was_saved_is_read_as_it_was() -> Result<()> {
 }
 
 /// What is changed in the encoder of numbers, and what is said of it.
-const REFUSED: [(&str, &str, &str); 20] = [
+const REFUSED: [(&str, &str, &str); 22] = [
+    ("/columns/5/kind/binned/bins/edges/1", "2.0", "the edges of bins must be finite and ascend"),
     ("/columns/1/fill", "1e999", "number out of range"),
     ("/columns/8/fill", "7.0", "column `on`: fill is 7, it must be one of 2 levels"),
     ("/columns/8/fill", "0.5", "column `on`: fill is 0.5"),
@@ -328,6 +329,7 @@ const REFUSED: [(&str, &str, &str); 20] = [
     ),
     ("/order/3", "\"other\"", "column `other`: the order of columns names it, the schema does not"),
     ("/order/3", "\"id\"", "the order of columns must name each of them once"),
+    ("/time/number/source", "\"boolean\"", "column `t`: its type is one of neither numbers"),
     ("/lengths", "[]", "its lengths count no sequence"),
     ("/lengths", "[1, 1]", "its lengths count sequences without a step"),
     ("/patient/width", "70000", "column `id`: its ids have 70000 digits"),
@@ -346,6 +348,36 @@ fn each_fault_is_named_with_its_column() -> Result<()> {
             Err(error) => error.to_string(),
         };
         ensure!(error.contains(message), "{path} = {value}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_fitted_must_be_of_the_columns_kind() -> Result<()> {
+    // A number, a number by bins, and levels.
+    let kinds = [1, 5, 8];
+    for at in kinds {
+        for from in kinds.into_iter().filter(|from| *from != at) {
+            let mut json = ORIGINALS[0].1.clone();
+            json["columns"][at]["kind"] = json["columns"][from]["kind"].clone();
+            let error = Encoder::from_json(&json.to_string()).expect_err("refused").to_string();
+            ensure!(
+                error.contains("were fitted to another kind of column"),
+                "{at} {from}: {error}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_largest_numbers_that_can_be_written_are_taken() -> Result<()> {
+    for (path, most) in [("/columns/1/kind/numeric/values/decimals", 6), ("/patient/width", 1000)] {
+        for (number, is_taken) in [(most, true), (most + 1, false)] {
+            let mut json = ORIGINALS[0].1.clone();
+            *json.pointer_mut(path).context("a number")? = number.into();
+            ensure!(Encoder::from_json(&json.to_string()).is_ok() == is_taken, "{path} {number}");
+        }
     }
     Ok(())
 }

@@ -129,6 +129,25 @@ fn exact_copies_of_rows_are_dropped_and_others_of_their_time_are_not() -> Result
 }
 
 #[test]
+fn copies_are_dropped_where_all_rows_have_one_time() -> Result<()> {
+    let rows = [(1, 0., Some(1.)), (1, 0., Some(1.)), (1, 0., Some(1.))];
+    let (lengths, cells, counts) = filled(&schema("", "aggregate = \"sum\"")?, &rows)?;
+    ensure!(lengths == [1] && cells == [1.] && counts.copies == 2, "{cells:?} {counts:?}");
+    // −0 and 0 are one time, so that the last row in the table counts.
+    let rows = [(1, 0., Some(1.)), (1, -0., Some(2.)), (1, 1., Some(3.))];
+    ensure!(filled(&schema("", "")?, &rows)?.1 == [2., 3.]);
+    Ok(())
+}
+
+#[test]
+fn what_became_of_the_rows_of_several_parts_is_added() {
+    let mut all = RowCounts { dropped_patients: 1, copies: 2, merged_rows: 3, invented_steps: 4 };
+    all += RowCounts { dropped_patients: 10, copies: 20, merged_rows: 30, invented_steps: 40 };
+    let right = RowCounts { dropped_patients: 11, copies: 22, merged_rows: 33, invented_steps: 44 };
+    assert_eq!(all, right);
+}
+
+#[test]
 fn the_order_of_rows_does_not_matter_but_for_equal_times() -> Result<()> {
     let sorted = [
         (1, 0., Some(1.)),

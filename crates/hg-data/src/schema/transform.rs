@@ -101,3 +101,35 @@ impl std::fmt::Display for Transform {
         self.key().serialize(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_the_domains_are_those_of_the_functions() {
+        let shifted = Transform::BoxCox { shift: 2. };
+        for (transform, x, is_defined) in [
+            (Transform::Identity, -1e300, true),
+            (Transform::Quantile, -1e300, true),
+            (Transform::Log1p, -1., false),
+            (Transform::Log1p, -0.999, true),
+            (Transform::Sqrt, 0., true),
+            (Transform::Sqrt, -1e-300, false),
+            (shifted, -2., false),
+            (shifted, -1.999, true),
+        ] {
+            assert_eq!(transform.is_defined_at(x), is_defined, "{transform} of {x}");
+        }
+    }
+
+    #[test]
+    fn a_transform_is_that_of_its_keys() {
+        for transform in Transform::ALL {
+            let (key, shift) = (transform.key(), transform.shift());
+            assert_eq!(Transform::of_keys(Some(key), shift), transform);
+            assert_eq!(shift.is_some(), transform == Transform::BoxCox { shift: 0.5 });
+        }
+        assert_eq!(Transform::of_keys(None, None), Transform::Identity);
+    }
+}
