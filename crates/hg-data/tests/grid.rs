@@ -83,6 +83,36 @@ fn a_row_belongs_to_the_nearest_step_from_the_patients_first_row() -> Result<()>
 }
 
 #[test]
+fn steps_are_counted_in_widths_from_the_first_row() -> Result<()> {
+    // (width, times, steps of the grid, of which so many have a row)
+    let cases: [(&str, [f64; 2], usize, usize); 7] = [
+        ("3.0", [0., 1.], 1, 1),
+        ("3.0", [1., 2.], 1, 1),
+        ("3.0", [0., 2.], 2, 2),
+        ("3.0", [0., 4.], 2, 2),
+        ("0.5", [0., 0.5], 2, 2),
+        ("0.5", [0., 2.], 5, 2),
+        ("1.0", [0.2, 0.4], 1, 1),
+    ];
+    for (width, [first, second], steps, with_rows) in cases {
+        let toml = format!(
+            "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\nstep = {width}\n\
+             [[columns]]\nname = \"x\"\nkind = \"numeric\"\n"
+        );
+        let schema = Schema::parse(&toml, "t.toml".as_ref())?;
+        let rows = [(1, first, Some(1.)), (1, second, Some(2.))];
+        let (lengths, _, counts) = filled(&schema, &rows)?;
+        let right = RowCounts {
+            merged_rows: 2 - with_rows,
+            invented_steps: steps - with_rows,
+            ..RowCounts::default()
+        };
+        ensure!(lengths == [steps] && counts == right, "{width}, {second}: {lengths:?} {counts:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn steps_without_a_row_are_filled_as_the_column_says() -> Result<()> {
     let rows = [
         (1, 0., None),
