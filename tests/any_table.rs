@@ -149,7 +149,7 @@ fn tables_of_any_make_need_no_edit() {
         std::fs::write(&path, table).expect("writes");
         let (inferred, cohort) = walk(&path, folder.path());
         for part in schema {
-            assert!(inferred.contains(part), "{what}: no «{part}» in:\n{inferred}");
+            assert!(inferred.contains(part), "{what}: no `{part}` in:\n{inferred}");
         }
         assert_eq!(cohort.lines().next(), Some(header), "{what}");
         assert!(cohort.lines().count() > 5, "{what}: {cohort}");
@@ -214,7 +214,7 @@ fn what_is_generated_is_read_like_the_real_table() {
         ]);
         let bytes = std::fs::read(&cohort).expect("reads");
         let text = String::from_utf8_lossy(&bytes);
-        assert!(text.contains(shows), "{name}: no «{shows}» in {text}");
+        assert!(text.contains(shows), "{name}: no `{shows}` in {text}");
         // A UTF-16 table is given back as one.
         assert_eq!(bytes.starts_with(&[0xff, 0xfe]), name.starts_with("04"), "{name}");
     }

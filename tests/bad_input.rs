@@ -1,4 +1,4 @@
-//! Bad input gets an error that names the place and the mend, exit code 2, and
+//! Bad input gets an error that names the place and the way out, exit code 2, and
 //! leaves nothing behind.
 
 use hg_tests::{hg, repository};
@@ -28,42 +28,42 @@ type Case = (&'static str, [&'static str; 2], [&'static str; 2], &'static str);
 const NONE: [&str; 2] = ["", ""];
 
 /// TABLE and SCHEMA stand for the files.
-const CASES: [Case; 57] = [
+const CASES: [Case; 58] = [
     (
         "a missing column",
         ["x", "y"],
         NONE,
-        "TABLE, column «x»: the table has no such column; it has: id, day, y, sex. Mend the schema or the header",
+        "TABLE, column `x`: the table has no such column; it has: id, day, y, sex\nhint: correct the schema or the header",
     ),
     (
         "two missing columns",
         ["x,sex", "y,z"],
         NONE,
-        "TABLE, column «x»: the table has no such column; it has: id, day, y, z. Mend the schema or the header\nTABLE, column «sex»: the table has no such column; it has: id, day, y, z. Mend the schema or the header",
+        "TABLE, column `x`: the table has no such column; it has: id, day, y, z\nhint: correct the schema or the header\nTABLE, column `sex`: the table has no such column; it has: id, day, y, z\nhint: correct the schema or the header",
     ),
     (
         "an unknown level",
         ["f", "w"],
         NONE,
-        "TABLE, row 1, column «sex»: «w» is not among the levels f, m; mend the cell or add the level to the schema",
+        "TABLE, row 1, column `sex`: `w` is not among the levels f, m\nhint: correct the cell or add the level to the schema",
     ),
     (
         "no number",
         ["3.5", "high"],
         NONE,
-        "TABLE, row 2, column «x»: «high» is not a number; mend the cell, or list «high» under `missing` in the schema",
+        "TABLE, row 2, column `x`: `high` is not a number\nhint: correct the cell, or list `high` under `missing` in the schema",
     ),
     (
         "a column twice in the header",
         ["sex", "x"],
         NONE,
-        "TABLE, column «x»: the header names it twice; rename one",
+        "TABLE, column `x`: the header names it twice\nhint: rename one",
     ),
     (
         "a row too short",
         ["3.5,f", "3.5"],
         NONE,
-        "TABLE: row 2 has 3 cells, the header has 4; mend it (quote cells that hold a «,»)",
+        "TABLE: row 2 has 3 cells, the header has 4\nhint: correct it (quote cells that hold a `,`)",
     ),
     (
         "no patient left",
@@ -72,7 +72,7 @@ const CASES: [Case; 57] = [
             "step = 1.0\n[[columns]]",
             "step = 1.0\n[sequence]\nmin_length = 3\nshort_patients = \"drop\"\n[[columns]]",
         ],
-        "TABLE: no patient has the 3 steps that sequence.min_length asks for; lower it",
+        "TABLE: no patient has the 3 steps that sequence.min_length asks for\nhint: lower it",
     ),
     (
         "Box–Cox of −2",
@@ -81,103 +81,103 @@ const CASES: [Case; 57] = [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\ntransform = \"box-cox\"\n[[columns]]",
         ],
-        "TABLE, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\", or a greater shift",
+        "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\", or a greater shift",
     ),
     (
         "NaN",
         ["1.0", "NaN"],
         NONE,
-        "TABLE, row 3, column «x»: «NaN» is not finite; empty the cell, or list «NaN» under `missing` in the schema",
+        "TABLE, row 3, column `x`: `NaN` is not finite\nhint: empty the cell, or list `NaN` under `missing` in the schema",
     ),
     (
         "infinite",
         ["4.0", "-inf"],
         NONE,
-        "TABLE, row 4, column «x»: «-inf» is not finite; empty the cell, or list «-inf» under `missing` in the schema",
+        "TABLE, row 4, column `x`: `-inf` is not finite\nhint: empty the cell, or list `-inf` under `missing` in the schema",
     ),
     (
         "grouped digits",
         ["3.5", "\"1,250\""],
         NONE,
-        "TABLE, row 2, column «x»: «1,250» is not a number; if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema",
+        "TABLE, row 2, column `x`: `1,250` is not a number\nhint: if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema",
     ),
     (
         "a decimal comma",
         ["3.5", "\"12,5\""],
         NONE,
-        "TABLE, row 2, column «x»: «12,5» is not a number; if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits",
+        "TABLE, row 2, column `x`: `12,5` is not a number\nhint: if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits",
     ),
     (
         "a unit in a cell",
         ["3.5", "3.5 mmol"],
         NONE,
-        "TABLE, row 2, column «x»: «3.5 mmol» is not a number; if every cell ends so, set suffix = \" mmol\" for the column",
+        "TABLE, row 2, column `x`: `3.5 mmol` is not a number\nhint: if every cell ends so, set suffix = \" mmol\" for the column",
     ),
     (
         "a number that no double holds",
         ["3.5", "9007199254740993"],
         NONE,
-        "TABLE, row 2, column «x»: «9007199254740993» is a whole number beyond 2⁵³, which no calculation keeps exactly; leave an identifier out of the schema, or make a code categorical",
+        "TABLE, row 2, column `x`: `9007199254740993` is a whole number beyond 2⁵³, which no calculation keeps exactly\nhint: leave an identifier out of the schema, or make a code categorical",
     ),
     (
         "a code that is no level",
         ["3.5,f", "3.5,0f"],
         ["levels = [\"f\", \"m\"]", "levels = [\"f\", \"m\"]"],
-        "TABLE, row 2, column «sex»: «0f» is not among the levels f, m; mend the cell or add the level to the schema",
+        "TABLE, row 2, column `sex`: `0f` is not among the levels f, m\nhint: correct the cell or add the level to the schema",
     ),
     (
         "a static column that varies",
         ["1,1,3.5,f", "1,1,3.5,m"],
         ["levels = [\"f\", \"m\"]", "levels = [\"f\", \"m\"]\nstatic = true"],
-        "TABLE, row 2, column «sex»: patient «1» has m here and f in row 1, but the column is static; mend the cell, or remove static = true",
+        "TABLE, row 2, column `sex`: patient `1` has m here and f in row 1, but the column is static\nhint: correct the cell, or remove static = true",
     ),
     (
         "nothing measured at all",
         ["", "id,day,x,sex\n1,0,,\n1,1,,\n"],
         NONE,
-        "TABLE: nothing was measured in any of the schema's columns; add a column that was",
+        "TABLE: nothing was measured in any of the schema's columns\nhint: add a column that was",
     ),
     (
         "a bound",
         ["3.5", "> 89"],
         NONE,
-        "TABLE, row 2, column «x»: «> 89» is not a number; set censored = { text = \"> 89\", value = … } for the column, or add it to the list there",
+        "TABLE, row 2, column `x`: `> 89` is not a number\nhint: set censored = { text = \"> 89\", value = … } for the column, or add it to the list there",
     ),
     (
         "a missing id",
         ["f\n2", "f\n"],
         NONE,
-        "TABLE, row 3, column «id»: the patient is missing; fill the cell or remove the row",
+        "TABLE, row 3, column `id`: the patient is missing\nhint: fill the cell or remove the row",
     ),
     (
         "a missing time",
         ["2,0", "2,"],
         NONE,
-        "TABLE, row 3, column «day»: the time is missing; fill the cell or remove the row",
+        "TABLE, row 3, column `day`: the time is missing\nhint: fill the cell or remove the row",
     ),
     (
         "a time that is no number",
         ["2,0", "2,May"],
         NONE,
-        "TABLE, row 3, column «day»: «May» is not a number; mend the cell, or list «May» under `missing` in the schema",
+        "TABLE, row 3, column `day`: `May` is not a number\nhint: correct the cell, or list `May` under `missing` in the schema",
     ),
     (
         "several at once",
         ["2.5,f", "high,w"],
         NONE,
-        "TABLE, row 1, column «x»: «high» is not a number; mend the cell, or list «high» under `missing` in the schema\nTABLE, row 1, column «sex»: «w» is not among the levels f, m; mend the cell or add the level to the schema",
+        "TABLE, row 1, column `x`: `high` is not a number\nhint: correct the cell, or list `high` under `missing` in the schema\nTABLE, row 1, column `sex`: `w` is not among the levels f, m\nhint: correct the cell or add the level to the schema",
     ),
     (
         "an empty file",
         ["id,day,x,sex\n1,0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m\n", ""],
         NONE,
-        "TABLE: is empty; a CSV needs a header line and rows",
+        "TABLE: is empty\nhint: a CSV needs a header line and rows",
     ),
     (
         "a header alone",
         ["1,0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m\n", ""],
         NONE,
-        "TABLE: has no rows; the table needs at least one",
+        "TABLE: has no rows\nhint: the table needs at least one",
     ),
     (
         "a NUL byte",
@@ -189,19 +189,19 @@ const CASES: [Case; 57] = [
         "a row too long",
         ["3.5,f", "3.5,f,9"],
         NONE,
-        "TABLE: row 2 has 5 cells, the header has 4; mend it (quote cells that hold a «,»)",
+        "TABLE: row 2 has 5 cells, the header has 4\nhint: correct it (quote cells that hold a `,`)",
     ),
     (
         "not UTF-8",
         ["f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m", "fü"],
         NONE,
-        "TABLE: line 2 is not UTF-8; save the file as UTF-8, or set encoding = \"windows-1252\" in the schema",
+        "TABLE: line 2 is not UTF-8\nhint: save the file as UTF-8, or set encoding = \"windows-1252\" in the schema",
     ),
     (
         "a patient too short",
         NONE,
         ["step = 1.0\n[[columns]]", "step = 1.0\n[sequence]\nmin_length = 3\n[[columns]]"],
-        "TABLE, patient «1»: has 2 of the 3 steps that sequence.min_length asks for; lower it, or set sequence.short_patients = \"drop\"\nTABLE, patient «2»: has 2 of the 3 steps that sequence.min_length asks for; lower it, or set sequence.short_patients = \"drop\"",
+        "TABLE, patient `1`: has 2 of the 3 steps that sequence.min_length asks for\nhint: lower it, or set sequence.short_patients = \"drop\"\nTABLE, patient `2`: has 2 of the 3 steps that sequence.min_length asks for\nhint: lower it, or set sequence.short_patients = \"drop\"",
     ),
     (
         "a logarithm of −2",
@@ -210,19 +210,28 @@ const CASES: [Case; 57] = [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\ntransform = \"log1p\"\n[[columns]]",
         ],
-        "TABLE, column «x»: the transform is not defined at -2; choose \"identity\" or \"quantile\"",
+        "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\"",
+    ),
+    (
+        "a square root of −2",
+        ["2.5", "-2"],
+        [
+            "kind = \"numeric\"\n[[columns]]",
+            "kind = \"numeric\"\ntransform = \"sqrt\"\n[[columns]]",
+        ],
+        "TABLE, row 1, column `x`: the transform is not defined at -2\nhint: choose \"identity\" or \"quantile\"",
     ),
     (
         "three levels for two",
         ["4.0,m", "4.0,d"],
         ["levels = [\"f\", \"m\"]\n", ""],
-        "TABLE, column «sex»: a binary column has two levels, this one has 3; use kind = \"categorical\", or name its levels",
+        "TABLE, column `sex`: a binary column has two levels, this one has 3\nhint: use kind = \"categorical\", or name its levels",
     ),
     (
         "a date in another form",
         ["0,2.5,f\n1,1,3.5,f\n2,0,1.0,m\n2,1,4.0,m", "1 May,2,f"],
         ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"%Y-%m-%d\"\n[[columns]]"],
-        "TABLE, row 1, column «day»: «1 May» is no date of the form «%Y-%m-%d»; mend the cell, or time.format in the schema",
+        "TABLE, row 1, column `day`: `1 May` is no date of the form `%Y-%m-%d`\nhint: correct the cell, or time.format in the schema",
     ),
     (
         "an unknown key",
@@ -240,7 +249,7 @@ const CASES: [Case; 57] = [
         "an unknown transform",
         NONE,
         ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\ntransform = \"log\"\n[[columns]]"],
-        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `box-cox`, `quantile`",
+        "SCHEMA, line 10: unknown variant `log`, expected one of `identity`, `log1p`, `sqrt`, `box-cox`, `quantile`",
     ),
     (
         "no TOML",
@@ -273,37 +282,37 @@ const CASES: [Case; 57] = [
             "step = 1.0\n[[columns]]",
             "step = 1.0\n[sequence]\nmin_length = 5\nmax_length = 3\n[[columns]]",
         ],
-        "SCHEMA, line 9: sequence.max_length is below sequence.min_length; raise it",
+        "SCHEMA, line 9: sequence.max_length is below sequence.min_length\nhint: raise it",
     ),
     (
         "a column twice",
         NONE,
         ["name = \"sex\"", "name = \"x\""],
-        "SCHEMA, line 11: column «x» is named twice; remove one entry",
+        "SCHEMA, line 11: column `x` is named twice\nhint: remove one entry",
     ),
     (
         "patient and time the same",
         NONE,
         ["column = \"day\"", "column = \"id\""],
-        "SCHEMA, line 5: «id» is both patient and time; name two columns",
+        "SCHEMA, line 5: `id` is both patient and time\nhint: name two columns",
     ),
     (
         "a level twice",
         NONE,
         ["levels = [\"f\", \"m\"]", "levels = [\"f\", \"f\"]"],
-        "SCHEMA, line 13: column «sex»: a level is named twice; remove one",
+        "SCHEMA, line 13: column `sex`: a level is named twice\nhint: remove one",
     ),
     (
         "levels of numbers",
         NONE,
         ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\nlevels = [1, 2]\n[[columns]]"],
-        "SCHEMA, line 10: column «x»: a numeric column has no levels; remove them",
+        "SCHEMA, line 10: column `x`: a numeric column has no levels\nhint: remove them",
     ),
     (
         "a shift without Box–Cox",
         NONE,
         ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\nshift = 1.0\n[[columns]]"],
-        "SCHEMA, line 10: column «x»: shift goes with transform = \"box-cox\"; remove it",
+        "SCHEMA, line 10: column `x`: shift goes with transform = \"box-cox\"\nhint: remove it",
     ),
     (
         "edges that do not ascend",
@@ -312,13 +321,13 @@ const CASES: [Case; 57] = [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\nbins = { edges = [2.0, 1.0] }\n[[columns]]",
         ],
-        "SCHEMA, line 10: column «x»: edges must be finite and ascend",
+        "SCHEMA, line 10: column `x`: edges must be finite and ascend",
     ),
     (
         "bins without edges",
         NONE,
         ["kind = \"numeric\"\n[[columns]]", "kind = \"numeric\"\nbins = {}\n[[columns]]"],
-        "SCHEMA, line 10: column «x»: bins need either edges or quantiles",
+        "SCHEMA, line 10: column `x`: bins need either edges or quantiles",
     ),
     (
         "a transform of levels",
@@ -327,7 +336,7 @@ const CASES: [Case; 57] = [
             "kind = \"binary\"\nlevels = [\"f\", \"m\"]",
             "kind = \"binary\"\ntransform = \"log1p\"\nlevels = [\"f\", \"m\"]",
         ],
-        "SCHEMA, line 13: column «sex»: only numeric columns have transform; remove it",
+        "SCHEMA, line 13: column `sex`: only numeric columns have transform\nhint: remove it",
     ),
     (
         "a mean of levels",
@@ -336,43 +345,43 @@ const CASES: [Case; 57] = [
             "kind = \"binary\"\nlevels = [\"f\", \"m\"]",
             "kind = \"binary\"\naggregate = \"mean\"\nlevels = [\"f\", \"m\"]",
         ],
-        "SCHEMA, line 13: column «sex»: levels have no mean or sum; use aggregate = \"last\"",
+        "SCHEMA, line 13: column `sex`: levels have no mean or sum\nhint: use aggregate = \"last\"",
     ),
     (
         "an unknown encoding",
         NONE,
         ["name = \"small\"\n[patient]", "name = \"small\"\nencoding = \"latin-15\"\n[patient]"],
-        "SCHEMA, line 2: encoding «latin-15» is unknown; use «utf-8», «windows-1252» or another name of the WHATWG",
+        "SCHEMA, line 2: encoding `latin-15` is unknown\nhint: use `utf-8`, `windows-1252` or another name of the WHATWG",
     ),
     (
         "a format of no date",
         NONE,
         ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"day\"\n[[columns]]"],
-        "SCHEMA, line 7: time.format «day» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is",
+        "SCHEMA, line 7: time.format `day` is no format of dates or of elapsed time\nhint: write dates as in %Y-%m-%d, elapsed time as in [h]:mm",
     ),
     (
         "a format that cannot be written",
         NONE,
         ["step = 1.0\n[[columns]]", "step = 1.0\nformat = \"%Y-%:\"\n[[columns]]"],
-        "SCHEMA, line 7: time.format «%Y-%:» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is",
+        "SCHEMA, line 7: time.format `%Y-%:` is no format of dates or of elapsed time\nhint: write dates as in %Y-%m-%d, elapsed time as in [h]:mm",
     ),
     (
         "a step in no unit",
         NONE,
         ["step = 1.0", "step = \"1 fortnight\""],
-        "SCHEMA, line 6: time.step «1 fortnight» is no step; give a number, or one with a unit, as \"4 hours\" or \"1 month\"",
+        "SCHEMA, line 6: time.step `1 fortnight` is no step\nhint: give a number, or one with a unit, as \"4 hours\" or \"1 month\"",
     ),
     (
         "a step in words, and numbers of no unit",
         NONE,
         ["step = 1.0", "step = \"1 hour\""],
-        "TABLE, column «day»: time.step «1 hour» needs to know what the column's numbers count; set time.unit = \"days\" or the like, or give the step as a number",
+        "TABLE, column `day`: time.step `1 hour` needs to know what the column's numbers count\nhint: set time.unit = \"days\" or the like, or give the step as a number",
     ),
     (
         "months of elapsed time",
         NONE,
         ["step = 1.0\n[[columns]]", "step = \"1 month\"\nformat = \"[h]:mm\"\n[[columns]]"],
-        "SCHEMA, line 6: time.step «1 month» counts months, and the column holds time that has elapsed; give days or hours",
+        "SCHEMA, line 6: time.step `1 month` counts months, and the column holds time that has elapsed\nhint: give days or hours",
     ),
     (
         "dates with a start of their own",
@@ -381,13 +390,13 @@ const CASES: [Case; 57] = [
             "step = 1.0\n[[columns]]",
             "step = 1.0\nformat = \"%Y-%m-%d\"\nstart = \"modelled\"\n[[columns]]",
         ],
-        "SCHEMA, line 8: time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000. Remove it",
+        "SCHEMA, line 8: time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000\nhint: remove it",
     ),
     (
         "a semicolon for a decimal sign",
         NONE,
         ["name = \"small\"\n[patient]", "name = \"small\"\ndecimal = \";\"\n[patient]"],
-        "SCHEMA, line 2: decimal is «;», it must be \".\" or \",\"",
+        "SCHEMA, line 2: decimal is `;`, it must be \".\" or \",\"",
     ),
     (
         "a bound twice",
@@ -396,7 +405,7 @@ const CASES: [Case; 57] = [
             "kind = \"numeric\"\n[[columns]]",
             "kind = \"numeric\"\ncensored = [{ text = \"<1\", value = 0.5 }, { text = \"<1\", value = 0.4 }]\n[[columns]]",
         ],
-        "SCHEMA, line 10: column «x»: a text is named twice; remove one",
+        "SCHEMA, line 10: column `x`: a text is named twice\nhint: remove one",
     ),
 ];
 
@@ -419,7 +428,7 @@ fn refused(output: &std::process::Output, what: &str, says: &[&str]) {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{what}: {message}");
     for part in says {
-        assert!(message.contains(part), "{what}: no «{part}» in: {message}");
+        assert!(message.contains(part), "{what}: no `{part}` in: {message}");
     }
     assert!(!message.contains("panicked"), "{what}: {message}");
 }
@@ -435,7 +444,7 @@ fn a_bad_table_or_schema_is_refused_with_its_place_and_leaves_nothing() {
             ["", all] => all.to_owned(),
             [from, to] => text.replacen(from, to, 1),
         };
-        // Latin-1, in which «ü» is no UTF-8.
+        // Latin-1, in which "ü" is no UTF-8.
         let bytes: Vec<u8> = edited(TABLE, in_table).chars().map(|c| c as u32 as u8).collect();
         std::fs::write(&data, bytes).expect("writes");
         std::fs::write(&toml, edited(SCHEMA, in_schema)).expect("writes");

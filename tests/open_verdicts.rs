@@ -259,7 +259,7 @@ fn refused(output: &Output, says: &[&str]) {
 fn held_out_names_the_side_that_it_leaves_empty_and_makes_no_run() {
     let folder = Folder::new(&[("three.csv", &table(3, 5)), ("schema.toml", SCHEMA)]);
     for (share, says) in [
-        ("0.001", "held_out = 0.001 with seed 0 holds none of 3 patients out; raise it"),
+        ("0.001", "held_out = 0.001 with seed 0 holds none of 3 patients out\nhint: raise it"),
         ("0.999", "held_out = 0.999 with seed 0 holds all of 3 patients out"),
     ] {
         let output = train(&folder, "three.csv", &["--held-out", share]);

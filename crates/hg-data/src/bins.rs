@@ -1,11 +1,11 @@
 //! Numeric values by bin.
 
 use crate::quantile_table::{QuantileTable, quantile};
-use crate::{Bins, DecodeBins};
+use crate::{Bins, Cuts};
 use serde::{Deserialize, Serialize};
 
 /// The bins of a numeric column, fitted to its values.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FittedBins {
     /// Inner edges, ascending.
     edges: Vec<f64>,
@@ -16,9 +16,11 @@ pub struct FittedBins {
 impl FittedBins {
     /// Fits to ascending values, at least one. Quantiles that coincide are one edge.
     pub fn fit(bins: &Bins, values: &[f64]) -> Self {
-        let mut edges = match bins.quantiles {
-            Some(count) => (1..count).map(|n| quantile(values, n as f64 / count as f64)).collect(),
-            None => bins.edges.clone(),
+        let mut edges = match &bins.cuts {
+            Cuts::Quantiles(count) => {
+                (1..*count).map(|n| quantile(values, n as f64 / *count as f64)).collect()
+            }
+            Cuts::Edges(edges) => edges.clone(),
         };
         edges.dedup();
         let mut rest = values;
@@ -29,20 +31,6 @@ impl FittedBins {
             rest = after;
         }
         Self { edges, within }
-    }
-
-    /// What is wrong with bins that were read, in words.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let Self { edges, within } = self;
-        let ascend = edges.windows(2).all(|pair| pair[0] < pair[1]);
-        if !ascend || edges.iter().any(|edge| !edge.is_finite()) {
-            return Some("the edges of bins must be finite and ascend".into());
-        }
-        if within.len() != edges.len() + 1 {
-            let (edges, bins) = (edges.len(), within.len());
-            return Some(format!("{edges} edges make {} bins, not {bins}", edges + 1));
-        }
-        within.iter().flatten().find_map(QuantileTable::problem)
     }
 
     /// The inner edges.
@@ -91,10 +79,37 @@ impl FittedBins {
     }
 }
 
-impl Bins {
-    /// Whether synthetic cells show labels.
-    pub(crate) fn shows_labels(&self) -> bool {
-        self.decode == DecodeBins::Label
+/// Bins as JSON holds them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SavedBins {
+    edges: Vec<f64>,
+    within: Vec<Option<QuantileTable>>,
+}
+
+impl From<FittedBins> for SavedBins {
+    fn from(fitted: FittedBins) -> Self {
+        let FittedBins { edges, within } = fitted;
+        Self { edges, within }
+    }
+}
+
+impl TryFrom<SavedBins> for FittedBins {
+    type Error = String;
+
+    /// # Errors
+    /// What is wrong with bins that were edited or damaged, in words.
+    fn try_from(saved: SavedBins) -> Result<Self, String> {
+        let SavedBins { edges, within } = saved;
+        let ascend = edges.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascend || edges.iter().any(|edge| !edge.is_finite()) {
+            return Err("the edges of bins must be finite and ascend".into());
+        }
+        if within.len() != edges.len() + 1 {
+            let (edges, bins) = (edges.len(), within.len());
+            return Err(format!("{edges} edges make {} bins, not {bins}", edges + 1));
+        }
+        let checked = within.into_iter().map(|table| table.map(QuantileTable::checked).transpose());
+        Ok(Self { edges, within: checked.collect::<Result<_, _>>()? })
     }
 }
 
@@ -102,14 +117,14 @@ impl Bins {
 mod tests {
     use super::*;
 
-    fn bins(edges: &[f64], quantiles: Option<usize>) -> Bins {
-        Bins { edges: edges.to_vec(), quantiles, decode: DecodeBins::Draw, labels: Vec::new() }
+    fn edges(edges: &[f64]) -> Bins {
+        Cuts::Edges(edges.to_vec()).into()
     }
 
     #[test]
     fn a_drawn_value_lies_in_its_bin() {
         let values: Vec<f64> = (0..100).map(f64::from).collect();
-        for bins in [bins(&[10., 50., 200.], None), bins(&[], Some(10))] {
+        for bins in [edges(&[10., 50., 200.]), Cuts::Quantiles(10).into()] {
             let fitted = FittedBins::fit(&bins, &values);
             for bin in 0..fitted.count() {
                 for position in [0., 0.3, 1.] {
@@ -120,9 +135,34 @@ mod tests {
     }
 
     #[test]
+    fn a_bin_without_values_gives_what_lies_between_its_edges() {
+        let fitted = FittedBins::fit(&edges(&[10., 20., 40.]), &[25., 30.]);
+        for (bin, position, value) in
+            [(0, 0.5, 10.), (1, 0., 10.), (1, 0.25, 12.5), (1, 1., 20.), (3, 0.5, 40.)]
+        {
+            assert_eq!(fitted.value(bin, position), value, "bin {bin} at {position}");
+        }
+        assert_eq!(fitted.value(2, 0.5), 27.5);
+    }
+
+    #[test]
+    fn bins_have_the_names_of_the_schema_or_of_their_edges() {
+        let labels = |edges: &[f64], names: &[&str]| {
+            let labels = names.iter().map(|&name| name.to_owned()).collect();
+            let bins = Bins { labels, ..Cuts::Edges(edges.to_vec()).into() };
+            FittedBins::fit(&bins, &[1.]).labels(&bins)
+        };
+        assert_eq!(labels(&[1.5, 4.], &["low", "mid", "high"]), ["low", "mid", "high"]);
+        assert_eq!(labels(&[1.5, 4., 7.], &[]), ["<1.5", "[1.5, 4)", "[4, 7)", ">=7"]);
+        // Quantiles that coincide leave fewer bins than names.
+        assert_eq!(labels(&[1.5], &["low", "mid", "high"]), ["<1.5", ">=1.5"]);
+        assert_eq!(labels(&[], &[]), ["all"]);
+    }
+
+    #[test]
     fn deciles_share_the_values_equally() {
         let values: Vec<f64> = (0..1000).map(f64::from).collect();
-        let fitted = FittedBins::fit(&bins(&[], Some(10)), &values);
+        let fitted = FittedBins::fit(&Cuts::Quantiles(10).into(), &values);
         for bin in 0..10 {
             assert_eq!(values.iter().filter(|&&x| fitted.bin(x) == bin).count(), 100);
         }

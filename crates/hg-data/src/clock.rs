@@ -235,7 +235,7 @@ pub(crate) fn origin_seconds() -> f64 {
     10_957. * DAY
 }
 
-/// The same in months.
+/// 1 January 2000 in months since January 1970.
 const ORIGIN_MONTHS: f64 = 360.;
 
 /// Months since January 1970, with the share of the month that has passed.
@@ -329,12 +329,12 @@ impl Time {
             crate::Step::Text(text) => text,
         };
         let (axis, width) =
-            parse_step(text).ok_or_else(|| format!("time.step «{text}» is no step"))?;
+            parse_step(text).ok_or_else(|| format!("time.step `{text}` is no step"))?;
         match kind {
             TimeKind::Dates => Ok(Grid { axis, width }),
             TimeKind::Elapsed if axis == Axis::Seconds => Ok(Grid { axis, width }),
             TimeKind::Elapsed => Err(format!(
-                "time.step «{text}» counts months, and the column holds time that has elapsed; give days or hours"
+                "time.step `{text}` counts months, and the column holds time that has elapsed\nhint: give days or hours"
             )),
             // A column of numbers has the unit that the schema names.
             TimeKind::Numbers => match unit(&self.unit) {
@@ -342,7 +342,7 @@ impl Time {
                     Ok(Grid { axis: Axis::Own, width: width / each })
                 }
                 _ => Err(format!(
-                    "time.step «{text}» needs to know what the column's numbers count; set time.unit = \"days\" or the like, or give the step as a number"
+                    "time.step `{text}` needs to know what the column's numbers count\nhint: set time.unit = \"days\" or the like, or give the step as a number"
                 )),
             },
         }

@@ -39,7 +39,7 @@ enum Scan {
     More,
     /// A quote in this cell, after so many line ends, is never closed.
     Open(usize, usize),
-    /// As above, but text follows the closing quote.
+    /// Text follows the quote that closes this cell, which opened after so many line ends.
     Beyond(usize, usize),
 }
 
@@ -197,7 +197,7 @@ impl Csv {
         self.at = 0;
         if self.buffer.len() > LONGEST {
             let problem = format!(
-                "the row that begins in line {} is longer than {} MiB; is a quote there never closed?",
+                "the row that begins in line {} is longer than {} MiB\nhint: close its quote, if one opens there",
                 self.line,
                 LONGEST >> 20
             );
@@ -301,7 +301,7 @@ impl Csv {
 
     fn read_header(&mut self) -> Result<()> {
         if !self.next_row()? {
-            let problem = "is empty; a CSV needs a header line and rows";
+            let problem = "is empty\nhint: a CSV needs a header line and rows";
             return Err(Error::file(&self.path, problem));
         }
         self.rows = 0;
@@ -309,7 +309,7 @@ impl Csv {
         self.header = cells.map(|cell| cell.text(&self.buffer).into_owned()).collect();
         let mut names = HashSet::new();
         if let Some(twice) = self.header.iter().find(|name| !names.insert(name.trim())) {
-            let problem = "the header names it twice; rename one";
+            let problem = "the header names it twice\nhint: rename one";
             return Err(Error::column(self.path.display(), twice.trim(), problem));
         }
         self.wanted = vec![true; self.header.len()];
@@ -351,7 +351,7 @@ impl Csv {
 
     fn stray(&self, cell: usize, lines: usize, what: &str) -> Error {
         let problem = format!(
-            "a quote opens in line {} {what}; close it, or write it twice where it belongs to the text",
+            "a quote opens in line {} {what}\nhint: close it, or write it twice where it belongs to the text",
             self.line + lines
         );
         match self.header.get(cell) {
@@ -420,15 +420,15 @@ impl Csv {
         } else {
             format!(" (line {})", self.row_line)
         };
-        let mend = match self.header.as_slice() {
+        let hint = match self.header.as_slice() {
             [only] if let Some(other) = other_separator(only, self.scanner.separator) => other,
             _ => {
                 let separator = char::from(self.scanner.separator);
-                format!("mend it (quote cells that hold a «{separator}»)")
+                format!("correct it (quote cells that hold a `{separator}`)")
             }
         };
         let problem = format!(
-            "row {}{line} has {} cells, the header has {}; {mend}",
+            "row {}{line} has {} cells, the header has {}\nhint: {hint}",
             self.rows,
             self.scanner.cells.len(),
             self.header.len(),
@@ -470,7 +470,7 @@ pub(crate) fn other_separator(header: &str, separator: u8) -> Option<String> {
         .find(|&c| header.contains(c) && c != char::from(separator))?;
     let quoted = toml::Value::String(held.into()).to_string();
     Some(format!(
-        "the header holds «{}»: set separator = {quoted} in the schema",
+        "the header holds `{}`: set separator = {quoted} in the schema",
         held.escape_default()
     ))
 }
@@ -537,7 +537,7 @@ fn sniff_encoding(path: &Path) -> Result<Option<&'static Encoding>> {
 mod tests {
     use super::*;
 
-    /// Header and rows, cells joined by «|» and empty ones as «·», or the message.
+    /// Header and rows, cells joined by "|" and empty ones as "·", or the message.
     fn read(name: &str, bytes: &[u8], separator: Separator) -> std::result::Result<String, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
@@ -595,28 +595,28 @@ mod tests {
             ("# exported 2024, ward 7\na,b\n1,2", "a|b/1|2"),
             ("#a,b\n#1,2\n#3,4", "#a|b/#1|2/#3|4"),
             ("a\n1\n2", "a/1/2"),
-            ("", "T: is empty; a CSV needs a header line and rows"),
-            ("\n \r\n", "T: is empty; a CSV needs a header line and rows"),
-            ("a, a\n1,2", "T, column «a»: the header names it twice; rename one"),
+            ("", "T: is empty\nhint: a CSV needs a header line and rows"),
+            ("\n \r\n", "T: is empty\nhint: a CSV needs a header line and rows"),
+            ("a, a\n1,2", "T, column `a`: the header names it twice\nhint: rename one"),
             (
                 "a,b\n1,2\n3,4,5\n",
-                "T: row 2 has 3 cells, the header has 2; mend it (quote cells that hold a «,»)",
+                "T: row 2 has 3 cells, the header has 2\nhint: correct it (quote cells that hold a `,`)",
             ),
             (
                 "# x\na,b\n\n\"1\n\",2\n3\n",
-                "T: row 2 (line 6) has 1 cells, the header has 2; mend it (quote cells that hold a «,»)",
+                "T: row 2 (line 6) has 1 cells, the header has 2\nhint: correct it (quote cells that hold a `,`)",
             ),
             (
                 "a,b\r\"1\r\n1\",\"2\n3,4\n",
-                "T, column «b»: a quote opens in line 3 and is never closed; close it, or write it twice where it belongs to the text",
+                "T, column `b`: a quote opens in line 3 and is never closed\nhint: close it, or write it twice where it belongs to the text",
             ),
             (
                 "a,b\n1,\"2\n3,4\n5,\"6\n",
-                "T, column «b»: a quote opens in line 2 and text follows where it closes; close it, or write it twice where it belongs to the text",
+                "T, column `b`: a quote opens in line 2 and text follows where it closes\nhint: close it, or write it twice where it belongs to the text",
             ),
             (
                 "\"a,b\n1,2\n",
-                "T: a quote opens in line 1 and is never closed; close it, or write it twice where it belongs to the text",
+                "T: a quote opens in line 1 and is never closed\nhint: close it, or write it twice where it belongs to the text",
             ),
             ("a,b\n1,2\n\0,3", "T: is no CSV: line 3 holds a NUL byte"),
         ];
@@ -654,12 +654,12 @@ mod tests {
         odd.push(b'x');
         assert_eq!(
             read(&odd),
-            "T: line 2 is not UTF-16LE; mend `encoding` in the schema, or the file"
+            "T: line 2 is not UTF-16LE\nhint: correct `encoding` in the schema, or the file"
         );
         let problem = read(b"a,b\n1,2\n3,\xff\n");
-        assert!(problem.starts_with("T: line 3 is not UTF-8; save"), "{problem}");
+        assert!(problem.starts_with("T: line 3 is not UTF-8\nhint: save"), "{problem}");
         let problem = read(&[0x1f, 0x8b, 8, 0, 0]);
-        assert_eq!(problem, "T: is no text but a gzip archive; name it .csv.gz");
+        assert_eq!(problem, "T: is no text but a gzip archive\nhint: name it .csv.gz");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use crate::clock::{Grid, TimeFormat, TimeKind};
 use crate::parsed::START;
 use crate::source::{SourceType, TimeSource};
 use crate::{
-    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Result, Shown, ValueGrid,
+    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Level, Result, Shown,
+    ValueGrid,
 };
 use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +17,7 @@ impl Encoder {
     /// from 1. Times run on the grid, from 0, from 1 January 2000 where they are dates, or from
     /// each patient's own first time where that is modelled. Of a
     /// block, the greatest feature is the level; static columns keep their first
-    /// value, and show it where the real table does; cells that were «not measured» are empty.
+    /// value, and show it where the real table does; cells that were "not measured" are empty.
     /// `seed` drives the draws within bins.
     ///
     /// # Errors
@@ -159,14 +160,10 @@ impl Encoder {
     fn series(&self, column: &Column, fitted: &FittedColumn, cells: &[Option<f64>]) -> Series {
         let name: PlSmallStr = column.name.as_str().into();
         let series = match &fitted.kind {
-            FittedKind::Empty if fitted.nan_gaps => {
-                Series::new(name, cells.iter().map(|_| f64::NAN).collect::<Vec<_>>())
-            }
             FittedKind::Empty => Series::full_null(name, cells.len(), &DataType::String),
             FittedKind::Discrete { .. } => column.level_series(name, &fitted.source, cells),
             FittedKind::Binned { bins, .. } if column.shows_labels() => {
-                let labels =
-                    column.bins.as_ref().map(|given| bins.labels(given)).unwrap_or_default();
+                let labels = column.bins().map(|given| bins.labels(given)).unwrap_or_default();
                 let label = |x: f64| labels.get(bins.bin(x)).cloned();
                 let cells = cells.iter().map(|cell| cell.and_then(label));
                 return Series::new(name, cells.collect::<Vec<_>>());
@@ -179,7 +176,7 @@ impl Encoder {
         if fitted.nan_gaps { nan_for_null(restored) } else { restored }
     }
 
-    /// Numbers; texts where the source holds texts, or where one stands for a bound.
+    /// Numbers; texts where the source holds texts, or where one means a bound.
     fn number_series(
         &self,
         column: &Column,
@@ -188,11 +185,11 @@ impl Encoder {
         cells: &[Option<f64>],
     ) -> Series {
         let name: PlSmallStr = column.name.as_str().into();
-        let typed_text = fitted.source.is_text() && fitted.source != SourceType::Text;
-        if !column.censored.is_empty() || typed_text {
+        let is_typed_text = fitted.source.is_text() && fitted.source != SourceType::Text;
+        if !column.censored().is_empty() || is_typed_text {
             let style = self.style.columns.get(&column.name).cloned().unwrap_or_default();
             let text = |x: f64| {
-                let bound = column.censored.iter().find(|censored| censored.value == x);
+                let bound = column.censored().iter().find(|censored| censored.value == x);
                 match bound {
                     Some(censored) => censored.text.clone(),
                     None => self.style.number(x, &style),
@@ -237,18 +234,18 @@ impl FittedColumn {
     /// this column's features; `position` is where in its bin a value lies.
     fn decode(&self, features: &[f32], position: f64, column: &Column) -> Option<f64> {
         Some(match &self.kind {
-            FittedKind::Numeric { transform, values } => {
+            FittedKind::Numeric { transform, values, .. } => {
                 let value = transform.decode(f64::from(features[0]));
-                nearest_or_bound(value, values, &column.censored)
+                nearest_or_bound(value, values, column.censored())
             }
-            FittedKind::Binned { bins, values } => {
+            FittedKind::Binned { bins, values, .. } => {
                 let bin = greatest(&features[..bins.count()]);
                 let drawn = bins.value(bin, position);
-                let value = nearest_or_bound(drawn, values, &column.censored);
+                let value = nearest_or_bound(drawn, values, column.censored());
                 // Rounding may not leave the bin.
                 if bins.bin(value) == bin { value } else { drawn }
             }
-            FittedKind::Discrete { levels } => greatest(&features[..*levels]) as f64,
+            FittedKind::Discrete { levels, .. } => greatest(&features[..*levels]) as f64,
             FittedKind::Empty => return None,
         })
     }
@@ -311,7 +308,7 @@ fn significant(x: f64) -> f64 {
 
 impl Column {
     fn shows_labels(&self) -> bool {
-        self.bins.as_ref().is_some_and(Bins::shows_labels)
+        self.bins().is_some_and(Bins::shows_labels)
     }
 
     /// Levels in the type of their source; an untyped one's are numbers, or truths, where the
@@ -326,21 +323,29 @@ impl Column {
         if *source != SourceType::Text {
             return texts();
         }
-        let all = |is: fn(&toml::Value) -> bool| self.levels.iter().all(is);
-        if all(toml::Value::is_bool) {
-            let truth = positions.map(|p| p.map(|p| names[p] == "true"));
-            Series::new(name, truth.collect::<Vec<_>>())
-        } else if all(toml::Value::is_integer) {
-            let number = |p: usize| self.levels[p].as_integer().unwrap_or_default();
-            Series::new(name, positions.map(|p| p.map(number)).collect::<Vec<_>>())
-        } else if all(|level| level.is_integer() || level.is_float()) {
-            let number = |p: usize| {
-                let level = &self.levels[p];
-                level.as_float().unwrap_or(level.as_integer().unwrap_or_default() as f64)
-            };
-            Series::new(name, positions.map(|p| p.map(number)).collect::<Vec<_>>())
-        } else {
-            texts()
+        let levels = self.levels();
+        let truth = |level: &Level| match level {
+            Level::Truth(truth) => Some(*truth),
+            _ => None,
+        };
+        let integer = |level: &Level| match level {
+            Level::Integer(number) => Some(*number),
+            _ => None,
+        };
+        let truths: Option<Vec<bool>> = levels.iter().map(truth).collect();
+        let integers: Option<Vec<i64>> = levels.iter().map(integer).collect();
+        let numbers: Option<Vec<f64>> = levels.iter().map(Level::number).collect();
+        match (truths, integers, numbers) {
+            (Some(truths), ..) => {
+                Series::new(name, positions.map(|p| p.map(|p| truths[p])).collect::<Vec<_>>())
+            }
+            (_, Some(integers), _) => {
+                Series::new(name, positions.map(|p| p.map(|p| integers[p])).collect::<Vec<_>>())
+            }
+            (.., Some(numbers)) => {
+                Series::new(name, positions.map(|p| p.map(|p| numbers[p])).collect::<Vec<_>>())
+            }
+            _ => texts(),
         }
     }
 }
@@ -371,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_wins_over_a_bound_that_is_as_near() {
+        let bound = |text: &str, value| Censored { text: text.into(), value };
+        let censored = [bound("<1", 0.5), bound("<3", 2.5)];
+        let grid = ValueGrid { integer: true, decimals: Some(0) };
+        for (x, expected) in [(2.75, 3.), (2.7, 2.5), (2.25, 2.), (0.5, 0.5)] {
+            assert_eq!(nearest_or_bound(x, &grid, &censored), expected, "{x}");
+        }
+        assert!(grid.nearest(-0.2).is_sign_positive(), "no −0");
+    }
+
+    #[test]
     fn what_an_f32_left_behind_is_no_digit() {
         for (x, expected) in [
             (42.50000020861626, 42.5),
@@ -390,5 +406,9 @@ mod tests {
         assert_eq!(clean(0.1 + 0.2), 0.3);
         assert_eq!(clean(12. * 0.76), 9.12);
         assert_eq!(clean(1e12 + 0.5), 1e12 + 0.5);
+        // Of large times nine decimals are more than a double has.
+        let large = 1_234_567.123_456_789_2;
+        assert_eq!(clean(large), large);
+        assert_ne!((large * 1e9).round() / 1e9, large);
     }
 }

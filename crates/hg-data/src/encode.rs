@@ -11,14 +11,15 @@ use crate::notes::ColumnFacts;
 use crate::parsed::{ParsedTable, check};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
-use crate::saved::{MAX_ID_WIDTH, UncheckedEncoder};
+use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
 use crate::source::{SourceType, TimeSource};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
 use crate::{
-    Aggregate, Column, Error, FittedBins, FittedTransform, Kind, Origin, Result, Schema, Shown,
-    Subset, Table, TableStyle, Transform, Values,
+    Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
+    Origin, Result, Schema, Shown, Subset, Table, TableStyle, Transform, Values,
 };
+use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -33,7 +34,7 @@ use std::path::Path;
 /// [`Encoder::from_json`] checks that all of this belongs together; whoever changes a field
 /// has to keep it so, or decoding may panic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "UncheckedEncoder")]
+#[serde(try_from = "SavedEncoder")]
 pub struct Encoder {
     /// The schema that it was fitted for, with the levels and edges that were found.
     pub schema: Schema,
@@ -61,13 +62,11 @@ pub struct PatientSource {
 }
 
 /// What was fitted for one column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "SavedColumn")]
 pub struct FittedColumn {
     /// By kind.
     pub kind: FittedKind,
-    /// What fills cells of patients without any value: the median, or the
-    /// position of the commonest level.
-    pub fill: f64,
     /// The source's type.
     pub source: SourceType,
     /// Static columns only: which rows of a patient show the value.
@@ -76,9 +75,8 @@ pub struct FittedColumn {
     pub nan_gaps: bool,
 }
 
-/// What was fitted, by kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What was fitted, by kind. `fill` is what fills cells of patients without any value.
+#[derive(Clone, Debug, PartialEq)]
 pub enum FittedKind {
     /// A numeric column.
     Numeric {
@@ -86,6 +84,8 @@ pub enum FittedKind {
         transform: FittedTransform,
         /// Its values' grid.
         values: ValueGrid,
+        /// The median.
+        fill: f64,
     },
     /// A numeric column by bins.
     Binned {
@@ -93,11 +93,15 @@ pub enum FittedKind {
         bins: FittedBins,
         /// Its values' grid.
         values: ValueGrid,
+        /// The median.
+        fill: f64,
     },
-    /// A categorical or binary column with so many levels.
+    /// A categorical or binary column.
     Discrete {
         /// Number of levels.
         levels: usize,
+        /// The position of the commonest level.
+        fill: usize,
     },
     /// A column in which nothing was measured: it has no features, and comes back empty.
     Empty,
@@ -145,7 +149,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Everything in the table that does not fit the schema, with the places and
-    /// the mends.
+    /// the way out.
     pub fn fit(schema: &Schema, table: &Table, subset: Subset) -> Result<(Self, Encoded)> {
         let schema = settled(schema, table)?;
         let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
@@ -164,7 +168,7 @@ impl Encoder {
         let parsed = check(table, &self.schema, 0, Origin::Real)?;
         refuse_empty_subset(subset, &parsed.patients, &table.name)?;
         let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;
-        refuse_nobody(&resampled.lengths, &self.schema, &table.name)?;
+        refuse_no_sequence(&resampled.lengths, &self.schema, &table.name)?;
         self.encode_one(resampled)
     }
 
@@ -249,50 +253,20 @@ impl Encoder {
         values: &mut [f32],
     ) -> Result<()> {
         let filled = fill_within_patients(part, &self.schema)?;
-        let features = self.features();
-        let (mut starts, mut row) = (Vec::with_capacity(part.lengths.len()), 0);
-        for &length in &part.lengths {
+        let mut starts = Vec::with_capacity(part.lengths.len());
+        part.lengths.iter().fold(0, |row, length| {
             starts.push(row);
-            row += length;
-        }
-        let columns: Vec<ToEncode<'_>> = self
-            .schema
-            .columns
-            .par_iter()
-            .zip(&self.columns)
-            .zip(self.places())
-            .map(|((column, fitted), (at, flag))| {
-                let cells = filled.column(&column.name)?.f64()?;
-                let cells = match cells.cont_slice() {
-                    // Without gaps there is nothing to fill.
-                    Ok(cells) if filled.column(&column.name)?.null_count() == 0 => {
-                        Cow::Borrowed(cells)
-                    }
-                    _ => cells.iter().map(|cell| cell.unwrap_or(fitted.fill)).collect(),
-                };
-                let mut observed: Vec<bool> = match flag {
-                    Some(_) => part
-                        .frame
-                        .column(&column.name)?
-                        .is_not_null()
-                        .iter()
-                        .map(|cell| cell == Some(true))
-                        .collect(),
-                    None => Vec::new(),
-                };
-                if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
-                    // A patient has the value or has not.
-                    for (&start, &length) in starts.iter().zip(&part.lengths) {
-                        let of_patient = &mut observed[start..start + length];
-                        let has = of_patient.contains(&true);
-                        of_patient.fill(has);
-                    }
-                }
-                Ok(ToEncode { fitted, at, flag, cells, observed })
+            row + length
+        });
+        let columns = self.schema.columns.par_iter().zip(&self.columns).zip(self.places());
+        let columns: Vec<ToEncode<'_>> = columns
+            .map(|((column, fitted), place)| {
+                ToEncode::new(column, fitted, place, part, &starts, &filled)
             })
             .collect::<Result<_>>()?;
+
         // Some sequences at a time stay in the cache while every column writes to them.
-        let together = 64;
+        let (together, features) = (64, self.features());
         values
             .par_chunks_mut(together * steps * features)
             .zip(starts.par_chunks(together).zip(part.lengths.par_chunks(together)))
@@ -314,23 +288,24 @@ impl Encoder {
     }
 }
 
-/// Refuses a split that leaves nobody on the subset that is wanted.
+/// Refuses a split that leaves no patient in the subset that is wanted.
 pub(crate) fn refuse_empty_subset(subset: Subset, patients: &[String], table: &str) -> Result<()> {
     let is_empty = !patients.iter().any(|id| subset.takes(id));
-    match subset.of_nobody(patients.len(), false).filter(|_| is_empty) {
+    match subset.of_empty(patients.len(), false).filter(|_| is_empty) {
         Some(problem) => Err(Error::table(table, problem)),
         None => Ok(()),
     }
 }
 
 /// Refuses a cohort in which every patient is too short.
-pub(crate) fn refuse_nobody(lengths: &[usize], schema: &Schema, table: &str) -> Result<()> {
+pub(crate) fn refuse_no_sequence(lengths: &[usize], schema: &Schema, table: &str) -> Result<()> {
     if !lengths.is_empty() {
         return Ok(());
     }
     let shortest = schema.sequence.min_length;
-    let problem =
-        format!("no patient has the {shortest} steps that sequence.min_length asks for; lower it");
+    let problem = format!(
+        "no patient has the {shortest} steps that sequence.min_length asks for\nhint: lower it"
+    );
     Err(Error::table(table, problem))
 }
 
@@ -344,7 +319,45 @@ struct ToEncode<'a> {
     observed: Vec<bool>,
 }
 
-impl ToEncode<'_> {
+impl<'a> ToEncode<'a> {
+    /// `starts` are the rows at which the part's sequences begin, and `filled` is the part
+    /// without the gaps that the patient's other steps fill.
+    fn new(
+        column: &Column,
+        fitted: &'a FittedColumn,
+        (at, flag): (usize, Option<usize>),
+        part: &ResampledTable,
+        starts: &[usize],
+        filled: &'a DataFrame,
+    ) -> Result<Self> {
+        let with_gaps = filled.column(&column.name)?.f64()?;
+        let cells = match with_gaps.cont_slice() {
+            // Without gaps there is nothing to fill.
+            Ok(cells) if with_gaps.null_count() == 0 => Cow::Borrowed(cells),
+            _ => {
+                let fill = fitted.fill();
+                with_gaps.iter().map(|cell| cell.unwrap_or(fill)).collect()
+            }
+        };
+
+        let mut observed: Vec<bool> = match flag {
+            Some(_) => {
+                let is_there = part.frame.column(&column.name)?.is_not_null();
+                is_there.iter().map(|cell| cell == Some(true)).collect()
+            }
+            None => Vec::new(),
+        };
+        if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
+            // A patient has the value or has not.
+            for (&start, &length) in starts.iter().zip(&part.lengths) {
+                let of_patient = &mut observed[start..start + length];
+                let has = of_patient.contains(&true);
+                of_patient.fill(has);
+            }
+        }
+        Ok(Self { fitted, at, flag, cells, observed })
+    }
+
     fn encode(&self, row: usize, values: &mut [f32]) {
         let cell = self.cells[row];
         match &self.fitted.kind {
@@ -473,11 +486,11 @@ impl<'a> Fit<'a> {
     pub(crate) fn finish(self) -> Result<Encoder> {
         // A split that leaves a subset empty is the cause, whatever else would be said of it.
         if let Some(empty) = self.sides.iter().position(|&patients| patients == 0)
-            && let Some(problem) = self.subset.of_nobody(self.sides.iter().sum(), empty == 1)
+            && let Some(problem) = self.subset.of_empty(self.sides.iter().sum(), empty == 1)
         {
             return Err(Error::table(self.table, problem));
         }
-        refuse_nobody(&self.lengths, self.schema, self.table)?;
+        refuse_no_sequence(&self.lengths, self.schema, self.table)?;
         let mut schema = self.schema.clone();
         let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
             .columns
@@ -486,11 +499,12 @@ impl<'a> Fit<'a> {
             .map(|(column, so_far)| {
                 let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
                 let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.table)?;
-                let style = facts.style(column.thousands, column.suffix.as_deref());
-                let (kind, fill) = kind;
+                let numbers = column.numbers();
+                let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
+                let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
                 let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
                 let nan_gaps = facts.has_nan && !facts.has_null;
-                Ok((FittedColumn { kind, fill, source: facts.source, shown, nan_gaps }, style))
+                Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
             })
             .collect();
         let (mut columns, mut problems) = (Vec::with_capacity(fitted.len()), Vec::new());
@@ -534,8 +548,17 @@ impl FittedColumn {
         match &self.kind {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
-            FittedKind::Discrete { levels } => Some(*levels),
+            FittedKind::Discrete { levels, .. } => Some(*levels),
             FittedKind::Empty => Some(0),
+        }
+    }
+
+    /// What fills the cells of patients without any value.
+    pub(crate) fn fill(&self) -> f64 {
+        match self.kind {
+            FittedKind::Numeric { fill, .. } | FittedKind::Binned { fill, .. } => fill,
+            FittedKind::Discrete { fill, .. } => fill as f64,
+            FittedKind::Empty => 0.,
         }
     }
 
@@ -557,59 +580,80 @@ fn refuse_nothing(columns: &[FittedColumn], table: &str) -> Result<()> {
     if columns.iter().any(|column| column.kind != FittedKind::Empty) {
         return Ok(());
     }
-    let problem = "nothing was measured in any of the schema's columns; add a column that was";
+    let problem =
+        "nothing was measured in any of the schema's columns\nhint: add a column that was";
     Err(Error::table(table, problem))
 }
 
 /// Fits a column to its values, ascending, and writes what is found of its bins to the
-/// schema's `column`; with what fills its gaps.
+/// schema's `column`.
 fn fit_kind(
     column: &mut Column,
     observed: Vec<f64>,
     integer: bool,
     table: &str,
-) -> Result<(FittedKind, f64)> {
+) -> Result<FittedKind> {
     if observed.is_empty() {
-        return Ok((FittedKind::Empty, 0.));
+        return Ok(FittedKind::Empty);
     }
-    if column.kind != Kind::Numeric {
-        let levels = column.levels.len();
-        let mut counts = vec![0usize; levels];
-        for &level in &observed {
-            counts[level as usize] += 1;
-        }
-        // The first of the commonest.
-        let mode = (0..levels).rev().max_by_key(|&level| counts[level]).unwrap_or(0);
-        return Ok((FittedKind::Discrete { levels }, mode as f64));
+    let levels = column.levels().len();
+    match &mut column.kind {
+        ColumnKind::Numeric(numbers) => fit_numbers(numbers, &observed, integer)
+            .map_err(|problem| Error::column(table, &column.name, problem)),
+        ColumnKind::Categorical(_) | ColumnKind::Binary(_) => Ok(fit_levels(levels, &observed)),
     }
-    let fill = quantile(&observed, 0.5);
-    let is_mean = column.aggregate == Aggregate::Mean;
+}
+
+fn fit_levels(levels: usize, observed: &[f64]) -> FittedKind {
+    let mut counts = vec![0usize; levels];
+    for &level in observed {
+        counts[level as usize] += 1;
+    }
+    // The first of the commonest.
+    let fill = (0..levels).rev().max_by_key(|&level| counts[level]).unwrap_or(0);
+    FittedKind::Discrete { levels, fill }
+}
+
+/// # Errors
+/// Where the transform is not defined, and the way out.
+fn fit_numbers(
+    numbers: &mut Numeric,
+    observed: &[f64],
+    integer: bool,
+) -> std::result::Result<FittedKind, String> {
+    let Numeric { model, aggregate, censored, .. } = numbers;
+    let fill = quantile(observed, 0.5);
+    let is_mean = *aggregate == Aggregate::Mean;
     // A bound is modelled as a number that the column's own numbers need not be like.
-    let is_bound = |x: f64| column.censored.iter().any(|censored| censored.value == x);
-    let numbers: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
+    let is_bound = |x: f64| censored.iter().any(|censored| censored.value == x);
+    let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
     let values = ValueGrid {
         integer: integer && !is_mean,
-        decimals: if is_mean { None } else { decimals(&numbers) },
+        decimals: if is_mean { None } else { decimals(&exact) },
     };
-    if let Some(bins) = &mut column.bins {
-        let fitted = FittedBins::fit(bins, &observed);
-        (bins.edges, bins.quantiles) = (fitted.edges().to_vec(), None);
-        return Ok((FittedKind::Binned { bins: fitted, values }, fill));
+    match model {
+        NumericModel::Bin(bins) => {
+            let fitted = FittedBins::fit(bins, observed);
+            bins.cuts = Cuts::Edges(fitted.edges().to_vec());
+            Ok(FittedKind::Binned { bins: fitted, values, fill })
+        }
+        NumericModel::Value { transform, margin } => {
+            let fitted = FittedTransform::fit(*transform, *margin, observed);
+            let transform = fitted.map_err(|value| undefined(*transform, value))?;
+            Ok(FittedKind::Numeric { transform, values, fill })
+        }
     }
-    let shift = column.shift.unwrap_or(0.);
-    let transform = column.transform.unwrap_or_default();
-    let transform = FittedTransform::fit(transform, shift, column.margin, &observed)
-        .map_err(|value| {
-            let or_shift = match column.transform {
-                Some(Transform::BoxCox) => ", or a greater shift",
-                _ => "",
-            };
-            let problem = format!(
-                "the transform is not defined at {value}; choose \"identity\" or \"quantile\"{or_shift}"
-            );
-            Error::column(table, &column.name, problem)
-        })?;
-    Ok((FittedKind::Numeric { transform, values }, fill))
+}
+
+/// That a transform is not defined at a value, and the way out.
+pub(crate) fn undefined(transform: Transform, value: f64) -> String {
+    let or_shift = match transform {
+        Transform::BoxCox { .. } => ", or a greater shift",
+        _ => "",
+    };
+    format!(
+        "the transform is not defined at {value}\nhint: choose \"identity\" or \"quantile\"{or_shift}"
+    )
 }
 
 /// The fewest decimals, up to six, that write every value exactly.

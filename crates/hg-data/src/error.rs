@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// What can go wrong with a schema or a table.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The schema is wrong.
-    #[error("{}{}: {problem}", path.display(), line.map(|n| format!(", line {n}")).unwrap_or_default())]
+    #[error("{schema}{}: {problem}", line.map(|n| format!(", line {n}")).unwrap_or_default())]
     Schema {
-        /// The schema's file.
-        path: PathBuf,
+        /// The schema's file, or its name where it comes from none.
+        schema: String,
         /// Line in the file, from 1, where it is known.
         line: Option<usize>,
-        /// What is wrong and the mend.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A file cannot be read or written, or is not what it should be.
@@ -21,7 +22,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong and the mend.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A table as a whole does not fit the schema.
@@ -29,21 +30,21 @@ pub enum Error {
     Table {
         /// The table's name: its file, where it was read from one.
         table: String,
-        /// What is wrong and the mend.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A column does not fit the schema.
-    #[error("{table}, column «{column}»: {problem}")]
+    #[error("{table}, column `{column}`: {problem}")]
     Column {
         /// The table's name: its file, where it was read from one.
         table: String,
         /// The column.
         column: String,
-        /// What is wrong and the mend.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A cell does not fit the schema.
-    #[error("{table}, row {row}, column «{column}»: {problem}")]
+    #[error("{table}, row {row}, column `{column}`: {problem}")]
     Cell {
         /// The table's name: its file, where it was read from one.
         table: String,
@@ -51,17 +52,17 @@ pub enum Error {
         row: usize,
         /// The column.
         column: String,
-        /// What is wrong and the mend.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// A patient does not fit the schema.
-    #[error("{table}, patient «{patient}»: {problem}")]
+    #[error("{table}, patient `{patient}`: {problem}")]
     Patient {
         /// The table's name: its file, where it was read from one.
         table: String,
         /// The patient.
         patient: String,
-        /// What is wrong and the mend.
+        /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
     /// Several things are wrong.
@@ -73,7 +74,7 @@ pub enum Error {
         more: usize,
     },
     /// An encoder that was read does not fit together.
-    #[error("{}{problem}", column.as_ref().map(|c| format!("column «{c}»: ")).unwrap_or_default())]
+    #[error("{}{problem}", column.as_ref().map(|c| format!("column `{c}`: ")).unwrap_or_default())]
     Encoder {
         /// The column, where it is one.
         column: Option<String>,

@@ -31,16 +31,16 @@ impl Format {
     /// What a file is by its name, and how it is compressed.
     pub(crate) fn of(path: &Path) -> Result<(Self, Option<Compression>)> {
         let unknown =
-            || Error::file(path, "unknown kind of table; name it .csv, .parquet or .arrow");
+            || Error::file(path, "unknown kind of table\nhint: name it .csv, .parquet or .arrow");
         let (last, stem) = ending(path);
-        let packing = match last.as_str() {
+        let compression = match last.as_str() {
             "gz" => Some(Compression::Gzip),
             "zst" => Some(Compression::Zstd),
             _ => None,
         };
-        let kind = if packing.is_some() { ending(&stem).0 } else { last };
-        match (kind.as_str(), packing) {
-            ("csv" | "tsv" | "txt", packing) => Ok((Self::Csv, packing)),
+        let kind = if compression.is_some() { ending(&stem).0 } else { last };
+        match (kind.as_str(), compression) {
+            ("csv" | "tsv" | "txt", compression) => Ok((Self::Csv, compression)),
             ("parquet" | "pq", None) => Ok((Self::Parquet, None)),
             ("arrow" | "ipc" | "feather", None) => Ok((Self::Ipc, None)),
             _ => Err(unknown()),
@@ -59,7 +59,7 @@ fn is_txt(path: &Path) -> bool {
     last == "txt" || (["gz", "zst"].contains(&last.as_str()) && ending(&stem).0 == "txt")
 }
 
-/// The first file of the table at `path`, where that is a CSV: its texts may stand for anything.
+/// The first file of the table at `path`, where that is a CSV: its texts may mean anything.
 pub(crate) fn first_csv(path: &Path) -> Option<PathBuf> {
     let first = files(path).ok()?.into_iter().next()?;
     is_csv(&first).ok()?.then_some(first)
@@ -92,7 +92,10 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     };
     files.sort();
     if files.is_empty() {
-        return Err(Error::file(path, "holds no table; .csv, .parquet and .arrow are tables"));
+        return Err(Error::file(
+            path,
+            "holds no table\nhint: .csv, .parquet and .arrow are tables",
+        ));
     }
     Ok(files)
 }
@@ -102,7 +105,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 }
 
 /// The bytes of a file, decompressed where its name says that it is compressed.
-pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
+pub(crate) fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>> {
     let file = open(path)?;
     Ok(match Format::of(path)?.1 {
         None => Box::new(file),
@@ -115,13 +118,13 @@ pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
 
 /// That a file cannot be read, or decompressed.
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    let what = match Format::of(path).ok().and_then(|(_, packing)| packing) {
+    let what = match Format::of(path).ok().and_then(|(_, compression)| compression) {
         None => return Error::file(path, format!("cannot read the table: {error}")),
         Some(Compression::Gzip) => "gzip",
         Some(Compression::Zstd) => "zstd",
     };
     let problem = format!(
-        "is cut off or no {what} archive ({error}); fetch or pack it again, or mend its ending"
+        "is cut off or no {what} archive ({error})\nhint: fetch or pack it again, or correct its ending"
     );
     Error::file(path, problem)
 }
@@ -134,7 +137,7 @@ pub(crate) fn reach(path: &Path, limit: u64) -> Result<bool> {
         let size = std::fs::metadata(&file).map_err(failed)?.len();
         let size = match Format::of(&file)?.1 {
             Some(_) if size < left => {
-                let mut start = unpacked(&file)?.take(left);
+                let mut start = decompressed(&file)?.take(left);
                 std::io::copy(&mut start, &mut std::io::sink()).map_err(|e| unreadable(&file, e))?
             }
             _ => size,
@@ -164,7 +167,8 @@ pub fn write_atomically<E: From<Error>>(
     })
 }
 
-/// The same for a `write` that wants the temporary file's name.
+/// Lets `write` fill the file of a temporary name beside `path` and renames it when it is
+/// complete and on disk, so that `path` is never half-written.
 ///
 /// # Errors
 /// As [`write_atomically`].

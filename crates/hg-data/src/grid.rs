@@ -67,7 +67,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
         let cells: Vec<Option<f64>> = parsed.frame.column(&column.name)?.f64()?.iter().collect();
         let at = |step: &Option<usize>| {
             let rows = &order[observed[(*step)?].rows.clone()];
-            aggregate(column.aggregate, rows.iter().filter_map(|&row| cells[row]))
+            aggregate(column.aggregate(), rows.iter().filter_map(|&row| cells[row]))
         };
         let cells: Float64Chunked = steps.iter().map(at).collect();
         Ok(cells.with_name(column.name.as_str().into()).into_column())
@@ -244,7 +244,7 @@ fn skeleton(
         first = of_run.end;
         if last >= MAX_STEPS {
             let problem = format!(
-                "spans {last:e} steps of the grid; mend its times, raise time.step, or set \
+                "spans {last:e} steps of the grid\nhint: correct its times, raise time.step, or set \
                  sequence.max_length"
             );
             return Err(of_patient(patient, problem));
@@ -254,8 +254,8 @@ fn skeleton(
             dropped_patients += 1;
             if sequence.short_patients == ShortPatients::Refuse {
                 let problem = format!(
-                    "has {length} of the {shortest} steps that sequence.min_length asks for; \
-                     lower it, or set sequence.short_patients = \"drop\""
+                    "has {length} of the {shortest} steps that sequence.min_length asks for\n\
+                     hint: lower it, or set sequence.short_patients = \"drop\""
                 );
                 problems.push(of_patient(patient, problem));
             }

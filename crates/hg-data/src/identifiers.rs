@@ -3,7 +3,7 @@
 //! An identifier is the patient column, and any other column of texts or whole numbers that both
 //! tables have, whether it is modelled or not, in which (nearly) every patient has a value of
 //! their own and that looks like one: texts, or whole numbers under such a name as `hadm_id`.
-//! A synthetic column that is numbered 1, 2, 3 … (or from 0) tells of nobody, whatever the real one
+//! A synthetic column that is numbered 1, 2, 3 … (or from 0) identifies no one, whatever the real one
 //! holds.
 
 use crate::parsed::present;
@@ -18,7 +18,7 @@ const PATIENTS: usize = 20;
 const NEARLY_ALL: f64 = 0.9;
 /// Digits of a number from which on it identifies under a name that also counts or times things.
 const DIGITS: usize = 5;
-/// Parts of names that say «identifier».
+/// Parts of names that say "identifier".
 const SURE: [&str; 10] =
     ["id", "ids", "mrn", "ssn", "nhs", "pid", "uid", "uuid", "guid", "identifier"];
 /// Parts of names that may say so.
@@ -55,7 +55,7 @@ pub struct IdentifierColumn {
     pub shared: usize,
     /// Synthetic patients with a value.
     pub patients: usize,
-    /// Whether the synthetic values are a running number, which tells of nobody.
+    /// Whether the synthetic values are a running number, which identifies no one.
     pub is_running: bool,
 }
 
@@ -264,7 +264,7 @@ mod tests {
             ("birth", &date, false),
             ("ward_id", &level, false),
             ("chol", &fraction, false),
-            // Days of follow-up differ from patient to patient, and identify nobody.
+            // Days of follow-up differ from patient to patient, and identify no one.
             ("futime", &long, false),
             ("visit", &numbered, false),
         ] {

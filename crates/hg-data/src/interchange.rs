@@ -8,7 +8,7 @@
 //! ```
 
 use crate::files::{fill_then_rename, write_atomically};
-use crate::saved::UncheckedEncoder;
+use crate::saved::SavedEncoder;
 use crate::{Encoded, Encoder, Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl Encoder {
     /// [`Error::Json`] when `text` is no encoder, [`Error::Encoder`] when its parts do not fit
     /// together.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str::<UncheckedEncoder>(text)?.try_into()
+        serde_json::from_str::<SavedEncoder>(text)?.try_into()
     }
 
     /// Writes an encoded cohort as safetensors.
@@ -98,13 +98,13 @@ impl Encoded {
         let tensor = |name: &str, dtype: Dtype, dimensions: usize| {
             let found = tensors.tensor(name).ok();
             found.filter(|t| t.dtype() == dtype && t.shape().len() == dimensions).ok_or_else(|| {
-                bad(format!("has no «{name}» of type {dtype:?} with {dimensions} dimensions"))
+                bad(format!("has no `{name}` of type {dtype:?} with {dimensions} dimensions"))
             })
         };
         let values = tensor("values", Dtype::F32, 3)?;
         let of_lengths = tensor("lengths", Dtype::I64, 1)?;
         let &[sequences, steps, features] = values.shape() else {
-            return Err(bad("has «values» of another shape".into()));
+            return Err(bad("has `values` of another shape".into()));
         };
         let mut lengths = vec![0i64; of_lengths.shape()[0]];
         bytemuck::cast_slice_mut(&mut lengths).copy_from_slice(of_lengths.data());

@@ -4,7 +4,7 @@ use crate::notation::{EXACT, finite};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::{Column, Result};
+use crate::{Column, Level, Result};
 use polars_core::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -20,14 +20,9 @@ struct Levels {
 impl Levels {
     fn new(column: &Column) -> Self {
         let names = column.level_names();
-        let value = |level: &toml::Value| match level {
-            toml::Value::Integer(value) => Some(*value as f64),
-            toml::Value::Float(value) => Some(*value),
-            _ => None,
-        };
-        let values = column.levels.iter().map(value).collect();
+        let values = column.levels().iter().map(Level::number).collect();
         let pooled =
-            column.rare.as_ref().and_then(|rare| names.iter().position(|name| *name == rare.into));
+            column.rare().and_then(|rare| names.iter().position(|name| *name == rare.into));
         Self { names, values, pooled }
     }
 
@@ -111,7 +106,7 @@ impl Checker<'_> {
         for (row, text) in unknown {
             if told.insert(text.clone()) {
                 let problem = format!(
-                    "«{text}» is not among the levels {}; mend the cell or add the level to the schema",
+                    "`{text}` is not among the levels {}\nhint: correct the cell or add the level to the schema",
                     levels.join(", ")
                 );
                 self.say(row, name, problem);

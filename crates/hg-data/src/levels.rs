@@ -3,7 +3,7 @@
 use crate::notation::{finite, is_code};
 use crate::parsed::{START, plural, present};
 use crate::source::SourceType;
-use crate::{Aggregate, Column, Error, Impute, Kind, Rare, Result, Schema, Start, Table};
+use crate::{Column, ColumnKind, Error, Level, Rare, Result, Schema, Start, Table};
 use polars_core::prelude::DataType;
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ pub(crate) struct LevelCounts(Vec<Option<BTreeMap<String, usize>>>, Vec<bool>);
 
 impl LevelCounts {
     pub(crate) fn new(schema: &Schema) -> Self {
-        let is_open = |column: &crate::Column| {
-            column.kind != Kind::Numeric
-                && (column.levels.is_empty() || column.rare.as_ref().is_some_and(|r| r.below > 0.))
+        let is_open = |column: &Column| {
+            let pools = column.rare().is_some_and(|rare| rare.below > 0.);
+            !column.is_numeric() && (column.levels().is_empty() || pools)
         };
         let columns = &schema.columns;
         let counts = columns.iter().map(|column| is_open(column).then(BTreeMap::new));
@@ -39,7 +39,7 @@ impl LevelCounts {
             };
             let source = SourceType::of(cells.dtype(), table.is_untyped()).ok_or_else(|| {
                 let problem = format!(
-                    "holds {}, which are no levels; turn them into texts, or leave the column out of the schema",
+                    "holds {}, which are no levels\nhint: turn them into texts, or leave the column out of the schema",
                     plural(cells.dtype())
                 );
                 Error::column(&table.name, &column.name, problem)
@@ -67,27 +67,8 @@ impl LevelCounts {
         let columns = schema.columns.iter_mut().zip(self.0).zip(self.1);
         for ((column, counts), typed_texts) in columns {
             let Some(counts) = counts else { continue };
-            if column.levels.is_empty() {
-                let found = order(counts.keys().map(String::as_str), typed_texts);
-                let count = found.len();
-                if column.kind == Kind::Binary && count != 2 {
-                    let problem = format!(
-                        "a binary column has two levels, this one has {count}; use kind = \"categorical\", or name its levels"
-                    );
-                    problems.push(Error::column(table, &column.name, problem));
-                }
-                if count > MOST_LEVELS && column.rare.is_none() {
-                    let problem = format!(
-                        "{count} different levels were found, {MOST_LEVELS} are the most; name the levels, pool the rare ones, or leave the column out"
-                    );
-                    problems.push(Error::column(table, &column.name, problem));
-                }
-                column.levels = found;
-            }
-            if let Some(rare) = column.rare.clone() {
-                column.levels = pooled(&column.levels, &column.level_names(), &rare, &counts);
-                // The levels stand from now on, whatever another table's shares are.
-                column.rare = Some(Rare { below: 0., ..rare });
+            if let Err(problem) = settle_column(&mut column.kind, &counts, typed_texts) {
+                problems.push(Error::column(table, &column.name, problem));
             }
         }
         Error::all(problems)?;
@@ -104,25 +85,50 @@ fn is_start(column: &Column) -> bool {
 
 /// The column of each patient's first time.
 fn start_column(unit: &str) -> Column {
-    Column {
-        name: START.into(),
-        kind: Kind::Numeric,
-        unit: unit.into(),
-        transform: None,
-        shift: None,
-        margin: 0.,
-        bins: None,
-        levels: Vec::new(),
-        rare: None,
-        missing: Vec::new(),
-        censored: Vec::new(),
-        suffix: None,
-        thousands: None,
-        is_static: true,
-        missing_indicator: false,
-        aggregate: Aggregate::Last,
-        impute: Impute::Both,
+    Column::numeric(START).unit(unit).constant().into()
+}
+
+/// Gives a column the levels that were counted in the table, where it names none, and pools the
+/// rare ones.
+///
+/// # Errors
+/// What is wrong with the levels that were found.
+fn settle_column(
+    kind: &mut ColumnKind,
+    counts: &BTreeMap<String, usize>,
+    typed_texts: bool,
+) -> std::result::Result<(), String> {
+    let found = || order(counts.keys().map(String::as_str), typed_texts);
+    match kind {
+        ColumnKind::Numeric(_) => {}
+        ColumnKind::Binary(binary) if binary.levels.is_none() => {
+            let both = found().try_into().map_err(|found: Vec<Level>| {
+                format!(
+                    "a binary column has two levels, this one has {}\nhint: use kind = \"categorical\", or name its levels",
+                    found.len()
+                )
+            })?;
+            binary.levels = Some(both);
+        }
+        ColumnKind::Binary(_) => {}
+        ColumnKind::Categorical(categorical) => {
+            if categorical.levels.is_empty() {
+                categorical.levels = found();
+                let count = categorical.levels.len();
+                if count > MOST_LEVELS && categorical.rare.is_none() {
+                    return Err(format!(
+                        "{count} different levels were found, {MOST_LEVELS} are the most\nhint: name the levels, pool the rare ones, or leave the column out"
+                    ));
+                }
+            }
+            if let Some(rare) = &mut categorical.rare {
+                categorical.levels = pooled(&categorical.levels, rare, counts);
+                // The levels stay from now on, whatever another table's shares are.
+                rare.below = 0.;
+            }
+        }
     }
+    Ok(())
 }
 
 /// The schema with every column's levels, from one table.
@@ -134,42 +140,39 @@ pub(crate) fn settled(schema: &Schema, table: &Table) -> Result<Schema> {
 
 /// Levels in order. Plain numbers are levels by value, so that `1` and `1.0` are one; texts of
 /// digits with leading zeros, and all of a column of texts, are levels as they are written.
-fn order<'t>(texts: impl Iterator<Item = &'t str>, typed_texts: bool) -> Vec<toml::Value> {
+fn order<'t>(texts: impl Iterator<Item = &'t str>, typed_texts: bool) -> Vec<Level> {
     let mut levels: Vec<&str> = texts.collect();
     let value = |text: &str| finite(text).filter(|x| x.abs() < 9e15 && !is_code(text));
     if typed_texts || !levels.iter().all(|level| value(level).is_some()) {
-        return levels.into_iter().map(|level| toml::Value::String(level.into())).collect();
+        return levels.into_iter().map(Level::from).collect();
     }
     levels.sort_by(|a, b| value(a).unwrap_or(0.).total_cmp(&value(b).unwrap_or(0.)));
     levels.dedup_by_key(|level| value(level).unwrap_or(0.).to_bits());
     let whole = levels.iter().all(|level| level.parse::<i64>().is_ok());
     let number = |level: &str| match level.parse() {
-        Ok(integer) if whole => toml::Value::Integer(integer),
-        _ => toml::Value::Float(value(level).unwrap_or(0.)),
+        Ok(integer) if whole => Level::Integer(integer),
+        _ => Level::Real(value(level).unwrap_or(0.)),
     };
     levels.into_iter().map(number).collect()
 }
 
 /// The levels without those that fewer than `rare.below` of the cells have, and the one
 /// that these become.
-fn pooled(
-    levels: &[toml::Value],
-    names: &[String],
-    rare: &Rare,
-    counts: &BTreeMap<String, usize>,
-) -> Vec<toml::Value> {
+fn pooled(levels: &[Level], rare: &Rare, counts: &BTreeMap<String, usize>) -> Vec<Level> {
     let total: usize = counts.values().sum();
-    let share = |name: &String| {
+    let share = |name: &str| {
         let is_it =
             |text: &str| text == name || (finite(text).is_some() && finite(text) == finite(name));
         let count: usize = counts.iter().filter(|(text, _)| is_it(text)).map(|(_, n)| n).sum();
         count as f64 / total.max(1) as f64
     };
-    let keeps = |name: &String| *name != rare.into && share(name) >= rare.below;
-    if names.iter().all(keeps) {
-        return levels.to_vec();
+    let keeps = |level: &&Level| {
+        let name = level.to_string();
+        name != rare.into && share(&name) >= rare.below
+    };
+    let mut kept: Vec<Level> = levels.iter().filter(keeps).cloned().collect();
+    if kept.len() < levels.len() {
+        kept.push(Level::Text(rare.into.clone()));
     }
-    let kept = levels.iter().zip(names).filter(|(_, name)| keeps(name));
-    let into = toml::Value::String(rare.into.clone());
-    kept.map(|(level, _)| level.clone()).chain([into]).collect()
+    kept
 }

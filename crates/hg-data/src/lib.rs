@@ -51,8 +51,10 @@ pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
-    Aggregate, Bins, Censored, Column, Decision, DecodeBins, Impute, Kind, Patient, Proposal, Rare,
-    Schema, Sequence, ShortPatients, Start, Step, Time, Transform, infer, infer_table, json_schema,
+    Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
+    Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,
+    Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, Transform, infer,
+    infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Split, Subset};
@@ -64,3 +66,8 @@ pub use values::Values;
 pub use write::{write_simulated, write_table};
 
 pub use polars_core::prelude::DataFrame;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,8 +22,9 @@ impl<'a> Notation<'a> {
     /// Of a schema's column; of its times where there is none.
     pub(crate) fn of(schema: &Schema, column: Option<&'a Column>) -> Self {
         let decimal = schema.decimal.unwrap_or('.');
-        let thousands = column.and_then(|column| column.thousands);
-        let suffix = column.and_then(|column| column.suffix.as_deref()).unwrap_or_default();
+        let numbers = column.and_then(Column::numbers);
+        let thousands = numbers.and_then(|numbers| numbers.thousands);
+        let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref()).unwrap_or_default();
         Self { decimal, thousands, suffix }
     }
 

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 pub(crate) struct ColumnFacts {
     /// Its type.
     pub(crate) source: SourceType,
-    /// Whether it holds whole numbers only; texts that stand for a bound do not count.
+    /// Whether it holds whole numbers only; texts that mean a bound do not count.
     pub(crate) integer: bool,
     /// Whether some gap is a NaN.
     pub(crate) has_nan: bool,
     /// Whether some gap is a null.
     pub(crate) has_null: bool,
-    /// How often each sign for «missing» stands in a text column.
+    /// How often each sign for "missing" stands in a text column.
     pub(crate) missing: BTreeMap<String, usize>,
     /// How numbers are written in a text column.
     pub(crate) decimals: Decimals,
@@ -93,7 +93,7 @@ impl ColumnFacts {
     /// How cells are written, with the schema's separator of thousands and suffix.
     pub(crate) fn style(&self, thousands: Option<char>, suffix: Option<&str>) -> CellStyle {
         // The commonest sign; of equals the first.
-        // What is infinite says more than that nothing is known, so it does not stand for others.
+        // What is infinite says more than that nothing is known, so it is not used for the others.
         let is_infinite = |sign: &str| sign.parse().is_ok_and(f64::is_infinite);
         let signs = self.missing.iter().filter(|(sign, _)| !is_infinite(sign));
         let missing = signs.rev().max_by_key(|(_, count)| **count);

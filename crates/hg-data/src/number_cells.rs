@@ -1,12 +1,26 @@
 //! Cells of numbers.
 
+use crate::encode::undefined;
 use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
-use crate::{Column, FittedBins, Result};
+use crate::{Column, Cuts, FittedBins, NumericModel, Result, Transform};
 use polars_core::prelude::*;
 use std::collections::HashMap;
+
+/// How a column's numbers are read.
+struct Reading<'c> {
+    name: &'c str,
+    source: SourceType,
+    notation: Notation<'c>,
+    /// Texts that mean a number.
+    labels: HashMap<String, f64>,
+    /// The column's own texts for a missing value.
+    missing: &'c [String],
+    /// The transform that every number must be in the domain of.
+    transform: Option<Transform>,
+}
 
 impl Checker<'_> {
     /// Finite numbers, missing ones as nulls. Without a schema column they are times.
@@ -16,11 +30,16 @@ impl Checker<'_> {
         column: Option<&Column>,
     ) -> Result<(Float64Chunked, ColumnFacts)> {
         let (cells, source) = self.source(name)?;
+        let reading = Reading {
+            name,
+            source: source.clone(),
+            notation: Notation::of(self.schema, column),
+            labels: column.map(labels_of).unwrap_or_default(),
+            missing: column.map(|column| column.missing.as_slice()).unwrap_or_default(),
+            transform: column.and_then(transform_of).filter(|_| !self.counts_strays()),
+        };
         let mut facts = ColumnFacts::new(source.clone());
-        let notation = Notation::of(self.schema, column);
-        let labels = column.map(labels_of).unwrap_or_default();
-        let of_column = column.map(|column| column.missing.as_slice()).unwrap_or_default();
-        let has_signs = !(self.schema.missing.is_empty() && of_column.is_empty());
+        facts.has_null = cells.null_count() > 0;
 
         // polars reads most cells; those that it cannot read are looked at one by one.
         let plain = match source {
@@ -29,36 +48,49 @@ impl Checker<'_> {
         };
         let read = plain.cast(&DataType::Float64)?;
         let read = read.f64()?;
-        facts.has_null = cells.null_count() > 0;
-        if source.is_number() && !has_signs && is_sound(read, source.is_integer()) {
-            facts.integer = source.is_integer();
+        let has_signs = !(self.schema.missing.is_empty() && reading.missing.is_empty());
+        let is_integer = source.is_integer();
+        if source.is_number() && !has_signs && is_sound(read, is_integer, reading.transform) {
+            facts.integer = is_integer;
             return Ok((read.clone(), facts));
         }
         facts.has_nan = source.is_number() && read.iter().flatten().any(f64::is_nan);
+        let values = self.numbers_one_by_one(&reading, read, &mut facts)?;
+        Ok((values, facts))
+    }
 
+    /// The numbers of a column in which not all are plain; `read` is what polars made of it.
+    fn numbers_one_by_one(
+        &mut self,
+        reading: &Reading<'_>,
+        read: &Float64Chunked,
+        facts: &mut ColumnFacts,
+    ) -> Result<Float64Chunked> {
+        let Reading { name, source, notation, .. } = reading;
         let texts = self.texts(name)?;
         // What polars takes for a number only counts where the notation says the same.
-        let trusts_polars = !source.is_text() || notation == Notation::PLAIN;
+        let trusts_polars = !source.is_text() || *notation == Notation::PLAIN;
         let mut strays: Option<Strays> = None;
         let mut whole = true;
         let mut values = Vec::with_capacity(read.len());
         for (row, (value, text)) in read.iter().zip(texts.iter()).enumerate() {
-            let Some(present) = present(text, &self.schema.missing, of_column) else {
+            let Some(present) = present(text, &self.schema.missing, reading.missing) else {
                 facts.see_gap(text);
                 values.push(None);
                 continue;
             };
-            if let Some(&value) = labels.get(present) {
-                values.push(Some(value));
-                continue;
-            }
+            let label = reading.labels.get(present).copied();
             let value = match value.filter(|x| trusts_polars && x.is_finite() && x.abs() < EXACT) {
+                _ if label.is_some() => label,
                 Some(value) => Some(value),
                 // A float's NaN is a gap.
                 None if source.is_number() && value.is_some_and(f64::is_nan) => None,
-                None => self.number(present, row, name, notation, &mut strays),
+                None => self.number(present, row, name, *notation, &mut strays),
             };
             if let Some(value) = value {
+                self.check_domain(value, reading.transform, row, name);
+            }
+            if let Some(value) = value.filter(|_| label.is_none()) {
                 whole &= value.fract() == 0.;
                 if source.is_text() {
                     facts.decimals.see(present, notation.decimal);
@@ -71,7 +103,14 @@ impl Checker<'_> {
         }
         // A column of floats stays one, whatever it holds.
         facts.integer = source.is_integer() || (source.is_text() && whole);
-        Ok((Float64Chunked::from_iter_options(name.into(), values.into_iter()), facts))
+        Ok(Float64Chunked::from_iter_options((*name).into(), values.into_iter()))
+    }
+
+    /// Refuses a value at which its column's transform is not defined.
+    fn check_domain(&mut self, x: f64, transform: Option<Transform>, row: usize, name: &str) {
+        if let Some(transform) = transform.filter(|transform| !transform.is_defined_at(x)) {
+            self.say(row, name, undefined(transform, x));
+        }
     }
 
     fn number(
@@ -87,7 +126,7 @@ impl Checker<'_> {
         let problem = match notation.read(text) {
             Some(value) if value.is_finite() && !is_beyond(text, value) => return Some(value),
             Some(value) if value.is_finite() => format!(
-                "«{text}» is a whole number beyond 2⁵³, which no calculation keeps exactly; leave an identifier out of the schema, or make a code categorical"
+                "`{text}` is a whole number beyond 2⁵³, which no calculation keeps exactly\nhint: leave an identifier out of the schema, or make a code categorical"
             ),
             Some(_) if self.counts_strays() => {
                 let first = || Strays { cells: 0, example: text.to_owned(), row };
@@ -95,24 +134,24 @@ impl Checker<'_> {
                 return None;
             }
             Some(_) => format!(
-                "«{text}» is not finite; empty the cell, or list «{text}» under `missing` in the schema"
+                "`{text}` is not finite\nhint: empty the cell, or list `{text}` under `missing` in the schema"
             ),
             None if notation.decimal == '.' && as_plain('.', Some(',')).read(text).is_some() => {
                 format!(
-                    "«{text}» is not a number; if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema"
+                    "`{text}` is not a number\nhint: if the comma groups digits, set thousands = \",\" for the column; if it stands before decimals, set decimal = \",\" in the schema"
                 )
             }
             None if as_plain(',', Some('.')).read(text).is_some() => format!(
-                "«{text}» is not a number; if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits"
+                "`{text}` is not a number\nhint: if the comma stands before decimals, set decimal = \",\" in the schema, and thousands = \".\" for the column if points group digits"
             ),
             None if text.starts_with(['<', '>', '≤', '≥']) => format!(
-                "«{text}» is not a number; set censored = {{ text = \"{text}\", value = … }} for the column, or add it to the list there"
+                "`{text}` is not a number\nhint: set censored = {{ text = \"{text}\", value = … }} for the column, or add it to the list there"
             ),
             None if let Some((_, suffix)) = split_suffix(text) => format!(
-                "«{text}» is not a number; if every cell ends so, set suffix = \"{suffix}\" for the column"
+                "`{text}` is not a number\nhint: if every cell ends so, set suffix = \"{suffix}\" for the column"
             ),
             None => format!(
-                "«{text}» is not a number; mend the cell, or list «{text}» under `missing` in the schema"
+                "`{text}` is not a number\nhint: correct the cell, or list `{text}` under `missing` in the schema"
             ),
         };
         self.say(row, name, problem);
@@ -120,11 +159,20 @@ impl Checker<'_> {
     }
 }
 
-/// Whether every cell is a finite number that a double holds exactly. (What an empty cell holds
-/// may say no, too, which costs only time.)
-fn is_sound(cells: &Float64Chunked, integers: bool) -> bool {
-    let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT);
+/// Whether every cell is a finite number that a double holds exactly, and the transform is defined
+/// there. (What an empty cell holds may say no, too, which costs only time.)
+fn is_sound(cells: &Float64Chunked, integers: bool, transform: Option<Transform>) -> bool {
+    let is_defined = |x: f64| transform.is_none_or(|transform| transform.is_defined_at(x));
+    let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT) && is_defined(*x);
     cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
+}
+
+/// The transform of a column whose values are modelled.
+fn transform_of(column: &Column) -> Option<Transform> {
+    match column.numbers()?.model {
+        NumericModel::Value { transform, .. } => Some(transform),
+        NumericModel::Bin(_) => None,
+    }
 }
 
 /// `36.6°C` → (`36.6`, `°C`)
@@ -135,20 +183,21 @@ pub(crate) fn split_suffix(text: &str) -> Option<(&str, &str)> {
     (is_number && !suffix.trim().is_empty()).then_some((number.trim(), suffix))
 }
 
-/// Texts that stand for numbers: the censored ones, and the labels of bins.
+/// Texts that mean a number: the censored ones, and the labels of bins.
 fn labels_of(column: &Column) -> HashMap<String, f64> {
     let mut labels = HashMap::new();
-    for censored in &column.censored {
+    for censored in column.censored() {
         labels.insert(censored.text.clone(), censored.value);
     }
-    if let Some(bins) =
-        column.bins.as_ref().filter(|bins| bins.shows_labels() && !bins.edges.is_empty())
+    if let Some(bins) = column.bins().filter(|bins| bins.shows_labels())
+        && let Cuts::Edges(edges) = &bins.cuts
+        && !edges.is_empty()
     {
-        let fitted = FittedBins::fit(bins, &bins.edges);
+        let fitted = FittedBins::fit(bins, edges);
         let names = fitted.labels(bins);
         for (bin, name) in names.into_iter().enumerate() {
             // Below the first edge lies what is nearest to it from below.
-            let value = if bin == 0 { bins.edges[0].next_down() } else { bins.edges[bin - 1] };
+            let value = if bin == 0 { edges[0].next_down() } else { edges[bin - 1] };
             labels.insert(name, value);
         }
     }

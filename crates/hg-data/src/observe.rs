@@ -1,6 +1,6 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
-use crate::encode::{refuse_empty_subset, refuse_nobody};
+use crate::encode::{refuse_empty_subset, refuse_no_sequence};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
 use crate::parsed::{ParsedTable, check};
@@ -12,7 +12,7 @@ use serde::Serialize;
 pub enum Origin {
     /// Hospitals: whatever does not fit the schema is refused.
     Real,
-    /// A generator, perhaps somebody else's: what has no place in the fitted domain is counted,
+    /// A generator, perhaps another program's: what has no place in the fitted domain is counted,
     /// and takes the nearest one.
     Synthetic,
 }
@@ -22,7 +22,7 @@ pub enum Origin {
 pub struct OutOfDomain {
     /// Their column.
     pub column: String,
-    /// What is wrong with them, as «is no level of the real table».
+    /// What is wrong with them, as "is no level of the real table".
     pub problem: String,
     /// How many there are.
     pub cells: usize,
@@ -102,7 +102,7 @@ impl Encoder {
             out_of_domain.extend(self.beyond(&parsed)?);
         }
         let resampled = grid(parsed, &schema, &table.name)?;
-        refuse_nobody(&resampled.lengths, &schema, &table.name)?;
+        refuse_no_sequence(&resampled.lengths, &schema, &table.name)?;
         let observed = Observed { out_of_domain, ..Observed::of(&resampled, &schema)? };
         Ok((observed, self.encode_one(resampled)?))
     }

@@ -6,7 +6,7 @@ use crate::csv::other_separator;
 use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
 use crate::statics::check_statics;
-use crate::{Error, Kind, Origin, OutOfDomain, Result, Schema, Table};
+use crate::{Error, Origin, OutOfDomain, Result, Schema, Table};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -48,32 +48,15 @@ pub(crate) fn check(
     origin: Origin,
 ) -> Result<ParsedTable> {
     require_columns(table.frame.get_column_names().into_iter(), schema, &table.name)?;
-    let checker = || Checker {
-        table,
-        schema,
-        first_row,
-        origin,
-        problems: Vec::new(),
-        out_of_domain: Vec::new(),
-    };
-
+    let checker = || Checker::new(table, schema, first_row, origin);
     let mut first = checker();
     let (patients, positions, patient_source) = first.patients()?;
     let (times, time, grid, time_facts) = first.times()?;
-    let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> = schema
-        .columns
-        .par_iter()
-        .filter(|column| column.name != START)
-        .map(|column| {
-            let mut checker = checker();
-            let (values, facts) = match column.kind {
-                Kind::Numeric => checker.numbers(&column.name, Some(column))?,
-                Kind::Categorical | Kind::Binary => checker.levels(column)?,
-            };
-            Ok((values, facts, checker))
-        })
-        .collect::<Result<_>>()?;
+    let modelled = schema.columns.par_iter().filter(|column| column.name != START);
+    let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> =
+        modelled.map(|column| checker().column(column)).collect::<Result<_>>()?;
 
+    // Everything that is wrong is said at once.
     let Checker { mut problems, mut out_of_domain, .. } = first;
     let (mut columns, mut facts) = (Vec::with_capacity(read.len() + 3), Vec::new());
     for (values, of_column, checker) in read {
@@ -83,6 +66,7 @@ pub(crate) fn check(
         out_of_domain.extend(checker.out_of_domain);
     }
     Error::all(problems)?;
+
     if schema.columns.iter().any(|column| column.name == START) {
         columns.push(starts(&positions, patients.len(), &times).into_column());
         facts.push(ColumnFacts {
@@ -138,11 +122,11 @@ pub(crate) fn require_columns<'n>(
     let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
     let problem = |name: &str| {
         let problem = match names.as_slice() {
-            [only] if let Some(mend) = other_separator(only, b'\0') => {
-                format!("the table has no such column; {mend}")
+            [only] if let Some(hint) = other_separator(only, b'\0') => {
+                format!("the table has no such column\nhint: {hint}")
             }
             _ => format!(
-                "the table has no such column; it has: {}. Mend the schema or the header",
+                "the table has no such column; it has: {}\nhint: correct the schema or the header",
                 names.join(", ")
             ),
         };
@@ -171,12 +155,26 @@ pub(crate) struct Strays {
 }
 
 impl<'a> Checker<'a> {
+    fn new(table: &'a Table, schema: &'a Schema, first_row: usize, origin: Origin) -> Self {
+        let (problems, out_of_domain) = (Vec::new(), Vec::new());
+        Self { table, schema, first_row, origin, problems, out_of_domain }
+    }
+
+    /// A modelled column's cells as numbers, with what its source shows and what was found.
+    fn column(mut self, column: &crate::Column) -> Result<(Float64Chunked, ColumnFacts, Self)> {
+        let (values, facts) = match column.is_numeric() {
+            true => self.numbers(&column.name, Some(column))?,
+            false => self.levels(column)?,
+        };
+        Ok((values, facts, self))
+    }
+
     /// A column and its type.
     pub(crate) fn source(&self, name: &str) -> Result<(&'a Column, SourceType)> {
         let column = self.table.frame.column(name)?;
         let source = SourceType::of(column.dtype(), self.table.is_untyped()).ok_or_else(|| {
             let problem = format!(
-                "holds {}, which cannot be modelled; turn it into numbers or texts, or leave it out of the schema",
+                "holds {}, which cannot be modelled\nhint: turn it into numbers or texts, or leave it out of the schema",
                 plural(column.dtype())
             );
             Error::column(&self.table.name, name, problem)
@@ -262,7 +260,11 @@ impl<'a> Checker<'a> {
         for (row, cell) in texts.iter().enumerate() {
             let id = present(cell, &self.schema.missing, &[]);
             if id.is_none() {
-                self.say(row, name, "the patient is missing; fill the cell or remove the row");
+                self.say(
+                    row,
+                    name,
+                    "the patient is missing\nhint: fill the cell or remove the row",
+                );
             }
             ids.push(id.unwrap_or_default().to_owned());
         }
@@ -283,7 +285,7 @@ pub(crate) fn plural(dtype: &DataType) -> String {
     }
 }
 
-/// A cell, trimmed, where it is neither empty nor one of the texts for «missing».
+/// A cell, trimmed, where it is neither empty nor one of the texts for "missing".
 pub(crate) fn present<'t>(
     cell: Option<&'t str>,
     missing: &[String],

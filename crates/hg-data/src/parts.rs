@@ -89,9 +89,10 @@ impl Encoder {
             for part in Parts::open(&self.schema, path, rows)? {
                 let Part { first_row, table } = part?;
                 let part = self.resampled(&table, first_row, subset)?;
-                let (here, rest) = values
-                    .split_at_mut_checked(part.lengths.len() * steps * features)
-                    .ok_or_else(|| Error::file(path, "changed while it was read; try again"))?;
+                let (here, rest) =
+                    values.split_at_mut_checked(part.lengths.len() * steps * features).ok_or_else(
+                        || Error::file(path, "changed while it was read\nhint: try again"),
+                    )?;
                 self.encode_part(&part, steps, here)?;
                 values = rest;
             }
@@ -166,7 +167,7 @@ impl<'a> Parts<'a> {
         std::thread::spawn(move || {
             while let Some(batch) = csv.batch(rows).transpose() {
                 let failed = batch.is_err();
-                // Where nobody listens any more there is nothing to read for.
+                // The receiver is gone, so that there is nothing to read for.
                 if send.send(batch).is_err() || failed {
                     break;
                 }
@@ -188,7 +189,7 @@ impl<'a> Parts<'a> {
                 let unreadable =
                     |e: PolarsError| Error::file(&file, format!("cannot read the table: {e}"));
                 let failed = batch.is_err();
-                // Where nobody listens any more there is nothing to read for.
+                // The receiver is gone, so that there is nothing to read for.
                 if send.send(batch.map_err(unreadable)).is_err() || failed {
                     break;
                 }
@@ -233,7 +234,7 @@ impl<'a> Parts<'a> {
         for (patient, rows) in runs(table.column(&self.schema.patient.column)?)? {
             if !self.seen.insert(patient) {
                 let problem = "the patient's rows do not stand together, which a table of this \
-                               size needs; sort it by patient";
+                               size needs\nhint: sort it by patient";
                 let column = &self.schema.patient.column;
                 return Err(Error::cell(self.path.display(), row + 1, column, problem));
             }
@@ -272,6 +273,7 @@ fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ColumnKind, Rare};
 
     #[test]
     fn parts_of_any_size_are_encoded_as_the_whole() -> Result<()> {
@@ -283,9 +285,11 @@ mod tests {
             let (mut schema, path) =
                 (Schema::load(&repository.join(schema))?, repository.join(table));
             // Levels that are found, and pooled, in parts too.
-            for column in schema.columns.iter_mut().filter(|c| c.kind == crate::Kind::Categorical) {
-                column.levels.clear();
-                column.rare = Some(crate::Rare { below: 0.05, into: "Other".into() });
+            for column in &mut schema.columns {
+                if let ColumnKind::Categorical(categorical) = &mut column.kind {
+                    categorical.levels.clear();
+                    categorical.rare = Some(Rare { below: 0.05, into: "Other".into() });
+                }
             }
             let split = crate::Split { share: 0.3, seed: 1 };
             for subset in [Subset::Whole, Subset::Training(split)] {
@@ -324,6 +328,23 @@ mod tests {
         std::fs::write(&path, &bytes[..bytes.len() - 9]).expect("writes");
         let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 100).expect_err("refused");
         assert!(error.to_string().contains("is cut off or no zstd archive"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_later_part_shows_of_ids_and_times_counts() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.csv");
+        let table = "id,t,x\n101,0,1\n101,1,2\n002,0,1\n002,1.5,3\n303,0,1\n";
+        std::fs::write(&path, table).expect("writes");
+        let schema = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
+            step = 0.5\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
+        let schema = Schema::parse(schema, Path::new("t.toml"))?;
+        let (encoder, encoded) = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1)?;
+        assert_eq!(encoder.patient.width, Some(3));
+        let is_whole = matches!(encoder.time, crate::TimeSource::Number { integer, .. } if integer);
+        assert!(!is_whole && encoded.lengths == [3, 4, 1], "{:?}", encoded.lengths);
+        assert_eq!(encoded.counts.invented_steps, 3);
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Values that each landmark stands for at least, so that a saved model does not
-/// hold the private values one by one.
-const VALUES_PER_LANDMARK: usize = 10;
-/// QuantileTable at most.
+/// Observed values for each of the table's, so that a saved model does not hold the private
+/// values one by one.
+const VALUES_PER_QUANTILE: usize = 10;
+/// The longest table.
 const MAX_QUANTILES: usize = 1000;
 
 /// The values at `m` equally spaced quantiles, the least and the greatest among them.
@@ -15,7 +15,7 @@ pub(crate) struct QuantileTable(Vec<f64>);
 impl QuantileTable {
     /// Of ascending values, at least one.
     pub(crate) fn of(values: &[f64]) -> Self {
-        let count = (values.len() / VALUES_PER_LANDMARK).clamp(2, MAX_QUANTILES);
+        let count = (values.len() / VALUES_PER_QUANTILE).clamp(2, MAX_QUANTILES);
         let at = |n: usize| quantile(values, n as f64 / (count - 1) as f64);
         Self((0..count).map(at).collect())
     }
@@ -25,11 +25,11 @@ impl QuantileTable {
         self.0.len()
     }
 
-    /// Where `x` stands, in [0, 1]; in the middle of equal landmarks, but at 0 and
-    /// 1 for the least and the greatest value.
+    /// The position of `x` in the table, in [0, 1]; in the middle of equal values, but at 0 and
+    /// 1 for the least and the greatest.
     pub(crate) fn position(&self, x: f64) -> f64 {
         let (values, last) = (&self.0, self.0.len() - 1);
-        // What is no number stands nowhere; 0 is as good as any.
+        // What is no number has no position; 0 is as good as any.
         if x <= values[0] || x.is_nan() {
             return 0.;
         }
@@ -47,18 +47,20 @@ impl QuantileTable {
         position / last as f64
     }
 
-    /// What is wrong with a table that was read, in words: it needs at least two finite values,
-    /// ascending.
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// A table that was read, if it can be one.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn checked(self) -> Result<Self, String> {
         let values = &self.0;
         if values.len() < 2 {
-            return Some(format!(
-                "a quantile table has {} values, it needs at least 2",
-                values.len()
-            ));
+            let count = values.len();
+            return Err(format!("a quantile table has {count} values, it needs at least 2"));
         }
-        let is_sound = values.iter().all(|x| x.is_finite()) && values.is_sorted();
-        (!is_sound).then(|| "the values of a quantile table must be finite and ascend".into())
+        match values.iter().all(|x| x.is_finite()) && values.is_sorted() {
+            true => Ok(self),
+            false => Err("the values of a quantile table must be finite and ascend".into()),
+        }
     }
 
     /// The value at a position; positions beyond [0, 1] are at its ends.
@@ -86,12 +88,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn equal_values_have_the_position_in_their_middle_and_others_one_between() {
+        let table = QuantileTable(vec![0., 5., 5., 5., 10.]);
+        for (x, position) in [
+            (-1., 0.),
+            (0., 0.),
+            (2.5, 0.125),
+            (5., 0.5),
+            (6., 0.8),
+            (10., 1.),
+            (1e9, 1.),
+            (f64::NAN, 0.),
+        ] {
+            assert_eq!(table.position(x), position, "{x}");
+        }
+    }
+
+    #[test]
     fn a_position_leads_back_to_its_value() {
         let values: Vec<f64> = (0..300).map(|n| f64::from(n / 3).powi(2)).collect();
-        let landmarks = QuantileTable::of(&values);
-        assert_eq!(landmarks.count(), 30);
+        let table = QuantileTable::of(&values);
+        assert_eq!(table.count(), 30);
         for x in values {
-            let back = landmarks.value(landmarks.position(x));
+            let back = table.value(table.position(x));
             assert!((back - x).abs() < 1e-9 * x.max(1.), "{x} {back}");
         }
     }

@@ -1,12 +1,15 @@
-//! An encoder as it was saved, which may have been edited or damaged since.
+//! An encoder as JSON holds it, which may have been edited or damaged.
 
+use crate::bins::SavedBins;
 use crate::clock::TimeFormat;
 use crate::schema::check::{Stage, problems};
+use crate::schema::keys::SchemaKeys;
+use crate::transform::SavedTransform;
 use crate::{
-    Column, Encoder, Error, FittedColumn, FittedKind, Kind, PatientSource, Result, Schema,
-    TableStyle, TimeSource, ValueGrid,
+    Column, Cuts, Encoder, Error, FittedColumn, FittedKind, PatientSource, Result, Schema, Shown,
+    SourceType, TableStyle, TimeSource, ValueGrid,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Digits of an id that is filled up with zeros.
 pub(crate) const MAX_ID_WIDTH: usize = 1000;
@@ -15,11 +18,11 @@ const MAX_DECIMALS: u32 = 6;
 /// Sequences of a cohort: as many as a double counts.
 const MAX_SEQUENCES: usize = 1 << 53;
 
-/// What JSON holds, with the fields of an [`Encoder`].
+/// The JSON of an [`Encoder`].
 #[derive(Deserialize)]
-pub(crate) struct UncheckedEncoder {
-    schema: Schema,
-    columns: Vec<FittedColumn>,
+pub(crate) struct SavedEncoder {
+    schema: SchemaKeys,
+    columns: Vec<SavedColumn>,
     patient: PatientSource,
     time: TimeSource,
     style: TableStyle,
@@ -27,15 +30,80 @@ pub(crate) struct UncheckedEncoder {
     lengths: Vec<usize>,
 }
 
-impl TryFrom<UncheckedEncoder> for Encoder {
+/// The JSON of a [`FittedColumn`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SavedColumn {
+    kind: SavedKind,
+    fill: f64,
+    source: SourceType,
+    shown: Shown,
+    nan_gaps: bool,
+}
+
+/// The JSON of a [`FittedKind`].
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SavedKind {
+    Numeric { transform: SavedTransform, values: ValueGrid },
+    Binned { bins: SavedBins, values: ValueGrid },
+    Discrete { levels: usize },
+    Empty,
+}
+
+impl From<FittedColumn> for SavedColumn {
+    fn from(column: FittedColumn) -> Self {
+        let fill = column.fill();
+        let FittedColumn { kind, source, shown, nan_gaps } = column;
+        let kind = match kind {
+            FittedKind::Numeric { transform, values, .. } => {
+                SavedKind::Numeric { transform: transform.into(), values }
+            }
+            FittedKind::Binned { bins, values, .. } => {
+                SavedKind::Binned { bins: bins.into(), values }
+            }
+            FittedKind::Discrete { levels, .. } => SavedKind::Discrete { levels },
+            FittedKind::Empty => SavedKind::Empty,
+        };
+        Self { kind, fill, source, shown, nan_gaps }
+    }
+}
+
+impl TryFrom<SavedEncoder> for Encoder {
     type Error = Error;
 
     /// # Errors
     /// [`Error::Encoder`], several where several things are wrong.
-    fn try_from(unchecked: UncheckedEncoder) -> Result<Self> {
-        Error::all(unchecked.problems())?;
-        let UncheckedEncoder { schema, columns, patient, time, style, order, lengths } = unchecked;
-        Ok(Self { schema, columns, patient, time, style, order, lengths })
+    fn try_from(saved: SavedEncoder) -> Result<Self> {
+        let SavedEncoder { schema, columns, patient, time, style, order, lengths } = saved;
+        let mut wrong: Vec<Error> = problems(&schema, "", Stage::Fitted)
+            .into_iter()
+            .map(|(_, problem)| of_encoder(format!("its schema: {problem}")))
+            .collect();
+        let schema = schema.meaning();
+
+        if schema.columns.len() != columns.len() {
+            let (columns, fitted) = (schema.columns.len(), columns.len());
+            let problem = format!("its schema has {columns} columns, but {fitted} were fitted");
+            wrong.push(of_encoder(problem));
+        }
+        if columns.iter().all(|column| matches!(column.kind, SavedKind::Empty)) {
+            wrong.push(of_encoder("no column has anything to model"));
+        }
+        let mut fitted = Vec::with_capacity(columns.len());
+        for (column, saved) in schema.columns.iter().zip(columns) {
+            match saved.checked(column) {
+                Ok(checked) => fitted.push(checked),
+                Err(problem) => wrong.push(of_column(&column.name, problem)),
+            }
+        }
+
+        let of_patient = patient.source.problem().or_else(|| of_width(patient.width));
+        wrong.extend(of_patient.map(|problem| of_column(&schema.patient.column, problem)));
+        wrong.extend(of_time(&time, &schema).map(|e| of_column(&schema.time.column, e)));
+        wrong.extend(of_order(&order, &schema));
+        wrong.extend(of_lengths(&lengths).map(of_encoder));
+        Error::all(wrong)?;
+        Ok(Self { schema, columns: fitted, patient, time, style, order, lengths })
     }
 }
 
@@ -47,126 +115,111 @@ fn of_column(column: &str, problem: impl Into<String>) -> Error {
     Error::Encoder { column: Some(column.to_owned()), problem: problem.into() }
 }
 
-impl UncheckedEncoder {
-    fn problems(&self) -> Vec<Error> {
-        let schema = problems(&self.schema, "", Stage::Fitted).into_iter();
-        let mut found: Vec<Error> =
-            schema.map(|(_, problem)| of_encoder(format!("its schema: {problem}"))).collect();
-
-        let (schema, fitted) = (&self.schema.columns, &self.columns);
-        if schema.len() != fitted.len() {
-            let (columns, fitted) = (schema.len(), fitted.len());
-            found.push(of_encoder(format!(
-                "its schema has {columns} columns, but {fitted} were fitted"
-            )));
+impl SavedColumn {
+    /// What was fitted to a schema's column, if it can be that.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    fn checked(self, column: &Column) -> std::result::Result<FittedColumn, String> {
+        let Self { kind, fill, source, shown, nan_gaps } = self;
+        if let Some(problem) = source.problem() {
+            return Err(problem);
         }
-        if fitted.iter().all(|column| column.kind == FittedKind::Empty) {
-            found.push(of_encoder("no column has anything to model"));
-        }
-        for (column, fitted) in schema.iter().zip(fitted) {
-            let problem = fitted.source.problem().or_else(|| of_kind(column, fitted));
-            found.extend(problem.map(|problem| of_column(&column.name, problem)));
-        }
-
-        let patient = self.patient.source.problem().or_else(|| self.of_width());
-        found.extend(patient.map(|problem| of_column(&self.schema.patient.column, problem)));
-        found.extend(self.of_time().map(|problem| of_column(&self.schema.time.column, problem)));
-        found.extend(self.of_order());
-        found.extend(self.of_lengths().map(of_encoder));
-        found
-    }
-
-    fn of_width(&self) -> Option<String> {
-        let width = self.patient.width.filter(|width| *width > MAX_ID_WIDTH)?;
-        Some(format!("its ids have {width} digits, at most {MAX_ID_WIDTH} can be written"))
-    }
-
-    fn of_time(&self) -> Option<String> {
-        const DAY: u32 = 24 * 60 * 60;
-        match &self.time {
-            TimeSource::Number { source, .. } if !(source.is_number() || source.is_text()) => {
-                Some("its type is one of neither numbers nor texts".into())
+        let median = || match fill.is_finite() {
+            true => Ok(fill),
+            false => Err(format!("fill is {fill}, it must be finite")),
+        };
+        let not_of_schema =
+            |what: &str| Err(format!("{what} were fitted to another kind of column"));
+        let (is_numeric, bins_of_schema) = (column.is_numeric(), column.bins());
+        let kind = match kind {
+            SavedKind::Empty => FittedKind::Empty,
+            SavedKind::Numeric { transform, values } if is_numeric && bins_of_schema.is_none() => {
+                let (transform, values) = (transform.try_into()?, values.checked()?);
+                FittedKind::Numeric { transform, values, fill: median()? }
             }
-            TimeSource::Number { source, .. } => source.problem(),
-            TimeSource::Text { offset, .. } if offset.unsigned_abs() >= DAY => {
-                Some(format!("no zone is {offset} seconds from Greenwich"))
-            }
-            TimeSource::Text { source, .. } => {
-                let format = self.schema.time.format.as_deref().and_then(TimeFormat::parse);
-                match format {
-                    Some(_) => source.problem(),
-                    None => Some("its times are texts, but the schema has no time.format".into()),
+            SavedKind::Numeric { .. } => return not_of_schema("numbers"),
+            SavedKind::Binned { bins, values } if bins_of_schema.is_some() => {
+                let bins = crate::FittedBins::try_from(bins)?;
+                let edges = bins_of_schema.map(|bins| &bins.cuts);
+                if edges != Some(&Cuts::Edges(bins.edges().to_vec())) {
+                    return Err("its bins have other edges than the schema's".into());
                 }
+                FittedKind::Binned { bins, values: values.checked()?, fill: median()? }
             }
-            TimeSource::Date | TimeSource::Datetime { .. } | TimeSource::Duration { .. } => None,
-        }
-    }
-
-    /// The order must name each column of the table once.
-    fn of_order(&self) -> Option<Error> {
-        let mut names: Vec<&str> = self.schema.names().collect();
-        let mut order: Vec<&str> = self.order.iter().map(String::as_str).collect();
-        if let Some(unknown) = order.iter().find(|name| !names.contains(name)) {
-            return Some(of_column(unknown, "the order of columns names it, the schema does not"));
-        }
-        names.sort_unstable();
-        order.sort_unstable();
-        (names != order).then(|| of_encoder("the order of columns must name each of them once"))
-    }
-
-    fn of_lengths(&self) -> Option<String> {
-        if self.lengths.first().is_some_and(|&sequences| sequences > 0) {
-            return Some("its lengths count sequences without a step".into());
-        }
-        let add = |sum: usize, &count: &usize| sum.checked_add(count);
-        match self.lengths.iter().try_fold(0, add) {
-            Some(0) => Some("its lengths count no sequence".into()),
-            Some(1..=MAX_SEQUENCES) => None,
-            _ => Some("its lengths count more sequences than there can be".into()),
-        }
-    }
-}
-
-/// What is wrong with what was fitted to a column.
-fn of_kind(column: &Column, fitted: &FittedColumn) -> Option<String> {
-    let is_numeric = column.kind == Kind::Numeric;
-    let not_of_schema = |what: &str| Some(format!("{what} were fitted to another kind of column"));
-    match &fitted.kind {
-        FittedKind::Empty => None,
-        FittedKind::Numeric { .. } if !is_numeric || column.bins.is_some() => {
-            not_of_schema("numbers")
-        }
-        FittedKind::Numeric { transform, values } => {
-            transform.problem().or_else(|| of_values(values)).or_else(|| of_number(fitted.fill))
-        }
-        FittedKind::Binned { .. } if !is_numeric || column.bins.is_none() => not_of_schema("bins"),
-        FittedKind::Binned { bins, values } => {
-            let is_of_schema = column.bins.as_ref().is_some_and(|of| of.edges == bins.edges());
-            let problem =
-                (!is_of_schema).then(|| "its bins have other edges than the schema's".into());
-            problem
-                .or_else(|| bins.problem())
-                .or_else(|| of_values(values))
-                .or_else(|| of_number(fitted.fill))
-        }
-        FittedKind::Discrete { .. } if is_numeric => not_of_schema("levels"),
-        FittedKind::Discrete { levels } => {
-            let named = column.levels.len();
-            if *levels != named || named == 0 {
-                return Some(format!("{levels} levels were fitted, the schema names {named}"));
+            SavedKind::Binned { .. } => return not_of_schema("bins"),
+            SavedKind::Discrete { .. } if is_numeric => return not_of_schema("levels"),
+            SavedKind::Discrete { levels } => {
+                let named = column.levels().len();
+                if levels != named || named == 0 {
+                    return Err(format!("{levels} levels were fitted, the schema names {named}"));
+                }
+                if fill.fract() != 0. || !(0. ..named as f64).contains(&fill) {
+                    return Err(format!("fill is {fill}, it must be one of {named} levels"));
+                }
+                FittedKind::Discrete { levels, fill: fill as usize }
             }
-            let is_level = fitted.fill.fract() == 0. && (0. ..named as f64).contains(&fitted.fill);
-            (!is_level)
-                .then(|| format!("fill is {}, it must be one of {named} levels", fitted.fill))
+        };
+        Ok(FittedColumn { kind, source, shown, nan_gaps })
+    }
+}
+
+impl ValueGrid {
+    fn checked(self) -> std::result::Result<Self, String> {
+        match self.decimals.filter(|&decimals| decimals > MAX_DECIMALS) {
+            Some(decimals) => {
+                Err(format!("its values have {decimals} decimals, at most {MAX_DECIMALS} are kept"))
+            }
+            None => Ok(self),
         }
     }
 }
 
-fn of_number(fill: f64) -> Option<String> {
-    (!fill.is_finite()).then(|| format!("fill is {fill}, it must be finite"))
+fn of_width(width: Option<usize>) -> Option<String> {
+    let width = width.filter(|width| *width > MAX_ID_WIDTH)?;
+    Some(format!("its ids have {width} digits, at most {MAX_ID_WIDTH} can be written"))
 }
 
-fn of_values(values: &ValueGrid) -> Option<String> {
-    let decimals = values.decimals.filter(|&decimals| decimals > MAX_DECIMALS)?;
-    Some(format!("its values have {decimals} decimals, at most {MAX_DECIMALS} are kept"))
+fn of_time(time: &TimeSource, schema: &Schema) -> Option<String> {
+    const DAY: u32 = 24 * 60 * 60;
+    match time {
+        TimeSource::Number { source, .. } if !(source.is_number() || source.is_text()) => {
+            Some("its type is one of neither numbers nor texts".into())
+        }
+        TimeSource::Number { source, .. } => source.problem(),
+        TimeSource::Text { offset, .. } if offset.unsigned_abs() >= DAY => {
+            Some(format!("no zone is {offset} seconds from Greenwich"))
+        }
+        TimeSource::Text { source, .. } => {
+            match schema.time.format.as_deref().and_then(TimeFormat::parse) {
+                Some(_) => source.problem(),
+                None => Some("its times are texts, but the schema has no time.format".into()),
+            }
+        }
+        TimeSource::Date | TimeSource::Datetime { .. } | TimeSource::Duration { .. } => None,
+    }
+}
+
+/// The order must name each column of the table once.
+fn of_order(order: &[String], schema: &Schema) -> Option<Error> {
+    let mut names: Vec<&str> = schema.names().collect();
+    let mut order: Vec<&str> = order.iter().map(String::as_str).collect();
+    if let Some(unknown) = order.iter().find(|name| !names.contains(name)) {
+        return Some(of_column(unknown, "the order of columns names it, the schema does not"));
+    }
+    names.sort_unstable();
+    order.sort_unstable();
+    (names != order).then(|| of_encoder("the order of columns must name each of them once"))
+}
+
+fn of_lengths(lengths: &[usize]) -> Option<String> {
+    if lengths.first().is_some_and(|&sequences| sequences > 0) {
+        return Some("its lengths count sequences without a step".into());
+    }
+    let add = |sum: usize, &count: &usize| sum.checked_add(count);
+    match lengths.iter().try_fold(0, add) {
+        Some(0) => Some("its lengths count no sequence".into()),
+        Some(1..=MAX_SEQUENCES) => None,
+        _ => Some("its lengths count more sequences than there can be".into()),
+    }
 }

@@ -47,9 +47,9 @@ impl Subset {
         }
     }
 
-    /// What is wrong where a split of `patients` patients leaves nobody in this subset, or in the
-    /// other.
-    pub(crate) fn of_nobody(self, patients: usize, is_other: bool) -> Option<String> {
+    /// What is wrong where a split of `patients` patients leaves this subset, or the other,
+    /// without any.
+    pub(crate) fn of_empty(self, patients: usize, is_other: bool) -> Option<String> {
         let (split, is_training) = match self {
             Self::Whole => return None,
             Self::Training(split) => (split, true),
@@ -58,13 +58,13 @@ impl Subset {
         let Split { share, seed } = split;
         Some(if is_training == is_other {
             format!(
-                "held_out = {share} with seed {seed} holds none of {patients} patients out; raise \
+                "held_out = {share} with seed {seed} holds none of {patients} patients out\nhint: raise \
                  it, choose another --seed, or leave it out and train on all"
             )
         } else {
             format!(
                 "held_out = {share} with seed {seed} holds all of {patients} patients out, and \
-                 nobody is left to train on; lower it, or choose another --seed"
+                 none is left to train on\nhint: lower it, or choose another --seed"
             )
         })
     }

@@ -1,7 +1,7 @@
 //! Columns that are constant within a patient.
 
 use crate::parsed::{PATIENT, Place};
-use crate::{Error, Kind, Origin, OutOfDomain, Result};
+use crate::{Error, Level, Origin, OutOfDomain, Result};
 use polars_core::prelude::*;
 
 /// Which rows of a patient show a static column's value.
@@ -40,9 +40,9 @@ pub(crate) fn check_statics(
             }
         }
         let Some(&(row, patient)) = varying.first() else { continue };
-        let shown = |value: f64| match column.kind {
-            Kind::Numeric => value.to_string(),
-            _ => column.level_names().get(value as usize).cloned().unwrap_or_default(),
+        let shown = |value: f64| match column.is_numeric() {
+            true => value.to_string(),
+            false => column.levels().get(value as usize).map(Level::to_string).unwrap_or_default(),
         };
         let here = cells.get(row).map(shown).unwrap_or_default();
         if origin == Origin::Synthetic {
@@ -66,7 +66,7 @@ pub(crate) fn check_statics(
         }
         let (value, before) = first[patient as usize].unwrap_or_default();
         let problem = format!(
-            "patient «{}» has {here} here and {} in row {}, but the column is static; mend the cell, or remove static = true{}",
+            "patient `{}` has {here} here and {} in row {}, but the column is static\nhint: correct the cell, or remove static = true{}",
             place.patients[patient as usize],
             shown(value),
             place.first_row + before + 1,

@@ -37,7 +37,7 @@ pub struct CellStyle {
     pub decimals: Option<u32>,
     /// What groups digits by three.
     pub thousands: Option<char>,
-    /// What follows a number, as « bpm».
+    /// What follows a number, as " bpm".
     pub suffix: String,
 }
 
@@ -112,7 +112,7 @@ impl TableStyle {
         }
     }
 
-    /// The same of a whole number, exactly.
+    /// A whole number as a cell shows it, exactly.
     pub(crate) fn integer(&self, x: i128, cell: &CellStyle) -> String {
         let decimals = cell.decimals.unwrap_or(0).min(MOST_DECIMALS) as usize;
         let rest =
@@ -153,14 +153,14 @@ impl TableStyle {
         let Self { separator, encoding, line_end, .. } = self;
         let problem = if !separator.is_ascii() || "\"\r\n".contains(*separator) {
             format!(
-                "the separator «{separator}» is not one ASCII character as «,» or «;»; choose another"
+                "the separator `{separator}` is not one ASCII character as `,` or `;`\nhint: choose another"
             )
         } else if !["\n", "\r\n", "\r"].contains(&line_end.as_str()) {
-            format!("lines cannot end in {line_end:?}; choose \"\\n\", \"\\r\\n\" or \"\\r\"")
+            format!("lines cannot end in {line_end:?}\nhint: choose \"\\n\", \"\\r\\n\" or \"\\r\"")
         } else if let Some(encoding) = encoding
             && Encoding::for_label(encoding.as_bytes()).is_none()
         {
-            format!("the encoding «{encoding}» is unknown; choose another name of the WHATWG")
+            format!("the encoding `{encoding}` is unknown\nhint: choose another name of the WHATWG")
         } else {
             return Ok(());
         };

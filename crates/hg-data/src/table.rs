@@ -26,7 +26,7 @@ pub struct Table {
     pub frame: DataFrame,
     /// What messages call it: its file, where it was read from one.
     pub name: String,
-    /// The (first) CSV that it was read from: its columns are texts, which may stand for numbers,
+    /// The (first) CSV that it was read from: its columns are texts, which may be numbers,
     /// times or levels. `None` where the columns' types say what they hold.
     pub(crate) csv: Option<PathBuf>,
 }
@@ -51,7 +51,7 @@ impl Table {
         Self { frame, name: path.display().to_string(), csv: first_csv(path) }
     }
 
-    /// Whether the columns are texts that may stand for anything.
+    /// Whether the columns are texts that may mean anything.
     pub(crate) fn is_untyped(&self) -> bool {
         self.csv.is_some()
     }
@@ -122,8 +122,8 @@ pub(crate) fn read_table(
         } else {
             Some(read_binary(&file)?).filter(|table| table.height() > 0)
         };
-        let table =
-            table.ok_or_else(|| Error::file(&file, "has no rows; the table needs at least one"))?;
+        let table = table
+            .ok_or_else(|| Error::file(&file, "has no rows\nhint: the table needs at least one"))?;
         match &mut all {
             None => all = Some(table),
             Some(all) => {
@@ -149,7 +149,7 @@ fn read_binary(path: &Path) -> Result<DataFrame> {
     for name in names {
         match read_columns(path, Some(&name))? {
             Ok(table) => columns.extend(table.columns().iter().cloned()),
-            Err(e) => tracing::warn!("{}, column «{name}»: is left out: {e}", path.display()),
+            Err(e) => tracing::warn!("{}, column `{name}`: is left out: {e}", path.display()),
         }
     }
     let rows = columns.first().map_or(0, Column::len);
@@ -277,7 +277,7 @@ fn apart<T: Send>(
     let no = |why: String| {
         let why = why.lines().next().unwrap_or_default().to_owned();
         format!(
-            "is no {what} file, or holds what cannot be read ({why}); write it again, with plain types of columns"
+            "is no {what} file, or holds what cannot be read ({why})\nhint: write it again, with plain types of columns"
         )
     };
     match done {
@@ -329,7 +329,7 @@ mod tests {
         let units = read("29-lines/unit.csv").expect("reads");
         assert_eq!(column(&units, "temp")[0], "37.2°C");
         let problem = read("29-lines/dup-names.csv").expect_err("refused").to_string();
-        assert!(problem.ends_with("column «hr»: the header names it twice; rename one"));
+        assert!(problem.ends_with("column `hr`: the header names it twice\nhint: rename one"));
     }
 
     #[test]
@@ -344,12 +344,12 @@ mod tests {
         assert!(latin.equals(&read("03b-dialect/semicolon.csv").expect("reads")));
         let comma = read("03-decimal-comma/lab.csv").expect("reads");
         assert_eq!(column(&comma, "kalium")[0], "4,934");
-        let packed = case("13-gz/vitals.csv.gz");
+        let compressed = case("13-gz/vitals.csv.gz");
         let table = read("13-gz/vitals.csv.gz").expect("reads");
         assert!(table.width() > 2 && table.height() > 100);
-        let size = std::fs::metadata(&packed).expect("a file").len();
-        assert!(reach(&packed, size + 1).expect("reads"), "judged by what it holds");
-        assert!(!reach(&packed, 1 << 20).expect("reads"));
+        let size = std::fs::metadata(&compressed).expect("a file").len();
+        assert!(reach(&compressed, size + 1).expect("reads"), "judged by what it holds");
+        assert!(!reach(&compressed, 1 << 20).expect("reads"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The text of a file as UTF-8, block by block, whatever its encoding and compression.
 
-use crate::files::{unpacked, unreadable};
+use crate::files::{decompressed, unreadable};
 use crate::{Error, Result};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::io::Read;
@@ -31,7 +31,7 @@ impl Text {
     /// Opens a file. A byte-order mark decides its encoding, else `encoding`; UTF-8 if none
     /// is given.
     pub(crate) fn open(path: &Path, encoding: Option<&'static Encoding>) -> Result<Self> {
-        let mut source = unpacked(path)?;
+        let mut source = decompressed(path)?;
         let mut raw = Vec::new();
         let ended = read_block(&mut source, &mut raw).map_err(|e| unreadable(path, e))?;
         let start = raw[..raw.len().min(4)].to_vec();
@@ -109,7 +109,7 @@ impl Text {
         if let DecoderResult::Malformed(..) = result {
             let line = self.lines.at(&text.as_bytes()[from..]);
             let problem = format!(
-                "line {line} is not {}; mend `encoding` in the schema, or the file",
+                "line {line} is not {}\nhint: correct `encoding` in the schema, or the file",
                 self.encoding.name()
             );
             return Err(Error::file(&self.path, problem));
@@ -120,10 +120,10 @@ impl Text {
 
     fn is_not_utf8(&self, before: &[u8]) -> Error {
         let line = self.lines.at(before);
-        let problem = match looks_packed(&self.start) {
-            Some(packing) => format!("is no text but {packing}"),
+        let problem = match looks_compressed(&self.start) {
+            Some(compression) => format!("is no text but {compression}"),
             None => format!(
-                "line {line} is not UTF-8; save the file as UTF-8, or set encoding = \"windows-1252\" in the schema"
+                "line {line} is not UTF-8\nhint: save the file as UTF-8, or set encoding = \"windows-1252\" in the schema"
             ),
         };
         Error::file(&self.path, problem)
@@ -131,12 +131,12 @@ impl Text {
 
     fn holds_nul(&self, before: &[u8]) -> Error {
         let mut problem = format!("is no CSV: line {} holds a NUL byte", self.lines.at(before));
-        if let Some(packing) = looks_packed(&self.start) {
-            problem = format!("is no text but {packing}");
+        if let Some(compression) = looks_compressed(&self.start) {
+            problem = format!("is no text but {compression}");
         } else if let Some(encoding) = unmarked_utf16(&self.start) {
             let label = encoding.name().to_lowercase();
             problem += &format!(
-                "; if it is {}, set encoding = \"{label}\" in the schema",
+                "\nhint: if it is {}, set encoding = \"{label}\" in the schema",
                 encoding.name()
             );
         }
@@ -151,11 +151,11 @@ fn read_block(source: &mut dyn Read, raw: &mut Vec<u8>) -> std::io::Result<bool>
 }
 
 /// What an archive is that its name does not give away, and what to do.
-fn looks_packed(start: &[u8]) -> Option<&'static str> {
+fn looks_compressed(start: &[u8]) -> Option<&'static str> {
     match start {
-        [0x1f, 0x8b, ..] => Some("a gzip archive; name it .csv.gz"),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some("a zstd archive; name it .csv.zst"),
-        b"PK\x03\x04" => Some("a zip archive or a spreadsheet; save it as CSV"),
+        [0x1f, 0x8b, ..] => Some("a gzip archive\nhint: name it .csv.gz"),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some("a zstd archive\nhint: name it .csv.zst"),
+        b"PK\x03\x04" => Some("a zip archive or a spreadsheet\nhint: save it as CSV"),
         _ => None,
     }
 }

@@ -25,7 +25,7 @@ impl Checker<'_> {
         } else {
             if *column.dtype() == DataType::Boolean {
                 let problem = format!(
-                    "holds {}, which are no times; name another column",
+                    "holds {}, which are no times\nhint: name another column",
                     plural(column.dtype())
                 );
                 return Err(self.error(name, problem));
@@ -36,7 +36,7 @@ impl Checker<'_> {
         };
         if times.null_count() > 0 && self.problems.is_empty() {
             for (row, _) in times.iter().enumerate().filter(|(_, time)| time.is_none()) {
-                self.say(row, name, "the time is missing; fill the cell or remove the row");
+                self.say(row, name, "the time is missing\nhint: fill the cell or remove the row");
             }
         }
         let grid = self.schema.time.grid(kind).map_err(|problem| self.error(name, problem))?;
@@ -57,7 +57,9 @@ impl Checker<'_> {
         let parsed = TimeFormat::parse(format).ok_or_else(|| {
             self.error(
                 name,
-                format!("time.format «{format}» cannot be written and read; mend the schema"),
+                format!(
+                    "time.format `{format}` cannot be written and read\nhint: correct the schema"
+                ),
             )
         })?;
         let texts = self.texts(name)?;
@@ -68,7 +70,7 @@ impl Checker<'_> {
             let instant = text.and_then(|text| parsed.read(text));
             if let (Some(text), None) = (text, instant) {
                 let problem = format!(
-                    "«{text}» is no date of the form «{format}»; mend the cell, or time.format in the schema"
+                    "`{text}` is no date of the form `{format}`\nhint: correct the cell, or time.format in the schema"
                 );
                 self.say(row, name, problem);
             }

@@ -10,40 +10,97 @@
 //! and a constant alone, and both go with min–max. Without that, a λ of −5 puts all values of
 //! some thousands into the last bits of a double.
 //!
-//! Quantile → normal, over m landmarks q (the values at m equally spaced quantiles):
+//! Quantile → normal, over a table of the values at m equally spaced quantiles:
 //!
 //! ```text
-//! y = Φ⁻¹((p (m−1) + ½)/m),   p = where x stands among the landmarks, in [0, 1]
+//! y = Φ⁻¹((p (m−1) + ½)/m),   p = the position of x in the table, in [0, 1]
 //! ```
 
 use crate::Transform;
 use crate::quantile_table::QuantileTable;
+use crate::schema::transform::TransformKey;
 use argmin::core::{CostFunction, Executor, State};
 use argmin::solver::brent::BrentOpt;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// So many times the width of the fitted range a value may lie beyond it: a slip of the pen, or
+/// A value may lie this many widths of the fitted range beyond it: a slip of the pen, or
 /// a generator's fault, would otherwise drown every other number of a row.
 const FARTHEST: f64 = 10.;
 
 /// A transform with its parameters, then min–max to [0, 1].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "SavedTransform")]
 pub struct FittedTransform {
-    transform: Transform,
-    /// Added before Box–Cox; 0 elsewhere.
-    shift: f64,
-    /// λ of Box–Cox; 0 elsewhere.
-    lambda: f64,
-    /// The mean of the shifted values' logarithms, for Box–Cox; 0 elsewhere.
-    mean_log: f64,
-    /// Of the quantile transform; none elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    landmarks: Option<QuantileTable>,
+    curve: Curve,
     /// The least observed value, transformed, less the margin.
     low: f64,
     /// The greatest observed value, transformed, and the margin.
     high: f64,
+}
+
+/// A transform with what was fitted of it; every one is monotone.
+#[derive(Clone, Debug, PartialEq)]
+enum Curve {
+    Identity,
+    Log1p,
+    Sqrt,
+    BoxCox {
+        shift: f64,
+        lambda: f64,
+        /// The mean of the shifted values' logarithms.
+        mean_log: f64,
+    },
+    Quantile(QuantileTable),
+}
+
+impl Curve {
+    /// Fits to ascending values at which the transform is defined.
+    fn fit(transform: Transform, values: &[f64]) -> Self {
+        match transform {
+            Transform::Identity => Self::Identity,
+            Transform::Log1p => Self::Log1p,
+            Transform::Sqrt => Self::Sqrt,
+            Transform::BoxCox { shift } => {
+                let shifted: Vec<f64> = values.iter().map(|x| x + shift).collect();
+                let logs = shifted.iter().map(|x| x.ln()).sum::<f64>();
+                let mean_log = logs / values.len().max(1) as f64;
+                Self::BoxCox { shift, lambda: box_cox_lambda(&shifted), mean_log }
+            }
+            Transform::Quantile => Self::Quantile(QuantileTable::of(values)),
+        }
+    }
+
+    /// x → y
+    fn forward(&self, x: f64) -> f64 {
+        match self {
+            Self::Identity => x,
+            Self::Log1p => x.ln_1p(),
+            Self::Sqrt => x.sqrt(),
+            Self::BoxCox { shift, lambda, mean_log } => box_cox(x + shift, *lambda, *mean_log),
+            Self::Quantile(table) => {
+                let m = table.count() as f64;
+                Normal::standard().inverse_cdf((table.position(x) * (m - 1.) + 0.5) / m)
+            }
+        }
+    }
+
+    /// y → x
+    fn inverse(&self, y: f64) -> f64 {
+        match self {
+            Self::Identity => y,
+            Self::Log1p => y.exp_m1(),
+            // A margin can lead below 0.
+            Self::Sqrt => y.max(0.).powi(2),
+            Self::BoxCox { shift, lambda, mean_log } => {
+                box_cox_inverse(y, *lambda, *mean_log) - shift
+            }
+            Self::Quantile(table) => {
+                let m = table.count() as f64;
+                table.value((Normal::standard().cdf(y) * m - 0.5) / (m - 1.))
+            }
+        }
+    }
 }
 
 impl FittedTransform {
@@ -52,66 +109,26 @@ impl FittedTransform {
     ///
     /// # Errors
     /// The offending value, when the transform is not defined, or infinite, there.
-    pub fn fit(transform: Transform, shift: f64, margin: f64, values: &[f64]) -> Result<Self, f64> {
-        let defined = |x: f64| match transform {
-            Transform::Identity | Transform::Quantile => true,
-            Transform::Log1p => x > -1.,
-            Transform::BoxCox => x + shift > 0.,
-        };
-        if let Some(&x) = values.iter().find(|&&x| !defined(x)) {
+    pub fn fit(transform: Transform, margin: f64, values: &[f64]) -> Result<Self, f64> {
+        if let Some(&x) = values.iter().find(|&&x| !transform.is_defined_at(x)) {
             return Err(x);
         }
-        let (lambda, mean_log) = match transform {
-            Transform::BoxCox => {
-                let shifted: Vec<f64> = values.iter().map(|x| x + shift).collect();
-                let logs = shifted.iter().map(|x| x.ln()).sum::<f64>();
-                (box_cox_lambda(&shifted), logs / values.len().max(1) as f64)
-            }
-            _ => (0., 0.),
-        };
-        let landmarks = (transform == Transform::Quantile).then(|| QuantileTable::of(values));
-        let mut fitted = Self { transform, shift, lambda, mean_log, landmarks, low: 0., high: 1. };
-        // Every transform is monotone.
-        let [low, high] = [values[0], values[values.len() - 1]].map(|x| fitted.forward(x));
-        if !(high - low).is_finite() {
-            return Err(values[values.len() - 1]);
-        }
+        let curve = Curve::fit(transform, values);
+        let [low, high] = [values[0], values[values.len() - 1]].map(|x| curve.forward(x));
         let margin = margin * (high - low);
-        (fitted.low, fitted.high) = (low - margin, high + margin);
-        match (fitted.high - fitted.low).is_finite() {
-            true => Ok(fitted),
+        let (low, high) = (low - margin, high + margin);
+        match (high - low).is_finite() {
+            true => Ok(Self { curve, low, high }),
             false => Err(values[values.len() - 1]),
-        }
-    }
-
-    /// What is wrong with a transform that was read, in words.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let Self { shift, lambda, mean_log, low, high, .. } = self;
-        let numbers = [
-            ("shift", shift),
-            ("lambda", lambda),
-            ("mean_log", mean_log),
-            ("low", low),
-            ("high", high),
-        ];
-        if let Some((name, x)) = numbers.into_iter().find(|(_, x)| !x.is_finite()) {
-            return Some(format!("the transform's {name} is {x}, it must be finite"));
-        }
-        if high < low || !(high - low).is_finite() {
-            return Some(format!("the transform's range from {low} to {high} is none"));
-        }
-        match &self.landmarks {
-            Some(landmarks) => landmarks.problem(),
-            None if self.transform == Transform::Quantile => {
-                Some("the quantile transform has no quantile table".into())
-            }
-            None => None,
         }
     }
 
     /// λ of Box–Cox, where that is the transform.
     pub fn lambda(&self) -> Option<f64> {
-        matches!(self.transform, Transform::BoxCox).then_some(self.lambda)
+        match self.curve {
+            Curve::BoxCox { lambda, .. } => Some(lambda),
+            Curve::Identity | Curve::Log1p | Curve::Sqrt | Curve::Quantile(_) => None,
+        }
     }
 
     /// A value → [0, 1] (0 everywhere for a constant column). Values beyond those that it was
@@ -121,7 +138,7 @@ impl FittedTransform {
         if self.high <= self.low {
             return 0.;
         }
-        let unit = (self.forward(x) - self.low) / (self.high - self.low);
+        let unit = self.unit(x);
         match unit {
             _ if (-FARTHEST..=1. + FARTHEST).contains(&unit) => unit,
             // Every transform is monotone, and undefined below its domain.
@@ -136,34 +153,90 @@ impl FittedTransform {
         if self.high <= self.low {
             return x.is_finite();
         }
-        let unit = (self.forward(x) - self.low) / (self.high - self.low);
-        (-FARTHEST..=1. + FARTHEST).contains(&unit)
+        (-FARTHEST..=1. + FARTHEST).contains(&self.unit(x))
     }
 
     /// [0, 1] → a value within the observed range and its margins.
     pub fn decode(&self, unit: f64) -> f64 {
-        let y = self.low + unit.clamp(0., 1.) * (self.high - self.low);
-        match self.transform {
-            Transform::Identity => y,
-            Transform::Log1p => y.exp_m1(),
-            Transform::BoxCox => box_cox_inverse(y, self.lambda, self.mean_log) - self.shift,
-            Transform::Quantile => self.landmarks.as_ref().map_or(y, |landmarks| {
-                let m = landmarks.count() as f64;
-                landmarks.value((Normal::standard().cdf(y) * m - 0.5) / (m - 1.))
-            }),
-        }
+        self.curve.inverse(self.low + unit.clamp(0., 1.) * (self.high - self.low))
     }
 
-    fn forward(&self, x: f64) -> f64 {
-        match self.transform {
-            Transform::Identity => x,
-            Transform::Log1p => x.ln_1p(),
-            Transform::BoxCox => box_cox(x + self.shift, self.lambda, self.mean_log),
-            Transform::Quantile => self.landmarks.as_ref().map_or(x, |landmarks| {
-                let m = landmarks.count() as f64;
-                Normal::standard().inverse_cdf((landmarks.position(x) * (m - 1.) + 0.5) / m)
-            }),
+    /// Where a value lies between the ends, which are 0 and 1.
+    fn unit(&self, x: f64) -> f64 {
+        (self.curve.forward(x) - self.low) / (self.high - self.low)
+    }
+}
+
+/// A transform as JSON holds it: every parameter of every transform, 0 where it has none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SavedTransform {
+    transform: TransformKey,
+    shift: f64,
+    lambda: f64,
+    mean_log: f64,
+    #[serde(default, rename = "landmarks", skip_serializing_if = "Option::is_none")]
+    quantiles: Option<QuantileTable>,
+    low: f64,
+    high: f64,
+}
+
+impl From<FittedTransform> for SavedTransform {
+    fn from(fitted: FittedTransform) -> Self {
+        let FittedTransform { curve, low, high } = fitted;
+        let plain = |transform| Self {
+            transform,
+            shift: 0.,
+            lambda: 0.,
+            mean_log: 0.,
+            quantiles: None,
+            low,
+            high,
+        };
+        match curve {
+            Curve::Identity => plain(TransformKey::Identity),
+            Curve::Log1p => plain(TransformKey::Log1p),
+            Curve::Sqrt => plain(TransformKey::Sqrt),
+            Curve::BoxCox { shift, lambda, mean_log } => {
+                Self { shift, lambda, mean_log, ..plain(TransformKey::BoxCox) }
+            }
+            Curve::Quantile(table) => {
+                Self { quantiles: Some(table), ..plain(TransformKey::Quantile) }
+            }
         }
+    }
+}
+
+impl TryFrom<SavedTransform> for FittedTransform {
+    type Error = String;
+
+    /// # Errors
+    /// What is wrong with a transform that was edited or damaged, in words.
+    fn try_from(saved: SavedTransform) -> Result<Self, String> {
+        let SavedTransform { transform, shift, lambda, mean_log, quantiles, low, high } = saved;
+        let numbers = [
+            ("shift", shift),
+            ("lambda", lambda),
+            ("mean_log", mean_log),
+            ("low", low),
+            ("high", high),
+        ];
+        if let Some((name, x)) = numbers.into_iter().find(|(_, x)| !x.is_finite()) {
+            return Err(format!("the transform's {name} is {x}, it must be finite"));
+        }
+        if high < low || !(high - low).is_finite() {
+            return Err(format!("the transform's range from {low} to {high} is none"));
+        }
+        let curve = match (transform, quantiles) {
+            (TransformKey::Identity, _) => Curve::Identity,
+            (TransformKey::Log1p, _) => Curve::Log1p,
+            (TransformKey::Sqrt, _) => Curve::Sqrt,
+            (TransformKey::BoxCox, _) => Curve::BoxCox { shift, lambda, mean_log },
+            (TransformKey::Quantile, Some(table)) => Curve::Quantile(table.checked()?),
+            (TransformKey::Quantile, None) => {
+                return Err("the quantile transform has no quantile table".into());
+            }
+        };
+        Ok(Self { curve, low, high })
     }
 }
 
@@ -228,14 +301,54 @@ mod tests {
     fn box_cox_of_powers_of_two_is_the_logarithm() {
         // Symmetric on the log scale, so the likelihood peaks at λ = 0.
         let values: Vec<f64> = (-6..=6).map(|k| 2f64.powi(k)).collect();
-        let fitted = FittedTransform::fit(Transform::BoxCox, 0., 0., &values).expect("fits");
+        let fitted =
+            FittedTransform::fit(Transform::BoxCox { shift: 0. }, 0., &values).expect("fits");
         assert!(fitted.lambda().expect("box-cox").abs() < 1e-6, "{fitted:?}");
+    }
+
+    #[test]
+    fn lambda_is_that_of_the_greatest_likelihood() {
+        // By golden-section search over the likelihood as the module's documentation has it.
+        let values = [0.5, 1., 2., 3., 5., 8., 13., 40.];
+        let fitted = FittedTransform::fit(Transform::BoxCox { shift: 0. }, 0., &values);
+        let lambda = fitted.expect("fits").lambda().expect("box-cox");
+        assert!((lambda - -0.049_861_884).abs() < 1e-6, "{lambda}");
+        let constant = FittedTransform::fit(Transform::BoxCox { shift: 1. }, 0., &[3., 3.]);
+        assert_eq!(constant.expect("fits").lambda(), Some(1.));
+        let other = FittedTransform::fit(Transform::Log1p, 0., &values).expect("fits");
+        assert_eq!(other.lambda(), None);
+    }
+
+    #[test]
+    fn the_margin_widens_the_range_on_both_sides() {
+        let fitted = FittedTransform::fit(Transform::Identity, 0.1, &[10., 20.]).expect("fits");
+        assert_eq!([0., 1.].map(|unit| fitted.decode(unit)), [9., 21.]);
+        assert!((fitted.encode(15.) - 0.5).abs() < 1e-12);
+        // Beyond ten widths of the range a value has no place.
+        let fitted = FittedTransform::fit(Transform::Identity, 0., &[0., 1.]).expect("fits");
+        for (x, has_place) in [(10.9, true), (11.1, false), (-9.9, true), (-10.1, false)] {
+            assert_eq!(fitted.has_place_for(x), has_place, "{x}");
+            let end = if x > 0. { 1. } else { 0. };
+            assert_eq!(fitted.encode(x), if has_place { x } else { end }, "{x}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_no_double_holds_is_refused() {
+        let wide = [-1e308, 1e308];
+        assert_eq!(FittedTransform::fit(Transform::Identity, 0., &wide), Err(1e308));
+        assert_eq!(FittedTransform::fit(Transform::Identity, 10., &[0., 1e308]), Err(1e308));
+        let fitted = FittedTransform::fit(Transform::Identity, 0., &[1., 2.]).expect("fits");
+        let saved = SavedTransform { low: -1e308, high: 1e308, ..fitted.into() };
+        let refused = FittedTransform::try_from(saved).expect_err("refused");
+        assert!(refused.contains("range from"), "{refused}");
     }
 
     #[test]
     fn large_values_close_together_keep_their_digits() {
         let values = [3393.3, 3553.94, 4078.53];
-        let fitted = FittedTransform::fit(Transform::BoxCox, 0.001, 0., &values).expect("fits");
+        let fitted =
+            FittedTransform::fit(Transform::BoxCox { shift: 0.001 }, 0., &values).expect("fits");
         for x in values {
             assert!((fitted.decode(fitted.encode(x)) - x).abs() < 1e-6, "{x} {fitted:?}");
         }
@@ -243,8 +356,8 @@ mod tests {
 
     #[test]
     fn a_value_outside_the_domain_is_named() {
-        assert_eq!(FittedTransform::fit(Transform::Log1p, 0., 0., &[-2., 1.]), Err(-2.));
-        assert_eq!(FittedTransform::fit(Transform::BoxCox, 0.5, 0., &[-0.5]), Err(-0.5));
+        assert_eq!(FittedTransform::fit(Transform::Log1p, 0., &[-2., 1.]), Err(-2.));
+        assert_eq!(FittedTransform::fit(Transform::BoxCox { shift: 0.5 }, 0., &[-0.5]), Err(-0.5));
     }
 
     #[test]
@@ -252,10 +365,10 @@ mod tests {
         let values = [1., 2., 4., 8.];
         for (kind, outside) in [
             (Transform::Log1p, vec![(-1., 0.), (-5., 0.), (1e300, 1.)]),
-            (Transform::BoxCox, vec![(0., 0.), (-0.3, 0.), (f64::INFINITY, 1.)]),
+            (Transform::BoxCox { shift: 0. }, vec![(0., 0.), (-0.3, 0.), (f64::INFINITY, 1.)]),
             (Transform::Identity, vec![(-1e308, 0.), (1e308, 1.), (f64::NAN, 0.)]),
         ] {
-            let fitted = FittedTransform::fit(kind, 0., 0., &values).expect("fits");
+            let fitted = FittedTransform::fit(kind, 0., &values).expect("fits");
             for (x, unit) in outside {
                 assert!(!fitted.has_place_for(x), "{kind:?} {x}");
                 assert_eq!(fitted.encode(x), unit, "{kind:?} {x}");
@@ -273,10 +386,8 @@ mod tests {
         ) {
             let mut values = values;
             values.sort_by(f64::total_cmp);
-            let kinds =
-                [Transform::Identity, Transform::Log1p, Transform::BoxCox, Transform::Quantile];
-            for kind in kinds {
-                let fitted = FittedTransform::fit(kind, shift, margin, &values).expect("defined on x ≥ 0");
+            for kind in Transform::ALL.into_iter().chain([Transform::BoxCox { shift }]) {
+                let fitted = FittedTransform::fit(kind, margin, &values).expect("defined on x ≥ 0");
                 for &x in &values {
                     let unit = fitted.encode(x);
                     prop_assert!((0. ..=1. + 1e-12).contains(&unit));

@@ -29,8 +29,10 @@ impl Values {
             return Ok(values.into());
         }
         let mut map = map(count).map_err(|e| {
-            let problem =
-                format!("cannot map {} GB for the encoded cohort: {e}; set TMPDIR", count >> 28);
+            let problem = format!(
+                "cannot map {} GB for the encoded cohort: {e}\nhint: set TMPDIR",
+                count >> 28
+            );
             Error::file(&std::env::temp_dir(), problem)
         })?;
         fill(bytemuck::cast_slice_mut(&mut map))?;
@@ -42,7 +44,7 @@ impl Values {
 fn map(count: usize) -> std::io::Result<MmapMut> {
     let file = tempfile::tempfile()?;
     file.set_len(4 * count as u64)?;
-    // SAFETY: the file has no name, so nobody else can change or cut it.
+    // SAFETY: the file has no name, so no other program can change or cut it.
     unsafe { MmapMut::map_mut(&file) }
 }
 

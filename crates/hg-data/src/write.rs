@@ -19,13 +19,13 @@ use std::path::Path;
 /// [`Error::File`] when the file cannot be written; another when a cell does not fit the
 /// encoding.
 pub fn write_table(table: &mut DataFrame, path: &Path, style: &TableStyle) -> Result<()> {
-    let (format, packing) = Format::of(path)?;
+    let (format, compression) = Format::of(path)?;
     if format == Format::Csv {
         style.check(path)?;
         let mut table = styled(table, style)?;
         let text = encoded(&mut table, path, style)?;
         return write_atomically(path, |file| {
-            packed(path, packing, file, |out| match &text {
+            compressed(path, compression, file, |out| match &text {
                 Some(bytes) => out.write_all(bytes).map_err(|e| unwritable(path, e)),
                 None => {
                     csv_writer(out, path, style).finish(&mut table).map_err(|e| unwritable(path, e))
@@ -48,13 +48,13 @@ fn unwritable(path: &Path, error: impl std::fmt::Display) -> Error {
 }
 
 /// Lets `write` write into a file, compressed where it is to be.
-fn packed(
+fn compressed(
     path: &Path,
-    packing: Option<Compression>,
+    compression: Option<Compression>,
     file: &mut File,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
-    match packing {
+    match compression {
         None => write(file),
         Some(Compression::Gzip) => {
             let mut out = flate2::write::GzEncoder::new(file, flate2::Compression::default());
@@ -123,7 +123,7 @@ fn unmappable(
     character: char,
 ) -> Error {
     let problem = format!(
-        "{} has no «{character}»; write the table as UTF-8, or put another text in its place",
+        "{} has no `{character}`\nhint: write the table as UTF-8, or put another text in its place",
         encoding.name()
     );
     let first = |column: &Column| {
@@ -161,7 +161,7 @@ fn texts(
     let dtype = column.dtype();
     Ok(match dtype {
         DataType::Float32 if style.decimal != '.' || cell.changes_numbers() => {
-            // Through its text, lest 0.1 become 0.10000000149011612.
+            // Through its text, so that 0.1 does not become 0.10000000149011612.
             let wide = |x: f32| x.to_string().parse().unwrap_or(f64::from(x));
             let cells = column.f32()?.iter();
             Some(cells.map(|x| x.map(|x| style.number(wide(x), cell))).collect())
@@ -220,7 +220,7 @@ pub fn write_simulated(
     parts: impl Iterator<Item = Result<DataFrame>>,
     path: &Path,
 ) -> Result<usize> {
-    let (format, packing) = Format::of(path)?;
+    let (format, compression) = Format::of(path)?;
     let mut parts = parts.peekable();
     let columns = match parts.peek() {
         Some(Ok(first)) => first.schema().clone(),
@@ -241,7 +241,7 @@ pub fn write_simulated(
         match format {
             Format::Csv => {
                 let style = TableStyle::default();
-                packed(path, packing, file, |out| {
+                compressed(path, compression, file, |out| {
                     let mut writer =
                         csv_writer(out, path, &style).batched(&columns).map_err(failed)?;
                     each(&mut |part| writer.write_batch(part))?;
@@ -258,7 +258,7 @@ pub fn write_simulated(
                 writer.finish().map(|_| ()).map_err(failed)
             }
             Format::Ipc => {
-                let problem = "simulated cohorts come part by part; name it .parquet or .csv";
+                let problem = "simulated cohorts come part by part\nhint: name it .parquet or .csv";
                 Err(Error::file(path, problem))
             }
         }
@@ -359,9 +359,9 @@ mod tests {
         let encoding = |name: &str| Some(name.to_owned());
         let style = TableStyle { encoding: encoding("windows-1252"), ..TableStyle::default() };
         let problem = of(style);
-        assert!(problem.contains("row 1, column «b»: windows-1252 has no «ż»"), "{problem}");
+        assert!(problem.contains("row 1, column `b`: windows-1252 has no `ż`"), "{problem}");
         let problem = of(TableStyle { encoding: encoding("latin-15"), ..TableStyle::default() });
-        assert!(problem.contains("«latin-15» is unknown"), "{problem}");
+        assert!(problem.contains("`latin-15` is unknown"), "{problem}");
         let problem = of(TableStyle { separator: '"', ..TableStyle::default() });
         assert!(problem.contains("is not one ASCII character"), "{problem}");
         let problem = of(TableStyle { line_end: "x".into(), ..TableStyle::default() });

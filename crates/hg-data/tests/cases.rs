@@ -85,10 +85,10 @@ const CASES: [(&str, Right, &[&str]); 44] = [
     ("20-small/three.csv", Same(&[]), &[]),
     ("21-big-integers/big.parquet", Same(&["encounter"]), &["encounter"]),
     ("21-big-integers/float-ids.csv", Same(&[]), &[]),
-    ("24-two-formats/visits.csv", Refused("«2019-01-03» (row 1)"), &[]),
+    ("24-two-formats/visits.csv", Refused("`2019-01-03` (row 1)"), &[]),
     ("25-months/month-name.csv", Same(&[]), &["%b %Y", "step = \"1 month\""]),
     ("25-months/period.csv", Same(&[]), &["%Y-%m", "step = \"1 month\""]),
-    ("29-lines/dup-names.csv", Refused("column «hr»: the header names it twice"), &[]),
+    ("29-lines/dup-names.csv", Refused("column `hr`: the header names it twice"), &[]),
 ];
 
 /// Tables that are the same but for how their lines are written.
@@ -178,7 +178,7 @@ fn same(was: &Column, is: &Column, schema: &Schema) -> Result<()> {
     let missing = of_column.map(|column| column.missing.clone()).unwrap_or_default();
     let (texts_was, texts_is) = (was.cast(&DataType::String)?, is.cast(&DataType::String)?);
     for (row, (was, is)) in texts_was.str()?.iter().zip(texts_is.str()?.iter()).enumerate() {
-        // What stands for «missing» may come back empty.
+        // What stands for "missing" may come back empty.
         let present = |cell: Option<&str>| {
             cell.filter(|text| *text != "NaN" && !missing.iter().any(|sign| sign == text))
                 .map(str::to_owned)
@@ -224,7 +224,7 @@ fn hold(name: &str, right: &Right, says: &[&str]) -> Result<()> {
     let Proposal { toml, remarks, warnings } = &walked.proposal;
     let all = [toml.as_str(), &remarks.join("\n"), &warnings.join("\n")].join("\n");
     for part in says {
-        ensure!(all.contains(part), "no «{part}» in:\n{all}");
+        ensure!(all.contains(part), "no `{part}` in:\n{all}");
     }
     Ok(())
 }

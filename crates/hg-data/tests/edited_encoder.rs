@@ -283,54 +283,56 @@ fn what_was_saved_is_read_as_it_was() -> Result<()> {
 }
 
 /// What is changed in the encoder of numbers, and what is said of it.
-const REFUSED: [(&str, &str, &str); 20] = [
+const REFUSED: [(&str, &str, &str); 22] = [
+    ("/columns/5/kind/binned/bins/edges/1", "2.0", "the edges of bins must be finite and ascend"),
     ("/columns/1/fill", "1e999", "number out of range"),
-    ("/columns/8/fill", "7.0", "column «on»: fill is 7, it must be one of 2 levels"),
-    ("/columns/8/fill", "0.5", "column «on»: fill is 0.5"),
+    ("/columns/8/fill", "7.0", "column `on`: fill is 7, it must be one of 2 levels"),
+    ("/columns/8/fill", "0.5", "column `on`: fill is 0.5"),
     (
         "/columns/8/kind/discrete/levels",
         "3",
-        "column «on»: 3 levels were fitted, the schema names 2",
+        "column `on`: 3 levels were fitted, the schema names 2",
     ),
-    ("/columns/1/kind/numeric/transform/low", "9e9", "column «plain»: the transform's range from"),
+    ("/columns/1/kind/numeric/transform/low", "9e9", "column `plain`: the transform's range from"),
     (
         "/columns/4/kind/numeric/transform/landmarks",
         "null",
-        "column «rank»: the quantile transform has no",
+        "column `rank`: the quantile transform has no",
     ),
     (
         "/columns/4/kind/numeric/transform/landmarks",
         "[1.0]",
-        "column «rank»: a quantile table has 1 values",
+        "column `rank`: a quantile table has 1 values",
     ),
     (
         "/columns/4/kind/numeric/transform/landmarks",
         "[2.0, 1.0]",
-        "column «rank»: the values of a quantile table",
+        "column `rank`: the values of a quantile table",
     ),
-    ("/columns/1/kind/numeric/values/decimals", "7", "column «plain»: its values have 7 decimals"),
-    ("/columns/5/kind/binned/bins/edges/0", "9.0", "column «bins»: its bins have other edges"),
+    ("/columns/1/kind/numeric/values/decimals", "7", "column `plain`: its values have 7 decimals"),
+    ("/columns/5/kind/binned/bins/edges/0", "3.0", "column `bins`: its bins have other edges"),
     (
         "/columns/5/kind/binned/bins/within",
         "[null, null]",
-        "column «bins»: 2 edges make 3 bins, not 2",
+        "column `bins`: 2 edges make 3 bins, not 2",
     ),
     (
         "/schema/columns/1/kind",
         "\"binary\"",
-        "its schema: column «plain»: only numeric columns have margin",
+        "its schema: column `plain`: only numeric columns have margin",
     ),
-    ("/schema/columns/8/name", "\"ward\"", "its schema: column «ward» is named twice"),
+    ("/schema/columns/8/name", "\"ward\"", "its schema: column `ward` is named twice"),
     (
         "/columns/1/source",
         "{\"decimal\": [40, 2]}",
-        "column «plain»: there are no decimals of 40 digits",
+        "column `plain`: there are no decimals of 40 digits",
     ),
-    ("/order/3", "\"other\"", "column «other»: the order of columns names it, the schema does not"),
+    ("/order/3", "\"other\"", "column `other`: the order of columns names it, the schema does not"),
     ("/order/3", "\"id\"", "the order of columns must name each of them once"),
+    ("/time/number/source", "\"boolean\"", "column `t`: its type is one of neither numbers"),
     ("/lengths", "[]", "its lengths count no sequence"),
     ("/lengths", "[1, 1]", "its lengths count sequences without a step"),
-    ("/patient/width", "70000", "column «id»: its ids have 70000 digits"),
+    ("/patient/width", "70000", "column `id`: its ids have 70000 digits"),
     ("/columns", "[]", "its schema has 11 columns, but 0 were fitted"),
 ];
 
@@ -351,14 +353,44 @@ fn each_fault_is_named_with_its_column() -> Result<()> {
 }
 
 #[test]
+fn what_was_fitted_must_be_of_the_columns_kind() -> Result<()> {
+    // A number, a number by bins, and levels.
+    let kinds = [1, 5, 8];
+    for at in kinds {
+        for from in kinds.into_iter().filter(|from| *from != at) {
+            let mut json = ORIGINALS[0].1.clone();
+            json["columns"][at]["kind"] = json["columns"][from]["kind"].clone();
+            let error = Encoder::from_json(&json.to_string()).expect_err("refused").to_string();
+            ensure!(
+                error.contains("were fitted to another kind of column"),
+                "{at} {from}: {error}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_largest_numbers_that_can_be_written_are_taken() -> Result<()> {
+    for (path, most) in [("/columns/1/kind/numeric/values/decimals", 6), ("/patient/width", 1000)] {
+        for (number, is_taken) in [(most, true), (most + 1, false)] {
+            let mut json = ORIGINALS[0].1.clone();
+            *json.pointer_mut(path).context("a number")? = number.into();
+            ensure!(Encoder::from_json(&json.to_string()).is_ok() == is_taken, "{path} {number}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_text_of_dates_needs_the_schema_s_format() -> Result<()> {
     let mut json = ORIGINALS[1].1.clone();
     json["schema"]["time"]["format"] = Value::Null;
     let error = Encoder::from_json(&json.to_string()).expect_err("refused").to_string();
-    ensure!(error.contains("column «t»: its times are texts"), "{error}");
+    ensure!(error.contains("column `t`: its times are texts"), "{error}");
     json = ORIGINALS[1].1.clone();
     json["time"]["text"]["offset"] = 86_400.into();
     let error = Encoder::from_json(&json.to_string()).expect_err("refused").to_string();
-    ensure!(error.contains("column «t»: no zone is 86400 seconds"), "{error}");
+    ensure!(error.contains("column `t`: no zone is 86400 seconds"), "{error}");
     Ok(())
 }

@@ -78,7 +78,7 @@ fn each_case_gets_its_roles_and_a_schema_that_fits() {
 fn what_cannot_be_proposed_is_refused_with_the_reason() {
     for (file, part) in [
         ("19-long/chartevents.csv", "is a long table"),
-        ("24-two-formats/visits.csv", "«2019-01-03» (row 1) as «%Y-%m-%d»"),
+        ("24-two-formats/visits.csv", "`2019-01-03` (row 1) as `%Y-%m-%d`"),
     ] {
         let error = infer(&cases().join(file), None, None).expect_err(file).to_string();
         assert!(error.contains(part), "{error}");

@@ -1,7 +1,7 @@
 //! Encoding and decoding undo each other, on tables and schemas of any kind.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table, Transform};
 use polars_core::prelude::*;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,8 @@ use std::path::{Path, PathBuf};
 /// A column of a random schema, and how its cells are drawn.
 #[derive(Clone, Copy, Debug)]
 enum Sort {
-    Plain,
     Whole,
-    Log1p,
-    BoxCox,
-    Quantile,
+    Transformed(Transform),
     Bins,
     Deciles,
     Levels,
@@ -21,34 +18,30 @@ enum Sort {
     Truth,
 }
 
-const SORTS: [Sort; 10] = [
-    Sort::Plain,
-    Sort::Whole,
-    Sort::Log1p,
-    Sort::BoxCox,
-    Sort::Quantile,
-    Sort::Bins,
-    Sort::Deciles,
-    Sort::Levels,
-    Sort::FoundLevels,
-    Sort::Truth,
-];
+fn sorts() -> Vec<Sort> {
+    let others =
+        [Sort::Whole, Sort::Bins, Sort::Deciles, Sort::Levels, Sort::FoundLevels, Sort::Truth];
+    Transform::ALL.map(Sort::Transformed).into_iter().chain(others).collect()
+}
 
 impl Sort {
-    fn entry(self) -> &'static str {
-        match self {
-            Self::Plain | Self::Whole => "kind = \"numeric\"",
-            Self::Log1p => "kind = \"numeric\"\ntransform = \"log1p\"",
-            Self::BoxCox => {
-                "kind = \"numeric\"\ntransform = \"box-cox\"\nshift = 0.5\nmargin = 0.1"
+    fn entry(self) -> String {
+        let entry = match self {
+            Self::Whole => "kind = \"numeric\"",
+            Self::Transformed(transform) => {
+                let shift = match transform {
+                    Transform::BoxCox { shift } => format!("shift = {shift:?}\nmargin = 0.1"),
+                    _ => String::new(),
+                };
+                return format!("kind = \"numeric\"\ntransform = \"{transform}\"\n{shift}");
             }
-            Self::Quantile => "kind = \"numeric\"\ntransform = \"quantile\"",
             Self::Bins => "kind = \"numeric\"\nbins = { edges = [10.0, 25.0, 60.0] }",
             Self::Deciles => "kind = \"numeric\"\nbins = { quantiles = 10 }",
             Self::Levels => "kind = \"categorical\"\nlevels = [\"low\", \"mid\", \"high\"]",
             Self::FoundLevels => "kind = \"categorical\"",
             Self::Truth => "kind = \"binary\"\nlevels = [false, true]",
-        }
+        };
+        entry.to_owned()
     }
 
     /// A series of cells, from numbers in [0, 1); `None` stays empty.
@@ -96,7 +89,7 @@ struct Case {
 
 prop_compose! {
     fn cases()(
-        sorts in prop::collection::vec((prop::sample::select(&SORTS[..]), any::<bool>()), 1..6),
+        sorts in prop::collection::vec((prop::sample::select(sorts()), any::<bool>()), 1..6),
         lengths in prop::collection::vec(1usize..6, 1..8),
     )(
         cells in prop::collection::vec(

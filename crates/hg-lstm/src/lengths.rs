@@ -189,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_full_where_no_row_is_padded() -> anyhow::Result<()> {
+        let (full, padded) = (Lengths::full(2, 3)?, Lengths::new(vec![3, 2], 3)?);
+        assert!(full.is_full() && full.repeat(2).is_full());
+        assert!(!padded.is_full());
+        Ok(())
+    }
+
+    #[test]
     fn lengths_outside_the_steps_are_refused() {
         assert!(matches!(Lengths::new(vec![3, 0], 4), Err(Error::Length { row: 1, .. })));
         assert!(matches!(Lengths::new(vec![5], 4), Err(Error::Length { row: 0, .. })));

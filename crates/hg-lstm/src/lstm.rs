@@ -249,4 +249,29 @@ mod tests {
         assert!(exact[5 * 25..8 * 25].iter().all(|&x| x == 0.));
         Ok(())
     }
+
+    #[test]
+    fn a_layer_is_its_cells_one_after_the_other_on_both_maps_with_both_biases() -> anyhow::Result<()>
+    {
+        let weights = VarMap::new();
+        let vb = VarBuilder::from_varmap(&weights, DType::F64, &Device::Cpu);
+        let lstm = Lstm::new(LstmConfig { input: 3, hidden: 2 }, vb)?;
+        let x = Tensor::randn(0f64, 1., (2, 4, 3), &Device::Cpu)?;
+        let hidden = lstm.forward(&x, &Lengths::full(2, 4)?)?.hidden()?;
+        let mut h = Tensor::zeros((2, 2), DType::F64, &Device::Cpu)?;
+        let mut c = h.clone();
+        for step in 0..4 {
+            let from_input = x.narrow(1, step, 1)?.squeeze(1)?.matmul(&lstm.i2h_weight.t()?)?;
+            let from_hidden = h.matmul(&lstm.h2h_weight.t()?)?;
+            let pre = (from_input.broadcast_add(&lstm.i2h_bias)?
+                + from_hidden.broadcast_add(&lstm.h2h_bias)?)?;
+            let state = crate::lstm_cell(&pre, &c)?;
+            (h, c) = (state.hidden, state.cell_state);
+            let ours = numbers(&hidden.narrow(1, step, 1)?.squeeze(1)?)?;
+            let exact = numbers(&h)?;
+            assert!(exact.iter().any(|x| x.abs() > 1e-3));
+            assert!(ours.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 1e-15));
+        }
+        Ok(())
+    }
 }

@@ -63,3 +63,25 @@ pub(crate) fn backward(states: &States, u: &Tensor, grad_hidden: &Tensor) -> Res
         Values::Reference(steps) => reference::backward(steps, u, grad_hidden),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn the_reference_runs_where_it_is_asked_for_and_where_no_kernel_serves() -> anyhow::Result<()> {
+        let lengths = Lengths::full(2, 3)?;
+        let is_fused = |recurrence: Recurrence, dtype: DType| -> anyhow::Result<bool> {
+            let pre = Tensor::zeros((1, 2, 3, 8), dtype, &Device::Cpu)?;
+            let u = Tensor::zeros((1, 8, 2), dtype, &Device::Cpu)?;
+            let states = recurrence.forward(&pre, &u, &lengths)?;
+            Ok(matches!(states.values, Values::Fused(..)))
+        };
+        assert!(is_fused(Recurrence::Fused, DType::F32)?);
+        assert!(is_fused(Recurrence::FusedTf32, DType::F64)?);
+        assert!(!is_fused(Recurrence::Reference, DType::F32)?);
+        assert!(!is_fused(Recurrence::Fused, DType::F16)?);
+        Ok(())
+    }
+}

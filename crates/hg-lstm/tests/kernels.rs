@@ -307,6 +307,11 @@ fn pointwise_operations_are_what_they_say() {
         let pairs = scaled.as_slice().iter().zip(before.as_slice()).skip(1);
         assert!(pairs.into_iter().all(|(a, b)| (a + 2.5 * b).abs() < 1e-15));
 
+        let mut xs = [0.5f64, 0., -3., 50., -800.];
+        kernel::sigmoid_in_place(path, &mut xs);
+        let exact = [0.5f64, 0., -3., 50., -800.].map(|x| 1. / (1. + (-x).exp()));
+        assert!(xs.iter().zip(exact).all(|(a, b)| (a - b).abs() <= 1e-15), "{xs:?}");
+
         let mut ys = [0.5f64, 0., 3., 50., 800.];
         kernel::exp_of_negative_in_place(path, &mut ys);
         let exact = [0.5f64, 0., 3., 50., 800.].map(|y| (-y).exp());

@@ -1,6 +1,8 @@
 //! What is wrong with a schema beyond its grammar, with the lines.
 
-use super::{Aggregate, Column, Kind, Schema, Start, Step, Time, Transform};
+use super::keys::{ColumnKeys, SchemaKeys};
+use super::transform::TransformKey;
+use super::{Aggregate, Kind, Sequence, Start, Step, Time};
 use crate::clock::{TimeFormat, TimeKind, parse_step};
 use crate::parsed::{PATIENT, START, TIME};
 use std::collections::HashSet;
@@ -19,90 +21,146 @@ pub(crate) enum Stage {
     Fitted,
 }
 
+/// Where in the TOML a problem is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In a key outside of all tables; empty for none.
+    Top(&'static str),
+    /// In a key of a table.
+    Key(&'static str, &'static str),
+    /// In a key of the n-th column.
+    Column(usize, &'static str),
+}
+
+/// Problems with the keys that they are about.
+type Problems = Vec<(&'static str, String)>;
+
 /// Everything that is wrong with `schema`, which was read from `text`: the line where it is
 /// known, and the problem.
-pub(crate) fn problems(schema: &Schema, text: &str, stage: Stage) -> Vec<(Option<usize>, String)> {
+pub(crate) fn problems(
+    schema: &SchemaKeys,
+    text: &str,
+    stage: Stage,
+) -> Vec<(Option<usize>, String)> {
+    let in_table = |table| move |(key, problem)| (Place::Key(table, key), problem);
+    let decision = schema.decision.iter().flat_map(|decision| decision.problems(schema));
+    let decision = decision.map(|(key, problem)| (key, format!("decision.{key}: {problem}")));
+
+    let mut found: Vec<(Place, String)> = Vec::new();
+    found.extend(of_time(&schema.time).into_iter().map(in_table("time")));
+    found.extend(of_sequence(&schema.sequence).into_iter().map(in_table("sequence")));
+    found.extend(of_file(schema).into_iter().map(|(key, problem)| (Place::Top(key), problem)));
+    found.extend(of_roles(schema));
+    found.extend(decision.map(in_table("decision")));
+    found.extend(of_names(schema, stage));
+
     let lines = Lines::new(text);
+    found.into_iter().map(|(place, problem)| (lines.of(place), problem)).collect()
+}
+
+fn of_sequence(sequence: &Sequence) -> Problems {
     let mut found = Vec::new();
-    let mut say = |line: Option<usize>, problem: String| found.push((line, problem));
-    let (time, sequence) = (&schema.time, &schema.sequence);
-    for (key, problem) in of_time(time) {
-        say(lines.of_key("time", key), problem);
-    }
     if sequence.min_length == 0 {
-        let line = lines.of_key("sequence", "min_length");
-        say(line, "sequence.min_length is 0, it must be at least 1".into());
+        found.push(("min_length", "sequence.min_length is 0, it must be at least 1".into()));
     }
     for (name, longest) in [("max_length", sequence.max_length), ("window", sequence.window)] {
         if longest.is_some_and(|longest| longest < sequence.min_length.max(1)) {
-            let problem = format!("sequence.{name} is below sequence.min_length; raise it");
-            say(lines.of_key("sequence", name), problem);
-        }
-    }
-    if let Some(encoding) = &schema.encoding
-        && encoding_rs::Encoding::for_label(encoding.as_bytes()).is_none()
-    {
-        let problem = format!(
-            "encoding «{encoding}» is unknown; use «utf-8», «windows-1252» or another name of the WHATWG"
-        );
-        say(lines.of_top("encoding"), problem);
-    }
-    if schema.separator.is_some_and(|c| !c.is_ascii() || "\"\r\n".contains(c)) {
-        let problem = "separator must be one ASCII character, as \",\", \";\" or \"\\t\"".into();
-        say(lines.of_top("separator"), problem);
-    }
-    if let Some(decimal) = schema.decimal.filter(|c| !matches!(c, '.' | ',')) {
-        let problem = format!("decimal is «{decimal}», it must be \".\" or \",\"");
-        say(lines.of_top("decimal"), problem);
-    }
-    if schema.columns.is_empty() {
-        say(None, "there is no [[columns]] entry; add one for each column to model".into());
-    }
-    let mut seen = HashSet::from([schema.patient.column.as_str()]);
-    if !seen.insert(&time.column) {
-        let problem = format!("«{}» is both patient and time; name two columns", time.column);
-        say(lines.of_key("time", "column"), problem);
-    }
-    for name in &schema.patient.quasi_identifiers {
-        if !schema.columns.iter().any(|column| column.name == *name) {
-            let problem = format!("patient.quasi_identifiers: «{name}» is no [[columns]] entry");
-            say(lines.of_key("patient", "quasi_identifiers"), problem);
-        }
-    }
-    if schema.patient.population == Some(0) {
-        let problem = "patient.population is 0, it must be at least the table's patients".into();
-        say(lines.of_key("patient", "population"), problem);
-    }
-    for (key, problem) in schema.decision.iter().flat_map(|decision| decision.problems(schema)) {
-        say(lines.of_key("decision", key), format!("decision.{key}: {problem}"));
-    }
-    for (n, column) in schema.columns.iter().enumerate() {
-        let name = &column.name;
-        let is_start = stage == Stage::Fitted && time.start == Start::Modelled && name == START;
-        if RESERVED.contains(&name.as_str()) && !is_start {
-            let problem = format!("column «{name}» has a name that is used within; rename it");
-            say(lines.of_column(n, "name"), problem);
-        }
-        if name.is_empty() {
-            say(lines.of_column(n, "name"), "a column has an empty name; name it".into());
-        }
-        if !seen.insert(name) {
-            let problem = format!("column «{name}» is named twice; remove one entry");
-            say(lines.of_column(n, "name"), problem);
-        }
-        if column.thousands.is_some_and(|c| c == schema.decimal.unwrap_or('.')) {
-            let problem = format!("column «{name}»: thousands and decimal are the same character");
-            say(lines.of_column(n, "thousands"), problem);
-        }
-        for (key, problem) in of_column(column, stage) {
-            say(lines.of_column(n, key), format!("column «{name}»: {problem}"));
+            let problem = format!("sequence.{name} is below sequence.min_length\nhint: raise it");
+            found.push((name, problem));
         }
     }
     found
 }
 
-/// (key, problem)
-fn of_time(time: &Time) -> Vec<(&'static str, String)> {
+/// How the file is written, and whether there are columns at all.
+fn of_file(schema: &SchemaKeys) -> Problems {
+    let mut found = Vec::new();
+    if let Some(encoding) = &schema.encoding
+        && encoding_rs::Encoding::for_label(encoding.as_bytes()).is_none()
+    {
+        let problem = format!(
+            "encoding `{encoding}` is unknown\nhint: use `utf-8`, `windows-1252` or another name of the WHATWG"
+        );
+        found.push(("encoding", problem));
+    }
+    if schema.separator.is_some_and(|c| !c.is_ascii() || "\"\r\n".contains(c)) {
+        let problem = "separator must be one ASCII character, as \",\", \";\" or \"\\t\"".into();
+        found.push(("separator", problem));
+    }
+    if let Some(decimal) = schema.decimal.filter(|c| !matches!(c, '.' | ',')) {
+        let problem = format!("decimal is `{decimal}`, it must be \".\" or \",\"");
+        found.push(("decimal", problem));
+    }
+    if schema.columns.is_empty() {
+        let problem = "there is no [[columns]] entry\nhint: add one for each column to model";
+        found.push(("", problem.into()));
+    }
+    found
+}
+
+/// The columns of patient and time, and what is known of patients.
+fn of_roles(schema: &SchemaKeys) -> Vec<(Place, String)> {
+    let (patient, time) = (&schema.patient, &schema.time);
+    let mut found = Vec::new();
+    if patient.column == time.column {
+        let problem = format!("`{}` is both patient and time\nhint: name two columns", time.column);
+        found.push((Place::Key("time", "column"), problem));
+    }
+    for name in &patient.quasi_identifiers {
+        if !schema.columns.iter().any(|column| column.name == *name) {
+            let problem = format!("patient.quasi_identifiers: `{name}` is no [[columns]] entry");
+            found.push((Place::Key("patient", "quasi_identifiers"), problem));
+        }
+    }
+    if patient.population == Some(0) {
+        let problem = "patient.population is 0, it must be at least the table's patients".into();
+        found.push((Place::Key("patient", "population"), problem));
+    }
+    found
+}
+
+/// The columns: their names, and each by itself.
+fn of_names(schema: &SchemaKeys, stage: Stage) -> Vec<(Place, String)> {
+    let is_modelled = schema.time.start == Start::Modelled;
+    let mut seen = HashSet::from([schema.patient.column.as_str(), schema.time.column.as_str()]);
+    let mut found = Vec::new();
+    for (n, column) in schema.columns.iter().enumerate() {
+        let name = column.name.as_str();
+        let is_start = stage == Stage::Fitted && is_modelled && name == START;
+        if RESERVED.contains(&name) && !is_start {
+            let problem =
+                format!("column `{name}` has a name that is used within\nhint: rename it");
+            found.push((Place::Column(n, "name"), problem));
+        }
+        if name.is_empty() {
+            let problem = "a column has an empty name\nhint: name it".into();
+            found.push((Place::Column(n, "name"), problem));
+        }
+        if !seen.insert(name) {
+            let problem = format!("column `{name}` is named twice\nhint: remove one entry");
+            found.push((Place::Column(n, "name"), problem));
+        }
+        if column.thousands.is_some_and(|c| c == schema.decimal.unwrap_or('.')) {
+            let problem = format!("column `{name}`: thousands and decimal are the same character");
+            found.push((Place::Column(n, "thousands"), problem));
+        }
+        let of_column = of_levels(column)
+            .into_iter()
+            .chain(of_transform(column))
+            .chain(of_bins(column, stage))
+            .chain(of_notation(column))
+            .chain(of_rare(column, stage))
+            .chain(of_kind(column));
+        found.extend(
+            of_column.map(|(key, problem)| {
+                (Place::Column(n, key), format!("column `{name}`: {problem}"))
+            }),
+        );
+    }
+    found
+}
+
+fn of_time(time: &Time) -> Problems {
     let mut found = Vec::new();
     let format = time.format.as_deref().map(|text| (text, TimeFormat::parse(text)));
     match &time.step {
@@ -111,7 +169,7 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
         }
         Step::Text(text) if parse_step(text).is_none() => {
             let problem = format!(
-                "time.step «{text}» is no step; give a number, or one with a unit, as \"4 hours\" or \"1 month\""
+                "time.step `{text}` is no step\nhint: give a number, or one with a unit, as \"4 hours\" or \"1 month\""
             );
             found.push(("step", problem));
         }
@@ -130,12 +188,12 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
     match format {
         Some((text, None)) => {
             let problem = format!(
-                "time.format «{text}» is no format of dates, as %Y-%m-%d is, or of elapsed time, as [h]:mm is"
+                "time.format `{text}` is no format of dates or of elapsed time\nhint: write dates as in %Y-%m-%d, elapsed time as in [h]:mm"
             );
             found.push(("format", problem));
         }
         Some((_, Some(format))) if format.is_date() && time.start == Start::Modelled => {
-            let problem = "time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000. Remove it";
+            let problem = "time.start = \"modelled\" is for times that count from an event; synthetic dates start at 1 January 2000\nhint: remove it";
             found.push(("start", problem.into()));
         }
         _ => {}
@@ -143,90 +201,116 @@ fn of_time(time: &Time) -> Vec<(&'static str, String)> {
     found
 }
 
-/// (key, problem)
-fn of_column(column: &Column, stage: Stage) -> Vec<(&'static str, String)> {
-    let mut found: Vec<(&str, String)> = Vec::new();
-    let levels = column.level_names();
+fn of_levels(column: &ColumnKeys) -> Problems {
+    let levels: Vec<String> = column.levels.iter().map(ToString::to_string).collect();
     let distinct: HashSet<_> = levels.iter().collect();
+    let mut found: Problems = Vec::new();
     if distinct.len() < levels.len() {
-        found.push(("levels", "a level is named twice; remove one".into()));
+        found.push(("levels", "a level is named twice\nhint: remove one".into()));
     }
     match column.kind {
         Kind::Numeric if !levels.is_empty() => {
-            found.push(("levels", "a numeric column has no levels; remove them".into()));
+            found.push(("levels", "a numeric column has no levels\nhint: remove them".into()));
         }
         Kind::Binary if !levels.is_empty() && levels.len() != 2 => {
             found.push(("levels", "a binary column needs exactly two levels".into()));
         }
         _ => {}
     }
-    if column.shift.is_some() && column.transform != Some(Transform::BoxCox) {
-        found.push(("shift", "shift goes with transform = \"box-cox\"; remove it".into()));
+    found
+}
+
+fn of_transform(column: &ColumnKeys) -> Problems {
+    let mut found: Problems = Vec::new();
+    if column.shift.is_some() && column.transform != Some(TransformKey::BoxCox) {
+        found.push(("shift", "shift goes with transform = \"box-cox\"\nhint: remove it".into()));
+    }
+    if let Some(shift) = column.shift.filter(|shift| !shift.is_finite()) {
+        found.push(("shift", format!("shift is {shift}, it must be finite")));
     }
     if !(0. ..=10.).contains(&column.margin) {
         found.push(("margin", format!("margin is {}, it must be from 0 to 10", column.margin)));
     }
-    if let Some(bins) = &column.bins {
-        if bins.edges.is_empty() == bins.quantiles.is_none() {
-            found.push(("bins", "bins need either edges or quantiles".into()));
-        }
-        if bins.edges.iter().any(|edge| !edge.is_finite())
-            || bins.edges.windows(2).any(|pair| pair[0] >= pair[1])
-        {
-            found.push(("bins", "edges must be finite and ascend".into()));
-        }
-        if bins.quantiles.is_some_and(|n| !(2..=1000).contains(&n)) {
-            found.push(("bins", "quantiles must be from 2 to 1000".into()));
-        }
-        let count = bins.quantiles.unwrap_or(bins.edges.len() + 1);
-        if stage == Stage::Written && !bins.labels.is_empty() && bins.labels.len() != count {
-            let problem = format!("{count} bins need {count} labels, not {}", bins.labels.len());
-            found.push(("bins", problem));
-        }
-        if column.transform.is_some() || column.margin != 0. {
-            found.push(("bins", "a binned column has no transform and no margin".into()));
-        }
+    found
+}
+
+fn of_bins(column: &ColumnKeys, stage: Stage) -> Problems {
+    let Some(bins) = &column.bins else { return Vec::new() };
+    let mut found: Problems = Vec::new();
+    if bins.edges.is_empty() == bins.quantiles.is_none() {
+        found.push(("bins", "bins need either edges or quantiles".into()));
     }
+    let ascend = bins.edges.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascend || bins.edges.iter().any(|edge| !edge.is_finite()) {
+        found.push(("bins", "edges must be finite and ascend".into()));
+    }
+    if bins.quantiles.is_some_and(|n| !(2..=1000).contains(&n)) {
+        found.push(("bins", "quantiles must be from 2 to 1000".into()));
+    }
+    let (count, labels) = (bins.quantiles.unwrap_or(bins.edges.len() + 1), bins.labels.len());
+    if stage == Stage::Written && labels > 0 && labels != count {
+        found.push(("bins", format!("{count} bins need {count} labels, not {labels}")));
+    }
+    if column.transform.is_some() || column.margin != 0. {
+        found.push(("bins", "a binned column has no transform and no margin".into()));
+    }
+    found
+}
+
+/// How a column's numbers are written.
+fn of_notation(column: &ColumnKeys) -> Problems {
+    let mut found: Problems = Vec::new();
     if let Some(wrong) = column.censored.iter().find(|censored| !censored.value.is_finite()) {
-        found.push(("censored", format!("the value of «{}» must be finite", wrong.text)));
+        found.push(("censored", format!("the value of `{}` must be finite", wrong.text)));
     }
     let texts: HashSet<&str> = column.censored.iter().map(|c| c.text.as_str()).collect();
     if texts.len() < column.censored.len() {
-        found.push(("censored", "a text is named twice; remove one".into()));
+        found.push(("censored", "a text is named twice\nhint: remove one".into()));
     }
-    if column.suffix.as_ref().is_some_and(|suffix| {
-        suffix.trim().is_empty() || suffix.contains(|c: char| c.is_ascii_digit())
-    }) {
+    let has_digit = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+    if column.suffix.as_ref().is_some_and(|text| text.trim().is_empty() || has_digit(text)) {
         found.push(("suffix", "suffix must be a text without digits, as \"°C\"".into()));
     }
     if column.thousands.is_some_and(|c| c.is_alphanumeric() || "-+\"".contains(c)) {
         let problem = "thousands must be a separator, as \",\", \".\", \" \" or \"'\"";
         found.push(("thousands", problem.into()));
     }
-    if let Some(rare) = &column.rare
-        && !(rare.below > 0. && rare.below < 1. || stage == Stage::Fitted && rare.below == 0.)
-    {
+    found
+}
+
+fn of_rare(column: &ColumnKeys, stage: Stage) -> Problems {
+    let Some(rare) = &column.rare else { return Vec::new() };
+    let mut found: Problems = Vec::new();
+    let is_pooled = stage == Stage::Fitted && rare.below == 0.;
+    if !(rare.below > 0. && rare.below < 1. || is_pooled) {
         found.push(("rare", format!("rare.below is {}, it must be between 0 and 1", rare.below)));
     }
-    if column.kind != Kind::Categorical && column.rare.is_some() {
-        found.push(("rare", "only categorical columns pool rare levels; remove it".into()));
+    if column.kind != Kind::Categorical {
+        found.push(("rare", "only categorical columns pool rare levels\nhint: remove it".into()));
     }
-    if column.kind != Kind::Numeric {
-        let numeric_only = [
-            ("transform", column.transform.is_some()),
-            ("bins", column.bins.is_some()),
-            ("margin", column.margin != 0.),
-            ("censored", !column.censored.is_empty()),
-            ("thousands", column.thousands.is_some()),
-            ("suffix", column.suffix.is_some()),
-        ];
-        for (key, _) in numeric_only.into_iter().filter(|(_, given)| *given) {
-            found.push((key, format!("only numeric columns have {key}; remove it")));
-        }
-        if column.aggregate != Aggregate::Last {
-            let problem = "levels have no mean or sum; use aggregate = \"last\"";
-            found.push(("aggregate", problem.into()));
-        }
+    found
+}
+
+/// Keys that only numeric columns have.
+fn of_kind(column: &ColumnKeys) -> Problems {
+    if column.kind == Kind::Numeric {
+        return Vec::new();
+    }
+    let numeric_only = [
+        ("transform", column.transform.is_some()),
+        ("bins", column.bins.is_some()),
+        ("margin", column.margin != 0.),
+        ("censored", !column.censored.is_empty()),
+        ("thousands", column.thousands.is_some()),
+        ("suffix", column.suffix.is_some()),
+    ];
+    let given = numeric_only.into_iter().filter(|(_, given)| *given);
+    let mut found: Problems = given
+        .map(|(key, _)| (key, format!("only numeric columns have {key}\nhint: remove it")))
+        .collect();
+    if column.aggregate != Aggregate::Last {
+        let problem = "levels have no mean or sum\nhint: use aggregate = \"last\"";
+        found.push(("aggregate", problem.into()));
     }
     found
 }
@@ -241,6 +325,16 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
         Self { text, root: DeTable::parse(text).ok().map(toml::Spanned::into_inner) }
+    }
+
+    /// The line of a place, where the text has it.
+    fn of(&self, place: Place) -> Option<usize> {
+        match place {
+            Place::Top("") => None,
+            Place::Top(key) => self.of_top(key),
+            Place::Key(table, key) => self.of_key(table, key),
+            Place::Column(n, key) => self.of_column(n, key),
+        }
     }
 
     fn line(&self, at: usize) -> usize {

@@ -1,6 +1,7 @@
 //! What is decided about a patient at each step, for reinforcement learning.
 
-use super::{Kind, Schema};
+use super::Kind;
+use super::keys::SchemaKeys;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,41 +27,48 @@ fn discount() -> f64 {
 
 impl Decision {
     /// (key, problem)
-    pub(super) fn problems(&self, schema: &Schema) -> Vec<(&'static str, String)> {
+    pub(super) fn problems(&self, schema: &SchemaKeys) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let column = |name: &str| schema.columns.iter().find(|column| column.name == name);
         if self.actions.is_empty() {
-            found.push(("actions", "no action is named; name the columns that are decided".into()));
+            found.push((
+                "actions",
+                "no action is named\nhint: name the columns that are decided".into(),
+            ));
         }
         for (n, name) in self.actions.iter().enumerate() {
             match column(name) {
-                None => found.push(("actions", format!("action «{name}» is no [[columns]] entry"))),
+                None => found.push(("actions", format!("action `{name}` is no [[columns]] entry"))),
                 Some(column) if column.is_static => {
-                    let problem = format!("action «{name}» is static; nobody decides it by step");
+                    let problem = format!(
+                        "action `{name}` is static\nhint: name a column that changes from step to step"
+                    );
                     found.push(("actions", problem));
                 }
                 Some(_) if self.actions[..n].contains(name) => {
-                    found.push(("actions", format!("action «{name}» is named twice")));
+                    found.push(("actions", format!("action `{name}` is named twice")));
                 }
                 Some(_) => {}
             }
         }
         if self.reward.is_empty() {
-            found
-                .push(("reward", "no column has a weight; name what is good, as MAP = 1.0".into()));
+            found.push((
+                "reward",
+                "no column has a weight\nhint: name what is good, as MAP = 1.0".into(),
+            ));
         }
         for (name, weight) in &self.reward {
             match column(name) {
-                None => found.push(("reward", format!("«{name}» is no [[columns]] entry"))),
+                None => found.push(("reward", format!("`{name}` is no [[columns]] entry"))),
                 Some(column) if column.kind != Kind::Numeric || column.bins.is_some() => {
-                    let problem = format!("«{name}» must be numeric and have no bins");
+                    let problem = format!("`{name}` must be numeric and have no bins");
                     found.push(("reward", problem));
                 }
                 Some(_) if self.actions.contains(name) => {
-                    found.push(("reward", format!("«{name}» is an action, not a result of one")));
+                    found.push(("reward", format!("`{name}` is an action, not a result of one")));
                 }
                 Some(_) if !weight.is_finite() => {
-                    found.push(("reward", format!("the weight of «{name}» must be finite")));
+                    found.push(("reward", format!("the weight of `{name}` must be finite")));
                 }
                 Some(_) => {}
             }
@@ -75,7 +83,7 @@ impl Decision {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::Schema;
     use std::path::Path;
 
     #[test]
@@ -105,10 +113,10 @@ kind = "numeric"
         let path = Path::new("s.toml");
         let message = Schema::parse(text, path).expect_err("refused").to_string();
         for part in [
-            "s.toml, line 4: patient.quasi_identifiers: «nobody» is no [[columns]] entry",
-            "s.toml, line 9: decision.actions: action «sex» is static; nobody decides it by step",
-            "s.toml, line 9: decision.actions: action «dose» is no [[columns]] entry",
-            "s.toml, line 10: decision.reward: «drug» must be numeric and have no bins",
+            "s.toml, line 4: patient.quasi_identifiers: `nobody` is no [[columns]] entry",
+            "s.toml, line 9: decision.actions: action `sex` is static\nhint: name a column that changes from step to step",
+            "s.toml, line 9: decision.actions: action `dose` is no [[columns]] entry",
+            "s.toml, line 10: decision.reward: `drug` must be numeric and have no bins",
             "s.toml, line 11: decision.discount: discount is 1, it must be from 0 to below 1",
         ] {
             assert!(message.contains(part), "{message}");

@@ -1,48 +1,56 @@
 //! The schema: what a table's columns are, in TOML.
 
+mod builder;
 pub(crate) mod check;
+mod column;
 mod decision;
 mod infer;
+pub(crate) mod keys;
+pub(crate) mod transform;
 
 use crate::{Error, Result};
 use check::Stage;
+use keys::SchemaKeys;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+pub use builder::SchemaBuilder;
+pub use column::{
+    Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
+    DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Rare,
+};
 pub use decision::Decision;
 pub use infer::{Proposal, infer, infer_table};
+pub use transform::Transform;
 
-/// A table's description. Unknown keys are refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// A table's description, read from TOML or [built](Schema::builder).
+///
+/// # Invariants
+/// [`Schema::parse`] and [`SchemaBuilder::build`] check that it does not contradict itself;
+/// whoever changes a field has to keep it so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SchemaKeys", into = "SchemaKeys")]
 pub struct Schema {
     /// A short name of the cohort.
     pub name: String,
     /// What the cohort is and where it comes from.
-    #[serde(default)]
     pub description: String,
     /// The column that tells patients apart.
     pub patient: Patient,
     /// The column that orders a patient's rows.
     pub time: Time,
     /// How long sequences are.
-    #[serde(default)]
     pub sequence: Sequence,
-    /// Texts that stand for a missing value, besides the empty cell.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Texts that mean a missing value, besides the empty cell.
     pub missing: Vec<String>,
     /// CSV only: the file's encoding, as `windows-1252`; UTF-8 if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
     /// CSV only: the character between cells; a comma if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
     /// CSV only: the character between whole digits and decimals; a point if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decimal: Option<char>,
     /// What is decided at each step, for policies that are learnt from the table.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
     /// Every other column that is modelled; the table may have more.
     pub columns: Vec<Column>,
@@ -54,12 +62,12 @@ pub struct Schema {
 pub struct Patient {
     /// Its name.
     pub column: String,
-    /// Columns that somebody who looks for a person may know of them, as age and sex; the static
+    /// Columns that an attacker may know of a person, as age and sex; the static
     /// ones if none are given. `hg evaluate` attacks with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(alias = "known")]
     pub quasi_identifiers: Vec<String>,
-    /// How many people the table's patients stand for; if not given, nobody but them.
+    /// How many people the table's patients were drawn from; if not given, only they themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<u64>,
 }
@@ -163,212 +171,8 @@ pub enum ShortPatients {
     Drop,
 }
 
-/// A modelled column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Column {
-    /// Its name in the table.
-    pub name: String,
-    /// What it holds.
-    pub kind: Kind,
-    /// Its unit, for people and plots.
-    #[serde(default)]
-    pub unit: String,
-    /// Numeric only: how its values are made roughly normal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transform: Option<Transform>,
-    /// Box–Cox only: added to every value first, as the transform needs
-    /// positive numbers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shift: Option<f64>,
-    /// Numeric only: widens the range that synthetic values may take by this
-    /// share of the observed range (after the transform) on both sides.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub margin: f64,
-    /// Numeric only: model the value's bin, not the value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bins: Option<Bins>,
-    /// Categorical and binary only: the levels, in order; texts or numbers. If
-    /// none are given, those of the table are taken.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<Level>")]
-    pub levels: Vec<toml::Value>,
-    /// Categorical only: pools levels that are too rare to learn, or to share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rare: Option<Rare>,
-    /// Texts that stand for a missing value in this column, besides the schema's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<String>,
-    /// Numeric only: texts that stand for «more than» or «less than», as `> 89`; one, or a list.
-    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "OneOrMany<Censored>")]
-    pub censored: Vec<Censored>,
-    /// Numeric only: what follows the number in every cell, as `°C`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suffix: Option<String>,
-    /// Numeric only: the character that groups digits, as in `12,500`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thousands: Option<char>,
-    /// The column is constant within a patient.
-    #[serde(default, rename = "static", skip_serializing_if = "is_false")]
-    pub is_static: bool,
-    /// Model whether the value was measured, and leave synthetic cells empty
-    /// where it was not.
-    #[serde(default, skip_serializing_if = "is_false")]
-    #[serde(alias = "measured")]
-    pub missing_indicator: bool,
-    /// Which of several values in one grid step counts.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub aggregate: Aggregate,
-    /// How a missing value is filled from the patient's other steps.
-    #[serde(default, skip_serializing_if = "is_default")]
-    #[serde(alias = "carry")]
-    pub impute: Impute,
-}
-
-fn is_zero(x: &f64) -> bool {
-    *x == 0.
-}
-
-fn is_false(x: &bool) -> bool {
-    !x
-}
-
 fn is_default<T: Default + PartialEq>(x: &T) -> bool {
     *x == T::default()
-}
-
-/// One value, or a list of them.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
-fn one_or_many<'de, T, D>(from: D) -> std::result::Result<Vec<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    Ok(match OneOrMany::deserialize(from)? {
-        OneOrMany::One(one) => vec![one],
-        OneOrMany::Many(many) => many,
-    })
-}
-
-/// A level in the JSON Schema.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes `Column::levels` to schemars, which reads the variants")]
-enum Level {
-    Text(String),
-    Number(f64),
-    Truth(bool),
-}
-
-/// Bins of a numeric column: either `edges` or `quantiles`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Bins {
-    /// Inner edges, ascending; bin k holds edge k−1 ≤ x < edge k.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub edges: Vec<f64>,
-    /// So many bins of equal share, as 10 for deciles.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantiles: Option<usize>,
-    /// What a synthetic cell shows.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub decode: DecodeBins,
-    /// The bins' names for `decode = "label"`; intervals if not given.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-}
-
-/// What a synthetic cell of a binned column shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum DecodeBins {
-    /// A value drawn from the distribution of the real values within the bin.
-    #[default]
-    Draw,
-    /// The bin's label.
-    Label,
-}
-
-/// Pools rare levels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rare {
-    /// Levels with a smaller share of the table's rows are pooled.
-    pub below: f64,
-    /// The level that they become.
-    pub into: String,
-}
-
-/// How a missing value is filled from the patient's other steps. What is still
-/// missing then becomes the cohort's median or commonest level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Impute {
-    /// From the last step measured before, else from the first after.
-    #[default]
-    Both,
-    /// From the last step measured before.
-    Forward,
-    /// Not at all.
-    None,
-}
-
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Real numbers.
-    Numeric,
-    /// One of several named levels.
-    Categorical,
-    /// One of two levels.
-    Binary,
-}
-
-/// How a numeric column is made roughly normal before it is scaled to [0, 1].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transform {
-    /// As it is.
-    #[default]
-    Identity,
-    /// log(1 + x), for x > −1.
-    Log1p,
-    /// Box–Cox of x + shift with λ of maximum likelihood.
-    BoxCox,
-    /// The value's quantile in the table as that of a normal law, within ±5.2.
-    Quantile,
-}
-
-/// A text that stands for a number at the end of the scale.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Censored {
-    /// The text, as `> 89`.
-    pub text: String,
-    /// The number it is modelled as, as 90. Decoded values that are nearer to it than to a
-    /// number of the column become the text again, and so do those beyond the outermost one.
-    pub value: f64,
-}
-
-/// Which of several values in one grid step counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Aggregate {
-    /// The last one measured.
-    #[default]
-    Last,
-    /// Their mean (numeric only).
-    Mean,
-    /// Their sum (numeric only).
-    Sum,
 }
 
 impl Schema {
@@ -388,14 +192,15 @@ impl Schema {
     /// # Errors
     /// [`Error::Schema`] with the line where it is known.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let schema: Self = toml::from_str(text).map_err(|e| {
+        let named =
+            |(line, problem)| Error::Schema { schema: path.display().to_string(), line, problem };
+        let keys: SchemaKeys = toml::from_str(text).map_err(|e| {
             let line = e.span().map(|span| 1 + text[..span.start].matches('\n').count());
-            Error::Schema { path: path.to_owned(), line, problem: e.message().to_owned() }
+            named((line, e.message().to_owned()))
         })?;
-        let problems = check::problems(&schema, text, Stage::Written).into_iter();
-        let of_line = |(line, problem)| Error::Schema { path: path.to_owned(), line, problem };
-        Error::all(problems.map(of_line).collect())?;
-        Ok(schema)
+        let problems = check::problems(&keys, text, Stage::Written).into_iter();
+        Error::all(problems.map(named).collect())?;
+        Ok(keys.meaning())
     }
 
     /// The names of all columns that matter: patient, time, and the modelled ones.
@@ -411,30 +216,19 @@ impl Schema {
 /// # Panics
 /// Never: the schema's own description is JSON.
 pub fn json_schema() -> String {
-    let schema = schemars::schema_for!(Schema);
+    let schema = schemars::schema_for!(SchemaKeys);
     // Invariant: a JSON value always serialises.
     serde_json::to_string_pretty(&schema).expect("JSON") + "\n"
 }
 
 impl Schema {
-    /// Positions of the columns that somebody who looks for a person may know.
+    /// Positions of the columns that an attacker may know of a person.
     pub fn quasi_identifiers(&self) -> Vec<usize> {
         let is_known = |column: &Column| match self.patient.quasi_identifiers.as_slice() {
             [] => column.is_static && column.name != crate::parsed::START,
             known => known.contains(&column.name),
         };
         (0..self.columns.len()).filter(|&n| is_known(&self.columns[n])).collect()
-    }
-}
-
-impl Column {
-    /// The levels as texts.
-    pub fn level_names(&self) -> Vec<String> {
-        let name = |level: &toml::Value| match level {
-            toml::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        self.levels.iter().map(name).collect()
     }
 }
 
@@ -458,7 +252,10 @@ transform = "log1p"
     #[test]
     fn a_small_schema_parses() -> Result<()> {
         let schema = Schema::parse(SMALL, Path::new("small.toml"))?;
-        assert_eq!(schema.columns[0].transform, Some(Transform::Log1p));
+        let built = Schema::builder("small", "id", "day", 1.)
+            .column(Column::numeric("x").transform(Transform::Log1p))
+            .build()?;
+        assert_eq!(schema, built);
         Ok(())
     }
 

@@ -107,11 +107,11 @@ struct Regimen {
     booster: bool,
 }
 
-/// «Not Applied» of INI.
+/// "Not Applied" of INI.
 const NO_INI: usize = 3;
-/// The same of NNRTI.
+/// "Not Applied" of NNRTI.
 const NO_NNRTI: usize = 3;
-/// The same of PI.
+/// "Not Applied" of PI.
 const NO_PI: usize = 5;
 
 impl Regimen {
@@ -238,7 +238,7 @@ impl Simulation {
         Ok(Patient { man: course.man, ethnic: course.ethnic, months })
     }
 
-    /// Patients whose regimens somebody else chooses, month by month.
+    /// Patients whose regimens the caller chooses, month by month.
     pub fn trial(&self, patients: usize, seed: u64) -> Trial<'_> {
         let courses = (0..patients).map(|n| self.course(seed, n as u64)).collect();
         Trial { courses, months: 0 }
@@ -325,7 +325,7 @@ impl Course<'_> {
     }
 }
 
-/// Patients whose regimens somebody else chooses, month by month.
+/// Patients whose regimens the caller chooses, month by month.
 #[derive(Clone, Debug)]
 pub struct Trial<'a> {
     courses: Vec<Course<'a>>,
@@ -351,7 +351,7 @@ impl Trial<'_> {
     }
 
     /// Gives each patient a regimen, and lets a month pass. A regimen is the codes of the
-    /// columns from «Base Drug Combo» to «Extra pk-En».
+    /// columns from "Base Drug Combo" to "Extra pk-En".
     ///
     /// # Errors
     /// For a code that the table does not have, or another number of regimens than patients.

@@ -1,7 +1,7 @@
 //! A patient as one row: the mean of each number, the commonest of each column's levels.
 
 use crate::statistics::mean;
-use hg_data::{Kind, Observed, Schema};
+use hg_data::{Observed, Schema};
 
 /// Patients as one row each.
 pub(crate) struct Patients {
@@ -20,9 +20,9 @@ impl Patients {
                 let (own, others) = cells.split_at(length);
                 cells = others;
                 let seen = own.iter().flatten().copied().filter(|value| value.is_finite());
-                match column.kind {
-                    Kind::Numeric => mean(seen),
-                    _ => commonest(&seen.collect::<Vec<f64>>()),
+                match column.is_numeric() {
+                    true => mean(seen),
+                    false => commonest(&seen.collect::<Vec<f64>>()),
                 }
             });
             patients.collect()

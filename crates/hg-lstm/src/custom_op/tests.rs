@@ -139,3 +139,41 @@ fn any_number_of_threads_gives_the_same_bytes_on_every_path() -> anyhow::Result<
     }
     Ok(())
 }
+
+#[test]
+fn a_single_step_gives_recurrent_weights_a_gradient_of_0_in_their_shape() -> anyhow::Result<()> {
+    let case = Case::new(2, &[1, 1, 1], 5, DType::F64)?;
+    let outcome = case.outcome(Some(SimdPath::Portable))?;
+    let [on_pre, on_u, _] = &outcome.gradients;
+    assert_eq!(on_u.dims(), [2, 20, 5]);
+    assert_eq!(on_u.abs()?.max_all()?.to_scalar::<f64>()?, 0.);
+    assert!(on_pre.abs()?.max_all()?.to_scalar::<f64>()? > 0.);
+    agrees(&case, 1e-11)
+}
+
+#[test]
+fn other_types_than_f32_and_f64_are_left_to_the_reference() -> anyhow::Result<()> {
+    let zeros = |dtype| Tensor::zeros((2, 3), dtype, &Device::Cpu);
+    for (dtype, served) in
+        [(DType::F32, true), (DType::F64, true), (DType::BF16, false), (DType::U32, false)]
+    {
+        assert_eq!(serves(&zeros(dtype)?, 3)?, served, "{dtype:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn states_and_gradients_beyond_each_length_are_0_whatever_was_there() -> anyhow::Result<()> {
+    let case = Case::new(2, &[4, 1, 3], 5, DType::F64)?;
+    let [pre, u, _] = &case.inputs;
+    let options = KernelOptions { path: SimdPath::Portable, tf32: false };
+    let states = forward(pre, u, &case.lengths, options)?;
+    let gradients = backward(&states, u, &hidden(&states)?, &case.lengths, options)?;
+    let beyond = (case.lengths.mask(DType::F64, &Device::Cpu)?.neg()? + 1.)?;
+    for x in [states, gradients] {
+        let there = x.broadcast_mul(&beyond)?.abs()?.max_all()?.to_scalar::<f64>()?;
+        assert_eq!(there, 0.);
+        assert!(x.abs()?.max_all()?.to_scalar::<f64>()? > 0.01);
+    }
+    Ok(())
+}

@@ -268,3 +268,21 @@ fn output_activation_backward<S: Real>(layout: &RowLayout, out: &[S], grad: &mut
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The greatest logit of a block is taken off first, or e^1000 would be infinite.
+    #[test]
+    fn logits_far_apart_give_shares_and_not_infinity() {
+        let layout = RowLayout { numeric: 1, discrete: vec![3, 2] };
+        for path in SimdPath::available() {
+            let mut row = [9f32; 16];
+            row[..6].copy_from_slice(&[-1000., -1000., 1000., 0., 500., 500.]);
+            output_activation(path, &layout, &mut row);
+            assert_eq!(row[..6], [0., 0., 1., 0., 0.5, 0.5], "{path:?}");
+            assert_eq!(row[6..], [0.; 10], "{path:?}: padding");
+        }
+    }
+}

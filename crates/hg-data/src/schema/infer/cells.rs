@@ -92,7 +92,7 @@ pub(super) struct Cells {
     /// Each row's position in `values`; `None` where the cell is missing.
     pub(super) rows: Vec<Option<u32>>,
     pub(super) values: Vec<Value>,
-    /// Texts for «missing» that were taken out, but for a typed column's own NaN.
+    /// Texts for "missing" that were taken out, but for a typed column's own NaN.
     pub(super) missing: Vec<&'static str>,
     /// Of a typed column of times: seconds.
     pub(super) seconds: Option<Vec<Option<f64>>>,
@@ -156,7 +156,7 @@ impl Cells {
         }
     }
 
-    /// Takes the texts that stand for «missing» out.
+    /// Takes the texts that mean "missing" out.
     fn take_missing(&mut self) {
         let is_sign = |text: &str| MISSING.iter().find(|(sign, _)| *sign == text);
         let is_real = self.nature == Nature::Real;

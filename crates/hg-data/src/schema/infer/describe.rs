@@ -37,7 +37,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn left_out(name: &str, why: &str) -> Self {
-        let toml = format!("\n# Left out: «{}», {why}.\n", shown(name));
+        let toml = format!("\n# Left out: `{}`, {why}.\n", shown(name));
         Self { toml, is_left_out: true, doubts: Vec::new() }
     }
 }
@@ -156,7 +156,7 @@ fn kind<'c>(cells: &'c Cells, context: &Context<'_>, is_static: bool) -> Kind<'c
         }
         Err(None) if count > FEW && Number::read(cells, other_sign(context.decimal)).is_ok() => {
             let sign = other_sign(context.decimal);
-            Kind::Nothing(format!("numbers with another decimal sign («{sign}») than the table's"))
+            Kind::Nothing(format!("numbers with another decimal sign (`{sign}`) than the table's"))
         }
         Err(why) => texts(cells, context, why),
     }
@@ -284,7 +284,7 @@ mod tests {
             (
                 "seen",
                 many(&["2018-01-05", "2018-02-06"], 8),
-                "# Left out: «seen», dates or times beside",
+                "# Left out: `seen`, dates or times beside",
             ),
             (
                 "enc",
@@ -311,6 +311,6 @@ mod tests {
         );
         let texts: Vec<String> = (0..200).map(|n| format!("A{n}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        assert!(entry("dx", &texts).contains("# Left out: «dx», 200 different texts"));
+        assert!(entry("dx", &texts).contains("# Left out: `dx`, 200 different texts"));
     }
 }

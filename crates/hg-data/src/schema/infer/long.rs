@@ -177,7 +177,7 @@ impl Layout<'_> {
         let (what, pivot) = match value {
             Some(value) => (
                 format!(
-                    "one measurement: «{}» says which, «{}» is its value",
+                    "one measurement: `{}` says which, `{}` is its value",
                     shown(name(code)),
                     shown(name(value))
                 ),
@@ -188,7 +188,7 @@ impl Layout<'_> {
                 ),
             ),
             None => (
-                format!("one event: «{}» says which", shown(name(code))),
+                format!("one event: `{}` says which", shown(name(code))),
                 format!(
                     "df.with_columns(n=1).pivot(on={}, index={index}, values=\"n\", aggregate_function=\"max\").fill_null(0)",
                     quoted(name(code))
@@ -196,7 +196,7 @@ impl Layout<'_> {
             ),
         };
         format!(
-            "is a long table, in which a row is {what} ({} different ones, as {some}); {shared} of {rows} rows share patient «{}» and time «{}» with another. A schema describes one row per patient and time, with a column for each measurement; pivot the table first, in Python with polars: {pivot}. If it is not long, name both --patient and --time",
+            "is a long table, in which a row is {what} ({} different ones, as {some}); {shared} of {rows} rows share patient `{}` and time `{}` with another. A schema describes one row per patient and time, with a column for each measurement\nhint: pivot the table first, in Python with polars: {pivot}. If it is not long, name both --patient and --time",
             codes.len(),
             shown(name(self.patient)),
             shown(name(self.time)),

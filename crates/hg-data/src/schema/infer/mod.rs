@@ -37,7 +37,7 @@ pub struct Proposal {
     /// What a reader should know: how patient and time were chosen, and what is left out.
     pub remarks: Vec<String>,
     /// What a reader should look at: cells that are probably slips, numbers that seem to
-    /// stand for «missing», a grid that merges or invents many rows.
+    /// mean "missing", a grid that merges or invents many rows.
     pub warnings: Vec<String>,
 }
 
@@ -139,7 +139,7 @@ fn propose(
     let mut proposal = facts.proposal();
     if !proposal.toml.contains("\n[[columns]]\n") {
         let problem = format!(
-            "no column is left to model beside patient «{}» and time «{}»; name others with --patient and --time, or turn a column that was left out into numbers or texts: {}",
+            "no column is left to model beside patient `{}` and time `{}`\nhint: name others with --patient and --time, or turn a column that was left out into numbers or texts: {}",
             shown(&columns[roles.patient].name),
             shown(&columns[roles.time].name),
             reasons(&proposal.toml)
@@ -224,7 +224,7 @@ impl TableFacts<'_> {
             };
             bodies += &entry.toml;
             let name = shown(&cells.name);
-            warnings.extend(entry.doubts.iter().map(|doubt| format!("«{name}»: {doubt}")));
+            warnings.extend(entry.doubts.iter().map(|doubt| format!("`{name}`: {doubt}")));
         }
         let mut toml = self.head();
         self.write_time(&mut toml, rows);
@@ -251,7 +251,7 @@ impl TableFacts<'_> {
         // Writing to a String cannot fail.
         let mut toml = format!(
             "# Proposed by `hg schema infer` for {} ({} rows, {} patients).\n\
-             # Read it through: what is marked «guess» is one.\n\
+             # Read it through: what is marked `guess` is one.\n\
              name = {}\n",
             shown(&file),
             self.table.frame.height(),
@@ -344,7 +344,7 @@ impl TableFacts<'_> {
     fn remarks(&self, rows: usize, warnings: &mut Vec<String>) -> Vec<String> {
         let name = |n: usize| shown(&self.columns[n].name);
         let mut remarks = vec![format!(
-            "patient «{}», time «{}», step {} ({})",
+            "patient `{}`, time `{}`, step {} ({})",
             name(self.roles.patient),
             name(self.roles.time),
             self.step.toml.trim_matches('"'),
@@ -359,7 +359,7 @@ impl TableFacts<'_> {
         remarks.extend(self.of_copies());
         if self.roles.clock.doubt {
             warnings.push(format!(
-                "«{}»: day and month may stand the other way round; the format is a guess",
+                "`{}`: day and month may stand the other way round; the format is a guess",
                 name(self.roles.time)
             ));
         }

@@ -1,4 +1,4 @@
-//! Columns read as numbers: their notation, bounds, and values that stand for «missing».
+//! Columns read as numbers: their notation, bounds, and values that mean "missing".
 
 use super::cells::{Cells, Nature, Value};
 use super::shape::{Suggestion, suggest};
@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 /// Characters that group digits, the likeliest first; beside the decimal sign.
 const THOUSANDS: [char; 6] = [',', '.', ' ', '\'', '\u{a0}', '\u{202f}'];
-/// Numbers that people write for «missing».
+/// Numbers that people write for "missing".
 const SENTINELS: [f64; 17] = [
     -1., -7., -8., -9., -88., -99., -888., -999., -9999., 77., 88., 99., 777., 888., 999., 9999.,
     99999.,
@@ -28,7 +28,7 @@ const ENOUGH: usize = 12;
 /// Slips that are shown.
 const SHOWN: usize = 4;
 
-/// A text for «less than» or «more than».
+/// A text for "less than" or "more than".
 #[derive(Clone, Debug, PartialEq)]
 struct Bound<'c> {
     text: &'c str,
@@ -48,7 +48,7 @@ pub(super) struct Number<'c> {
     bounds: Vec<Bound<'c>>,
     /// Texts that are not finite, or whole numbers that a double need not hold.
     infinite: Vec<&'c str>,
-    /// Texts among the numbers, and numbers, that seem to stand for «missing».
+    /// Texts among the numbers, and numbers, that seem to mean "missing".
     guessed: Vec<&'c str>,
     /// Cells far outside the rest: (row from 0, text).
     pub(super) slips: Vec<(usize, &'c str)>,
@@ -201,7 +201,7 @@ impl<'c> Number<'c> {
         counts
     }
 
-    /// Takes out numbers that seem to stand for «missing».
+    /// Takes out numbers that seem to mean "missing".
     fn take_sentinels(&mut self, values: &'c [Value]) {
         loop {
             let counts = self.distinct(values);
@@ -337,18 +337,18 @@ impl<'c> Number<'c> {
         }
         let why = match (self.infinite.is_empty(), self.guessed.is_empty()) {
             (false, true) => "not finite, or too big to be kept".to_owned(),
-            (true, _) => format!("guess: {} for «missing»", stands(&self.guessed)),
+            (true, _) => format!("guess: {} for `missing`", stands(&self.guessed)),
             (false, false) => {
-                format!("some too big to be kept; guess: {} for «missing»", stands(&self.guessed))
+                format!("some too big to be kept; guess: {} for `missing`", stands(&self.guessed))
             }
         };
         let _ = writeln!(entry, "missing = [{}] # {why}", missing.join(", "));
     }
 
-    /// What to say about values that seem to stand for «missing».
+    /// What to say about values that seem to mean "missing".
     pub(super) fn guesses(&self) -> Option<String> {
         let guessed = !self.guessed.is_empty();
-        guessed.then(|| format!("{} for «missing», as it seems", stands(&self.guessed)))
+        guessed.then(|| format!("{} for `missing`, as it seems", stands(&self.guessed)))
     }
 
     /// What to say about cells that are probably slips.
@@ -371,7 +371,7 @@ impl<'c> Number<'c> {
             format!("far outside the rest ({low} to {high})")
         };
         Some(format!(
-            "{what}: {}{more}; mend the cells, or list them under `missing`",
+            "{what}: {}{more}; correct the cells, or list them under `missing`",
             shown.join(", ")
         ))
     }
@@ -382,21 +382,18 @@ fn stands(texts: &[&str]) -> String {
 }
 
 fn write_transform(entry: &mut String, suggestion: Suggestion) {
-    let Suggestion { why, transform, shift } = suggestion;
-    let name = match transform {
-        Transform::Identity => {
-            let _ = writeln!(entry, "# {why}");
-            return;
-        }
-        other => toml::Value::try_from(other).map(|name| name.to_string()).unwrap_or_default(),
-    };
-    let _ = writeln!(entry, "transform = {name} # {why}");
-    if let Some(shift) = shift {
+    let Suggestion { why, transform } = suggestion;
+    if transform == Transform::Identity {
+        let _ = writeln!(entry, "# {why}");
+        return;
+    }
+    let _ = writeln!(entry, "transform = \"{transform}\" # {why}");
+    if let Some(shift) = transform.shift() {
         let _ = writeln!(entry, "shift = {shift:?}");
     }
 }
 
-/// Whether the number at one end of `counts` stands for «missing»: one that people write so,
+/// Whether the number at one end of `counts` means "missing": one that people write so,
 /// far from the rest.
 fn is_sentinel(at: usize, counts: &[(f64, usize)]) -> bool {
     let (x, count) = counts[at];
@@ -509,8 +506,8 @@ mod tests {
             (&["36.6°C", "37°C"], '.', &["suffix = \"°C\""]),
             (&["82 bpm", "90 bpm"], '.', &["suffix = \" bpm\""]),
             (&["5 %", "12 %"], '.', &["suffix = \" %\""]),
-            (&["36.6 C", "98 F"], '.', &["no: numbers with different units («C», «F»)"]),
-            (&["36.6 C", "37.1"], '.', &["no: numbers with different units («C», and numbers"]),
+            (&["36.6 C", "98 F"], '.', &["no: numbers with different units (`C`, `F`)"]),
+            (&["36.6 C", "37.1"], '.', &["no: numbers with different units (`C`, and numbers"]),
             (&["<0.05", "0.10", "0.25"], '.', &["censored = { text = \"<0.05\", value = 0.045 }"]),
             (
                 &["<0.05", "0.10", "<0.08", ">2.5"],

@@ -101,7 +101,7 @@ pub(super) fn choose(
         None => Ok(None),
         Some(name) => {
             columns.iter().position(|cells| cells.name == name).map(Some).ok_or_else(|| {
-                let problem = format!("the table has no such column; mend {option}");
+                let problem = format!("the table has no such column\nhint: correct {option}");
                 Error::column(table, name, problem)
             })
         }
@@ -111,7 +111,7 @@ pub(super) fn choose(
     if let Some(time) = time.filter(|&time| clocks[time].is_none()) {
         let cells = &columns[time];
         let problem = cells.mixed_dates().unwrap_or_else(|| {
-            "holds neither numbers nor dates in a form that is known; name another with --time"
+            "holds neither numbers nor dates in a form that is known\nhint: name another with --time"
                 .into()
         });
         return Err(Error::column(table, &cells.name, problem));
@@ -124,7 +124,8 @@ pub(super) fn choose(
         (Some(best), None) => best,
         (Some(best), Some(_)) if search.is_time_by_name(best.time) => best,
         (_, Some((at, problem))) => {
-            let problem = format!("{problem}; write all in one way, or name another with --time");
+            let problem =
+                format!("{problem}\nhint: write all in one way, or name another with --time");
             return Err(Error::column(table, &columns[at].name, problem));
         }
         (None, None) => return Err(search.nothing(table, patient, time)),
@@ -330,13 +331,13 @@ impl Search<'_> {
             let name = shown(&self.columns[n].name);
             match self.fit(n, best.time, false) {
                 Some(fit) if !fit.several && best.several => {
-                    why.push(format!("not «{name}», which differs from row to row"));
+                    why.push(format!("not `{name}`, which differs from row to row"));
                 }
                 Some(fit) if fit.unique >= best.unique - 1e-9 && fit.falls <= best.falls + 1e-9 => {
                     doing.push(fit);
                 }
                 Some(fit) if fit.unique > 0.5 => why.push(format!(
-                    "not «{name}», whose rows are not in the order of the times, or share them"
+                    "not `{name}`, whose rows are not in the order of the times, or share them"
                 )),
                 _ => {}
             }
@@ -364,13 +365,13 @@ impl Search<'_> {
         for (n, others, _) in all.iter().filter(|(n, ..)| *n != chosen) {
             let name = shown(&self.columns[*n].name);
             why.push(match others.cmp(&count) {
-                std::cmp::Ordering::Equal => format!("«{name}» tells the same rows apart"),
+                std::cmp::Ordering::Equal => format!("`{name}` tells the same rows apart"),
                 std::cmp::Ordering::Greater => {
-                    format!("not «{name}», which splits a patient's rows ({others} values)")
+                    format!("not `{name}`, which splits a patient's rows ({others} values)")
                 }
                 std::cmp::Ordering::Less => {
                     format!(
-                        "not «{name}», whose rows lie so far apart that a grid would merge or invent many; several of these patients may be one «{name}»"
+                        "not `{name}`, whose rows lie so far apart that a grid would merge or invent many; several of these patients may be one `{name}`"
                     )
                 }
             });
@@ -384,7 +385,7 @@ impl Search<'_> {
         let by_name = patient_likeness(ids) >= 0.4 && self.is_time_by_name(best.time);
         (!by_name).then(|| {
             format!(
-                "guess, by how the table is built: «{}» and «{}» tell {:.0} % of the rows apart, and times rise in {:.0} % of a patient's successive rows",
+                "guess, by how the table is built: `{}` and `{}` tell {:.0} % of the rows apart, and times rise in {:.0} % of a patient's successive rows",
                 shown(ids),
                 shown(times),
                 100. * best.unique,
@@ -411,7 +412,7 @@ impl Search<'_> {
             let empty = cells.rows.iter().filter(|cell| cell.is_none()).count();
             let row = cells.rows.iter().position(Option::is_none)?;
             let problem = format!(
-                "looks like the {role}, but has no value in {} (the first is row {}); fill them or remove the rows, or name another column with {option}",
+                "looks like the {role}, but has no value in {} (the first is row {})\nhint: fill them or remove the rows, or name another column with {option}",
                 counted(empty, "row"),
                 row + 1
             );
@@ -425,7 +426,7 @@ impl Search<'_> {
             let like = |n: &usize| patient_likeness(&self.columns[*n].name) >= 0.8;
             let found = all().filter(like).find_map(|n| gap(n, "patient", "--patient"));
             return found.unwrap_or_else(|| {
-                Error::table(table, "no column looks like the patient, by its name or with a time that orders its rows; name it with --patient, and the time with --time")
+                Error::table(table, "no column looks like the patient, by its name or with a time that orders its rows\nhint: name it with --patient, and the time with --time")
             });
         }
         if time.is_none() {
@@ -441,10 +442,10 @@ impl Search<'_> {
         });
         let problem = match once.filter(|_| time.is_none()) {
             Some(n) => format!(
-                "no column looks like the time, and «{}» has one row each; where a patient has but one row, add a column «visit» of zeros, or name the time with --time",
+                "no column looks like the time, and `{}` has one row each\nhint: where a patient has but one row, add a column `visit` of zeros, or name the time with --time",
                 shown(&self.columns[n].name)
             ),
-            None => "no column looks like the time of the patient's rows; name them with --patient and --time".into(),
+            None => "no column looks like the time of the patient's rows\nhint: name them with --patient and --time".into(),
         };
         Error::table(table, problem)
     }

@@ -9,38 +9,36 @@ const SMALL_SKEW: f64 = 0.8;
 pub(super) struct Suggestion {
     pub(super) why: String,
     pub(super) transform: Transform,
-    /// Of Box–Cox.
-    pub(super) shift: Option<f64>,
 }
 
 /// For values in ascending order, at least one. Those in `all` must be in its domain too.
 pub(super) fn suggest(values: &[f64], all: &[f64]) -> Suggestion {
-    let of = |why: String, transform, shift| Suggestion { why, transform, shift };
+    let of = |why: String, transform| Suggestion { why, transform };
     let (Some(&least), Some(&greatest)) = (values.first(), values.last()) else {
-        return of("nothing to go by".into(), Transform::Identity, None);
+        return of("nothing to go by".into(), Transform::Identity);
     };
     if least == greatest {
-        return of("constant".into(), Transform::Identity, None);
+        return of("constant".into(), Transform::Identity);
     }
     let plain = skewness(values);
     if plain.abs() < SMALL_SKEW {
-        return of(format!("skewness {plain:.1}"), Transform::Identity, None);
+        return of(format!("skewness {plain:.1}"), Transform::Identity);
     }
     let lowest = all.first().copied().unwrap_or(least).min(least);
-    let shift = (lowest == 0.).then_some(1.);
+    let box_cox = Transform::BoxCox { shift: if lowest == 0. { 1. } else { 0. } };
     if lowest >= 0.
-        && let Ok(fitted) = FittedTransform::fit(Transform::BoxCox, shift.unwrap_or(0.), 0., values)
-        && FittedTransform::fit(Transform::BoxCox, shift.unwrap_or(0.), 0., all).is_ok()
+        && let Ok(fitted) = FittedTransform::fit(box_cox, 0., values)
+        && FittedTransform::fit(box_cox, 0., all).is_ok()
     {
         let after: Vec<f64> = values.iter().map(|&x| fitted.encode(x)).collect();
         let after = skewness(&after);
         let lambda = fitted.lambda().unwrap_or(1.);
         if after.abs() < SMALL_SKEW {
             let why = format!("skewness {plain:.1}, {after:.1} after Box–Cox with λ = {lambda:.2}");
-            return of(why, Transform::BoxCox, shift);
+            return of(why, box_cox);
         }
     }
-    of(format!("skewness {plain:.1}, which Box–Cox does not mend"), Transform::Quantile, None)
+    of(format!("skewness {plain:.1}, which Box–Cox does not remove"), Transform::Quantile)
 }
 
 fn skewness(values: &[f64]) -> f64 {

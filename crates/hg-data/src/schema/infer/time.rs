@@ -44,7 +44,7 @@ const DATES: [&str; 33] = [
 ];
 /// Seconds since 1970 of the years between which dates are believed.
 const YEARS: (f64, f64) = (-30_000_000_000., 41_000_000_000.);
-/// The same for dates that are written as one number: 1800 to 2300.
+/// Years of dates that are written as one number: 1800 to 2300.
 const YEARS_OF_NUMBERS: (f64, f64) = (-5_370_000_000., 10_414_000_000.);
 /// Distinct texts that are looked at to say which formats a column mixes.
 const LOOKED_AT: usize = 300;
@@ -245,7 +245,7 @@ impl Cells {
                 }
                 continue;
             };
-            groups.push(format!("{} as «{name}»", place(first)));
+            groups.push(format!("{} as `{name}`", place(first)));
             left.retain(|value| reads(&value.text, &name, &format).is_none());
         }
         if groups.is_empty() || groups.len() + others.len() < 2 {
@@ -260,7 +260,7 @@ impl Cells {
 }
 
 fn place(value: &Value) -> String {
-    format!("«{}» (row {})", shown(&value.text), value.row + 1)
+    format!("`{}` (row {})", shown(&value.text), value.row + 1)
 }
 
 /// How often a time is below that of the row before.
@@ -321,13 +321,12 @@ mod tests {
         let mixed = Cells::of_texts("date", &["2019-01-03", "2019-01-04", "06/01/2019"]);
         let problem = mixed.mixed_dates().expect("mixed");
         assert!(mixed.clock('.').is_none());
-        for part in ["«2019-01-03» (row 1) as «%Y-%m-%d»", "«06/01/2019» (row 3) as «%d/%m/%Y»"]
-        {
+        for part in ["`2019-01-03` (row 1) as `%Y-%m-%d`", "`06/01/2019` (row 3) as `%d/%m/%Y`"] {
             assert!(problem.contains(part), "{problem}");
         }
         let slip = ["2019-01-03", "2019-01-04", "2019-01-05", "2019-01-06", "2019-13-01"];
         let problem = Cells::of_texts("date", &slip).mixed_dates().expect("mixed");
-        assert!(problem.contains("«2019-13-01» (row 5) as no date"), "{problem}");
+        assert!(problem.contains("`2019-13-01` (row 5) as no date"), "{problem}");
         assert!(Cells::of_texts("x", &["a", "2019-01-03"]).mixed_dates().is_none());
         assert!(Cells::of_texts("x", &["2019-01-04", "2019-01-03"]).mixed_dates().is_none());
     }

@@ -1,6 +1,6 @@
 //! What names say, and how texts are written into TOML and its comments.
 
-/// Words that stand for a patient or a stay.
+/// Words for a patient or a stay.
 const PATIENT_WORDS: [&str; 30] = [
     "patient",
     "subject",
@@ -33,7 +33,7 @@ const PATIENT_WORDS: [&str; 30] = [
     "pat",
     "id",
 ];
-/// Words that stand for a time.
+/// Words for a time.
 const TIME_WORDS: [&str; 49] = [
     "time",
     "times",
@@ -114,7 +114,7 @@ const ID_WORDS: [&str; 24] = [
     "fallnummer",
     "medrec",
 ];
-/// Words whose «…id» is an identifier's name: `stayid`, `uniquepid`.
+/// Words whose "…id" is an identifier's name: `stayid`, `uniquepid`.
 const BEFORE_ID: [&str; 26] = [
     "patient",
     "subject",
@@ -221,7 +221,7 @@ pub(super) fn has_word(name: &str, wanted: &[&str]) -> bool {
         || words(name).iter().any(|word| wanted.contains(&word.as_str()))
 }
 
-/// The unit that a time's name tells: «minutes», «hours», …
+/// The unit that a time's name tells: "minutes", "hours", …
 pub(super) fn unit_of(name: &str) -> Option<&'static str> {
     const UNITS: [(&str, &[&str]); 6] = [
         ("minutes", &["minute", "minutes", "mins"]),
@@ -264,12 +264,12 @@ pub(super) fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Names as a list in «».
+/// Names as a list in "".
 pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<String> = names
         .map(|name| match name {
             "" => "a column without a name".into(),
-            name => format!("«{}»", shown(name)),
+            name => format!("`{}`", shown(name)),
         })
         .collect();
     names.join(", ")

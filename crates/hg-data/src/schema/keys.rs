@@ -1,0 +1,338 @@
+//! The keys of the TOML: flat, as people write them. A [`Schema`] is what they mean, once they
+//! were checked.
+
+use super::check::{Stage, problems};
+use super::column::{Binary, Categorical, Column, ColumnKind, Cuts, Kind, Numeric, NumericModel};
+use super::transform::TransformKey;
+use super::{
+    Aggregate, Bins, Censored, Decision, DecodeBins, Impute, Level, Patient, Rare, Schema,
+    Sequence, Time, Transform,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A table's description. Unknown keys are refused.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Schema")]
+pub(crate) struct SchemaKeys {
+    /// A short name of the cohort.
+    pub(crate) name: String,
+    /// What the cohort is and where it comes from.
+    #[serde(default)]
+    pub(crate) description: String,
+    /// The column that tells patients apart.
+    pub(crate) patient: Patient,
+    /// The column that orders a patient's rows.
+    pub(crate) time: Time,
+    /// How long sequences are.
+    #[serde(default)]
+    pub(crate) sequence: Sequence,
+    /// Texts that mean a missing value, besides the empty cell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing: Vec<String>,
+    /// CSV only: the file's encoding, as `windows-1252`; UTF-8 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoding: Option<String>,
+    /// CSV only: the character between cells; a comma if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) separator: Option<char>,
+    /// CSV only: the character between whole digits and decimals; a point if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decimal: Option<char>,
+    /// What is decided at each step, for policies that are learnt from the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decision: Option<Decision>,
+    /// Every other column that is modelled; the table may have more.
+    pub(crate) columns: Vec<ColumnKeys>,
+}
+
+/// A modelled column.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Column")]
+pub(crate) struct ColumnKeys {
+    /// Its name in the table.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) kind: Kind,
+    /// Its unit, for people and plots.
+    #[serde(default)]
+    pub(crate) unit: String,
+    /// Numeric only: how its values are made roughly normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transform: Option<TransformKey>,
+    /// Box–Cox only: added to every value first, as the transform needs
+    /// positive numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shift: Option<f64>,
+    /// Numeric only: widens the range that synthetic values may take by this
+    /// share of the observed range (after the transform) on both sides.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) margin: f64,
+    /// Numeric only: model the value's bin, not the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bins: Option<BinKeys>,
+    /// Categorical and binary only: the levels, in order; texts or numbers. If
+    /// none are given, those of the table are taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<LevelKey>")]
+    pub(crate) levels: Vec<Level>,
+    /// Categorical only: pools levels that are too rare to learn, or to share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rare: Option<Rare>,
+    /// Texts that mean a missing value in this column, besides the schema's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing: Vec<String>,
+    /// Numeric only: texts that mean "more than" or "less than", as `> 89`; one, or a list.
+    #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrMany<Censored>")]
+    pub(crate) censored: Vec<Censored>,
+    /// Numeric only: what follows the number in every cell, as `°C`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suffix: Option<String>,
+    /// Numeric only: the character that groups digits, as in `12,500`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) thousands: Option<char>,
+    /// The column is constant within a patient.
+    #[serde(default, rename = "static", skip_serializing_if = "is_false")]
+    pub(crate) is_static: bool,
+    /// Model whether the value was measured, and leave synthetic cells empty
+    /// where it was not.
+    #[serde(default, alias = "measured", skip_serializing_if = "is_false")]
+    pub(crate) missing_indicator: bool,
+    /// Which of several values in one grid step counts.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) aggregate: Aggregate,
+    /// How a missing value is filled from the patient's other steps.
+    #[serde(default, alias = "carry", skip_serializing_if = "super::is_default")]
+    pub(crate) impute: Impute,
+}
+
+/// Bins of a numeric column: either `edges` or `quantiles`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Bins")]
+pub(crate) struct BinKeys {
+    /// Inner edges, ascending; bin k holds edge k−1 ≤ x < edge k.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) edges: Vec<f64>,
+    /// So many bins of equal share, as 10 for deciles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quantiles: Option<usize>,
+    /// What a synthetic cell shows.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) decode: DecodeBins,
+    /// The bins' names for `decode = "label"`; intervals if not given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labels: Vec<String>,
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.
+}
+
+fn is_false(x: &bool) -> bool {
+    !x
+}
+
+/// One value, or a list of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+fn one_or_many<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Ok(match OneOrMany::deserialize(from)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
+/// A level in the JSON Schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Level")]
+#[expect(dead_code, reason = "describes levels to schemars, which reads the variants")]
+enum LevelKey {
+    Text(String),
+    Number(f64),
+    Truth(bool),
+}
+
+impl SchemaKeys {
+    /// What the keys mean. They must have been checked: what contradicts itself is dropped here.
+    pub(crate) fn meaning(self) -> Schema {
+        let Self {
+            name,
+            description,
+            patient,
+            time,
+            sequence,
+            missing,
+            encoding,
+            separator,
+            decimal,
+            decision,
+            columns,
+        } = self;
+        let columns = columns.into_iter().map(ColumnKeys::meaning).collect();
+        Schema {
+            name,
+            description,
+            patient,
+            time,
+            sequence,
+            missing,
+            encoding,
+            separator,
+            decimal,
+            decision,
+            columns,
+        }
+    }
+}
+
+impl TryFrom<SchemaKeys> for Schema {
+    type Error = String;
+
+    /// # Errors
+    /// Everything that is wrong, a line each.
+    fn try_from(keys: SchemaKeys) -> Result<Self, String> {
+        let problems = problems(&keys, "", Stage::Written);
+        if problems.is_empty() {
+            return Ok(keys.meaning());
+        }
+        Err(problems.into_iter().map(|(_, problem)| problem).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl From<Schema> for SchemaKeys {
+    fn from(schema: Schema) -> Self {
+        let Schema {
+            name,
+            description,
+            patient,
+            time,
+            sequence,
+            missing,
+            encoding,
+            separator,
+            decimal,
+            decision,
+            columns,
+        } = schema;
+        let columns = columns.into_iter().map(ColumnKeys::from).collect();
+        Self {
+            name,
+            description,
+            patient,
+            time,
+            sequence,
+            missing,
+            encoding,
+            separator,
+            decimal,
+            decision,
+            columns,
+        }
+    }
+}
+
+impl ColumnKeys {
+    fn meaning(self) -> Column {
+        let Self { name, unit, missing, is_static, missing_indicator, impute, .. } = self;
+        let kind = match self.kind {
+            Kind::Numeric => {
+                let transform = Transform::of_keys(self.transform, self.shift);
+                let model = match self.bins {
+                    Some(bins) => NumericModel::Bin(bins.meaning()),
+                    None => NumericModel::Value { transform, margin: self.margin },
+                };
+                let (aggregate, censored) = (self.aggregate, self.censored);
+                let (suffix, thousands) = (self.suffix, self.thousands);
+                ColumnKind::Numeric(Numeric { model, aggregate, censored, suffix, thousands })
+            }
+            Kind::Categorical => {
+                ColumnKind::Categorical(Categorical { levels: self.levels, rare: self.rare })
+            }
+            Kind::Binary => ColumnKind::Binary(Binary { levels: self.levels.try_into().ok() }),
+        };
+        Column { name, unit, kind, missing, is_static, missing_indicator, impute }
+    }
+}
+
+impl From<Column> for ColumnKeys {
+    fn from(column: Column) -> Self {
+        let Column { name, unit, kind, missing, is_static, missing_indicator, impute } = column;
+        let mut keys = Self {
+            name,
+            kind: kind.kind(),
+            unit,
+            transform: None,
+            shift: None,
+            margin: 0.,
+            bins: None,
+            levels: Vec::new(),
+            rare: None,
+            missing,
+            censored: Vec::new(),
+            suffix: None,
+            thousands: None,
+            is_static,
+            missing_indicator,
+            aggregate: Aggregate::default(),
+            impute,
+        };
+        match kind {
+            ColumnKind::Numeric(numbers) => {
+                let Numeric { model, aggregate, censored, suffix, thousands } = numbers;
+                match model {
+                    NumericModel::Value { transform, margin } => {
+                        let is_usual = transform == Transform::default();
+                        keys.transform = (!is_usual).then(|| transform.key());
+                        (keys.shift, keys.margin) = (transform.shift(), margin);
+                    }
+                    NumericModel::Bin(bins) => keys.bins = Some(bins.into()),
+                }
+                (keys.aggregate, keys.censored) = (aggregate, censored);
+                (keys.suffix, keys.thousands) = (suffix, thousands);
+            }
+            ColumnKind::Categorical(Categorical { levels, rare }) => {
+                (keys.levels, keys.rare) = (levels, rare);
+            }
+            ColumnKind::Binary(Binary { levels }) => {
+                keys.levels = levels.map(Vec::from).unwrap_or_default();
+            }
+        }
+        keys
+    }
+}
+
+impl BinKeys {
+    fn meaning(self) -> Bins {
+        let Self { edges, quantiles, decode, labels } = self;
+        let cuts = match quantiles {
+            Some(count) => Cuts::Quantiles(count),
+            None => Cuts::Edges(edges),
+        };
+        Bins { cuts, decode, labels }
+    }
+}
+
+impl From<Bins> for BinKeys {
+    fn from(bins: Bins) -> Self {
+        let Bins { cuts, decode, labels } = bins;
+        let (edges, quantiles) = match cuts {
+            Cuts::Edges(edges) => (edges, None),
+            Cuts::Quantiles(count) => (Vec::new(), Some(count)),
+        };
+        Self { edges, quantiles, decode, labels }
+    }
+}
