@@ -276,6 +276,8 @@ mod tests {
         let some = |values: [f64; 3]| values.map(Some);
         let r = pearson(&some([1., 2., 4.]), &some([3., 1., 5.])).expect("varies");
         assert!((r - 0.654_653_670_707_977_2).abs() < 1e-12, "{r}");
+        let (x, nan) = ([1., f64::NAN, 2., 4.].map(Some), [3., 9., 1., 5.].map(Some));
+        assert_eq!((pearson(&x, &nan), pearson(&nan, &x)), (Some(r), Some(r)));
         assert_eq!(pearson(&some([0., 1e200, 0.]), &some([1., 2., 3.])), None);
     }
 }

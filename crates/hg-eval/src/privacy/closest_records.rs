@@ -9,7 +9,9 @@
 
 use crate::judge::{MIN_PATIENTS, patients};
 use crate::statistics::{is_finite, stride};
-use crate::{Answer, Compared, FigureValue, Finding, Measure, Outcome, Result, Subject, Topic};
+use crate::{
+    Answer, Compared, FigureValue, Finding, Measure, Outcome, PatientCounts, Result, Subject, Topic,
+};
 use hg_data::Encoded;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -85,7 +87,7 @@ impl Measure for ClosestRecords {
             .with_answer(Answer::new(
                 "copies",
                 "Are real records not copied?",
-                judge(subject, &compared),
+                judge(&subject.patients(), &compared),
             ))
             .with_figure(copies)
             .with_figures([
@@ -103,8 +105,7 @@ impl Measure for ClosestRecords {
 }
 
 /// One copy is enough to fail, of however few patients; that there is none takes some to say.
-fn judge(subject: &Subject<'_>, compared: &Compared<DistanceToClosestRecord>) -> Outcome {
-    let counts = subject.patients();
+fn judge(counts: &PatientCounts, compared: &Compared<DistanceToClosestRecord>) -> Outcome {
     let found = compared.synthetic.as_ref().ok_or("there are no records to compare")?;
     let share = |found: &DistanceToClosestRecord| found.copies as f64 / found.records as f64;
     let usual = compared.held_out.as_ref().filter(|_| counts.has_yardstick()).map(share);
@@ -276,5 +277,40 @@ mod tests {
         let other = Encoded { features: 1, ..cohort(&rows) };
         assert_eq!(distance_to_closest_record(&cohort(&rows), &other), None);
         assert_eq!(distance_to_closest_record(&cohort(&rows), &cohort(&[])), None);
+    }
+
+    #[test]
+    fn copies_pass_up_to_the_share_that_enough_held_out_patients_have() {
+        let found = |copies, records| DistanceToClosestRecord {
+            min: 0.,
+            percentile_5: 0.,
+            median: 0.,
+            nndr_percentile_5: 0.,
+            nndr_median: 0.,
+            copies,
+            records,
+        };
+        let outcome = |patients, synthetic, held_out: Option<(usize, usize)>| {
+            let counts = PatientCounts {
+                real: patients,
+                held_out: held_out.map(|_| patients),
+                synthetic: patients,
+            };
+            let held_out = held_out.map(|(copies, records)| found(copies, records));
+            let (copies, records) = synthetic;
+            judge(&counts, &Compared { synthetic: Some(found(copies, records)), held_out })
+        };
+        // One in ten, where two in ten held-out records are copies, and the other way round.
+        let passed = outcome(10, (10, 100), Some((2, 10)));
+        assert!(passed.as_ref().is_ok_and(|(passed, _)| *passed), "{passed:?}");
+        assert!(passed.is_ok_and(|(_, said)| said.contains("20.0 % of held-out ones do")));
+        assert!(outcome(10, (2, 10), Some((10, 100))).is_ok_and(|(passed, _)| !passed));
+        assert!(outcome(10, (2, 10), Some((20, 100))).is_ok_and(|(passed, _)| passed));
+        // Nobody to compare with: no copy is usual, and few patients say nothing but of copies.
+        assert!(outcome(10, (0, 10), None).is_ok_and(|(passed, _)| passed));
+        assert!(outcome(10, (1, 10), None).is_ok_and(|(passed, _)| !passed));
+        assert!(outcome(9, (1, 10), Some((9, 10))).is_ok_and(|(passed, _)| !passed));
+        let few = outcome(9, (0, 10), None).expect_err("few patients");
+        assert!(few.contains("0 of 10 records") && few.contains("it takes 10"), "{few}");
     }
 }

@@ -7,8 +7,8 @@ use crate::statistics::finite_pairs;
 /// column is constant or shorter than two.
 pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
     // Adding 0 makes −0 the 0 that it equals, for the order too.
-    let pairs_of_both = finite_pairs(x, y).into_iter().map(|(x, y)| (x + 0., y + 0.));
-    let (x, y): (Vec<f64>, Vec<f64>) = pairs_of_both.unzip();
+    let (x, y): (Vec<f64>, Vec<f64>) =
+        finite_pairs(x, y).into_iter().map(|(x, y)| (x + 0., y)).unzip();
     let n = x.len();
     if n < 2 {
         return None;

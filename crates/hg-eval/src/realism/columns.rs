@@ -255,6 +255,13 @@ mod tests {
         assert_eq!((found.distances, found.held_out), (means, Some(means)));
         let [a, _, c, d] = &found.columns[..] else { panic!("four columns") };
         assert_eq!((a.synthetic_mean, c.real_mean, d.synthetic_mean), (Some(0.5), None, None));
+        assert!(a.levels.is_empty() && a.wasserstein == Some(0.) && a.jensen_shannon.is_none());
+        assert_eq!(
+            (d.levels.as_slice(), d.wasserstein),
+            (&["no", "yes"].map(String::from)[..], None)
+        );
+        let same = Columns::new(&schema, &real, &real, None);
+        assert_eq!(same.columns[3].jensen_shannon, Some(0.));
         let missing = [a, c, d].map(|column| (column.real_missing, column.synthetic_missing));
         assert_eq!(missing, [(0., 0.), (1., 1.), (0., 1.)]);
         // Nothing to compare is nothing, and no 0.

@@ -240,6 +240,16 @@ mod tests {
             assert!(n == 4 || (correlations[n][4] == 0. && associations[4][n] == 0.));
         }
 
+        // A level that is not finite is none, in either column.
+        for column in [2, 3] {
+            let mut spoilt = cohort.clone();
+            for (n, cells) in spoilt.columns.iter_mut().enumerate() {
+                cells.push(Some(if n == column { f64::NAN } else { 1. }));
+            }
+            let associations = OfPairs::new(&schema, &spoilt).association_matrix();
+            assert!(near(associations[2][3], 0.5f64.sqrt()), "{associations:?}");
+        }
+
         // Six of ten correlations are 0.5 less; those of c are none.
         let negative = OfPairs {
             columns: 5,

@@ -224,6 +224,10 @@ mod tests {
         // Variances whose ratio is not finite.
         assert_eq!(snedecor_test(&[-1e150, 1e150], &[-1e-150, 1e-150]), None);
         assert_eq!(kolmogorov_smirnov_test(&[], &[]), None);
+        // Two steps of four apart, by Hodges: 2 (C(8, 2) − C(8, 0)) / C(8, 4).
+        let apart = kolmogorov_smirnov_test(&[1., 2., 3., 4.], &[2.5, 3.5, 4.5, 5.5]);
+        let Tested { statistic, p_value } = apart.expect("a test");
+        assert!(statistic == 0.5 && (p_value - 54. / 70.).abs() < 1e-12, "{p_value}");
         let equal = kolmogorov_smirnov_test(&pair, &pair);
         assert_eq!(equal, Some(Tested { statistic: 0., p_value: 1. }));
     }
