@@ -11,6 +11,8 @@ use std::collections::{HashMap, HashSet};
 /// The levels of a column, to find a cell's among.
 struct Levels {
     names: Vec<String>,
+    /// The numbers that the names are.
+    numbers: Vec<Option<f64>>,
     /// Of those that the schema writes as numbers.
     values: Vec<Option<f64>>,
     /// Where levels go that are not named.
@@ -23,7 +25,8 @@ impl Levels {
         let values = column.levels().iter().map(Level::number).collect();
         let pooled =
             column.rare().and_then(|rare| names.iter().position(|name| *name == rare.into));
-        Self { names, values, pooled }
+        let numbers = names.iter().map(|name| finite(name)).collect();
+        Self { names, numbers, values, pooled }
     }
 
     /// Of a text: the level of this very name, else one that the schema writes as a number of
@@ -39,7 +42,7 @@ impl Levels {
 
     /// Of a number in a typed column.
     fn of_number(&self, value: f64) -> Option<usize> {
-        self.names.iter().position(|name| finite(name) == Some(value))
+        self.numbers.iter().position(|number| *number == Some(value))
     }
 }
 

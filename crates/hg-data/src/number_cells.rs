@@ -160,11 +160,18 @@ impl Checker<'_> {
 }
 
 /// Whether every cell is a finite number that a double holds exactly, and the transform is defined
-/// there. (What an empty cell holds may say no, too, which costs only time.)
+/// there.
 fn is_sound(cells: &Float64Chunked, integers: bool, transform: Option<Transform>) -> bool {
     let is_defined = |x: f64| transform.is_none_or(|transform| transform.is_defined_at(x));
     let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT) && is_defined(*x);
-    cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
+    cells.downcast_iter().all(|chunk| match chunk.validity() {
+        None => chunk.values().iter().all(sound),
+        // What an empty cell holds mostly is a number as sound as others.
+        Some(_) if chunk.values().iter().all(sound) => true,
+        Some(valid) => {
+            chunk.values().iter().zip(valid.iter()).all(|(x, is_there)| !is_there || sound(x))
+        }
+    })
 }
 
 /// The transform of a column whose values are modelled.

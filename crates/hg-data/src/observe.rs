@@ -104,7 +104,7 @@ impl Encoder {
         let resampled = grid(parsed, &schema, &table.name)?;
         refuse_no_sequence(&resampled.lengths, &schema, &table.name)?;
         let observed = Observed { out_of_domain, ..Observed::of(&resampled, &schema)? };
-        Ok((observed, self.encode_one(resampled)?))
+        Ok((observed, self.encode_one(&resampled)?))
     }
 
     /// The numbers of a checked table for which a column's transform has no place.

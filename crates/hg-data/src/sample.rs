@@ -29,19 +29,22 @@ impl Sample {
     pub(crate) fn add(&mut self, cells: &Float64Chunked) {
         self.least = self.least.min(cells.min().unwrap_or(f64::INFINITY));
         self.greatest = self.greatest.max(cells.max().unwrap_or(f64::NEG_INFINITY));
-        let first = self.cells;
-        self.cells += cells.len() as u64;
-        let mut number = first.next_multiple_of(1 << self.thinning);
-        while number < self.cells {
-            if let Some(value) = cells.get((number - first) as usize) {
-                self.kept.push((number, value));
+        for array in cells.downcast_iter() {
+            let first = self.cells;
+            self.cells += array.len() as u64;
+            let mut number = first.next_multiple_of(1 << self.thinning);
+            while number < self.cells {
+                let cell = (number - first) as usize;
+                if array.validity().is_none_or(|valid| valid.get_bit(cell)) {
+                    self.kept.push((number, array.values()[cell]));
+                    if self.kept.len() > MAX_VALUES {
+                        self.thinning += 1;
+                        let step = 1 << self.thinning;
+                        self.kept.retain(|(number, _)| number.is_multiple_of(step));
+                    }
+                }
+                number = (number + 1).next_multiple_of(1 << self.thinning);
             }
-            if self.kept.len() > MAX_VALUES {
-                self.thinning += 1;
-                let step = 1 << self.thinning;
-                self.kept.retain(|(number, _)| number.is_multiple_of(step));
-            }
-            number = (number + 1).next_multiple_of(1 << self.thinning);
         }
     }
 
@@ -51,7 +54,7 @@ impl Sample {
         if self.thinning > 0 {
             values.extend([self.least, self.greatest]);
         }
-        values.sort_by(f64::total_cmp);
+        values.sort_unstable_by(f64::total_cmp);
         values
     }
 }
