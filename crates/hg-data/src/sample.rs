@@ -1,6 +1,7 @@
 //! What a column's fit rests on, gathered part by part.
 
-use polars_core::prelude::{ChunkAgg, Float64Chunked};
+use crate::compact::with_nan_gaps;
+use polars_core::prelude::Float64Chunked;
 
 /// Values that are kept; of longer columns every second, every fourth … cell is.
 const MAX_VALUES: usize = 1 << 20;
@@ -27,24 +28,26 @@ impl Default for Sample {
 impl Sample {
     /// Takes further cells.
     pub(crate) fn add(&mut self, cells: &Float64Chunked) {
-        self.least = self.least.min(cells.min().unwrap_or(f64::INFINITY));
-        self.greatest = self.greatest.max(cells.max().unwrap_or(f64::NEG_INFINITY));
-        for array in cells.downcast_iter() {
-            let first = self.cells;
-            self.cells += array.len() as u64;
-            let mut number = first.next_multiple_of(1 << self.thinning);
-            while number < self.cells {
-                let cell = (number - first) as usize;
-                if array.validity().is_none_or(|valid| valid.get_bit(cell)) {
-                    self.kept.push((number, array.values()[cell]));
-                    if self.kept.len() > MAX_VALUES {
-                        self.thinning += 1;
-                        let step = 1 << self.thinning;
-                        self.kept.retain(|(number, _)| number.is_multiple_of(step));
-                    }
+        let numbers = with_nan_gaps(cells);
+        // A comparison with NaN is false.
+        let least = |least, &x: &f64| if x < least { x } else { least };
+        let greatest = |greatest, &x: &f64| if x > greatest { x } else { greatest };
+        self.least = numbers.iter().fold(self.least, least);
+        self.greatest = numbers.iter().fold(self.greatest, greatest);
+        let first = self.cells;
+        self.cells += numbers.len() as u64;
+        let mut number = first.next_multiple_of(1 << self.thinning);
+        while number < self.cells {
+            let value = numbers[(number - first) as usize];
+            if !value.is_nan() {
+                self.kept.push((number, value));
+                if self.kept.len() > MAX_VALUES {
+                    self.thinning += 1;
+                    let step = 1 << self.thinning;
+                    self.kept.retain(|(number, _)| number.is_multiple_of(step));
                 }
-                number = (number + 1).next_multiple_of(1 << self.thinning);
             }
+            number = (number + 1).next_multiple_of(1 << self.thinning);
         }
     }
 
