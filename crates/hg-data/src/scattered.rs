@@ -19,8 +19,8 @@ use std::fs::File;
 use std::io::{BufWriter, Seek};
 use std::path::{Path, PathBuf};
 
-/// Temporary files at most: each is open all the time.
-const MOST_GROUPS: usize = 128;
+/// Temporary files at most: each is open twice, and macOS gives a program 256.
+const MOST_GROUPS: usize = 96;
 /// Rows that are read at once.
 const BATCH: usize = 1 << 17;
 /// The column of the rows' numbers in the temporary files.
