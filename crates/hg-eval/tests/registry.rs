@@ -240,10 +240,18 @@ fn a_measure_of_ones_own_is_in_the_report_the_json_and_the_answers() {
     let report = Report::new(&subject, &evaluation, &[]).expect("draws");
     let (html, markdown) = (report.html(), report.markdown());
     let figure = format!("| mean length | {mean:.3} | 7.000 |");
-    for part in [&figure, &remarks[0], "**Passed.** Are there steps?", "## Own table\n\nA note.", "1\\|2"] {
+    for part in
+        [&figure, &remarks[0], "**Passed.** Are there steps?", "## Own table\n\nA note.", "1\\|2"]
+    {
         assert!(markdown.contains(part), "no {part} in {markdown}");
     }
-    for part in ["Some &lt;patients&gt; were chosen.", "<h2>Own table</h2>", "&lt;3&gt;", "<td>mean length</td>", "Are there steps?"] {
+    for part in [
+        "Some &lt;patients&gt; were chosen.",
+        "<h2>Own table</h2>",
+        "&lt;3&gt;",
+        "<td>mean length</td>",
+        "Are there steps?",
+    ] {
         assert!(html.contains(part), "no {part}");
     }
     // Sections of measures that were not computed are left out.
