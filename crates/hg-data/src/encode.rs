@@ -4,20 +4,23 @@
 //! block for each categorical, binary and binned column, then a block of two for
 //! each column whose measuring is modelled (not measured, measured).
 
+use crate::construct::{Constructed, Construction, Filled};
 use crate::grid::{ResampledTable, RowCounts, fill_within_patients, grid};
 use crate::levels::settled;
 use crate::notation::is_code;
 use crate::notes::ColumnFacts;
-use crate::parsed::{ParsedTable, check};
+use crate::parsed::{DERIVED, GAP, ParsedTable, START, check};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
 use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
 use crate::source::{SourceType, TimeSource};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
+use crate::violations::refuse_violations;
+use crate::visits::{Multiples, VisitGrid};
 use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
-    Origin, Result, Schema, Shown, Subset, Table, TableStyle, Transform, Values,
+    Origin, Result, Schema, Shown, Subset, Table, TableStyle, TimeModel, Transform, Values,
 };
 use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
@@ -50,6 +53,11 @@ pub struct Encoder {
     pub order: Vec<String>,
     /// `lengths[n]` sequences have `n` steps.
     pub lengths: Vec<usize>,
+    /// What the times of visits are multiples of, where rows are steps.
+    pub visits: Option<VisitGrid>,
+    /// How the schema's rules are made to hold.
+    #[serde(skip)]
+    pub(crate) construction: Construction,
 }
 
 /// What the patient column holds.
@@ -102,6 +110,13 @@ pub enum FittedKind {
         levels: usize,
         /// The position of the commonest level.
         fill: usize,
+    },
+    /// First times, or times between visits, that are all the same: they have no features.
+    Constant {
+        /// Its value.
+        value: f64,
+        /// Its values' grid.
+        values: ValueGrid,
     },
     /// A column in which nothing was measured: it has no features, and comes back empty.
     Empty,
@@ -259,11 +274,12 @@ impl Encoder {
             row + length
         });
         let columns = self.schema.columns.par_iter().zip(&self.columns).zip(self.places());
-        let columns: Vec<ToEncode<'_>> = columns
+        let mut columns: Vec<ToEncode<'_>> = columns
             .map(|((column, fitted), place)| {
                 ToEncode::new(column, fitted, place, part, &starts, &filled)
             })
             .collect::<Result<_>>()?;
+        self.put_distances(&mut columns, part)?;
 
         // Some sequences at a time stay in the cache while every column writes to them.
         let (together, features) = (64, self.features());
@@ -284,6 +300,34 @@ impl Encoder {
                     }
                 }
             });
+        Ok(())
+    }
+}
+
+impl Encoder {
+    /// Puts what is modelled by construction in place of the filled cells.
+    fn put_distances(&self, columns: &mut [ToEncode<'_>], part: &ResampledTable) -> Result<()> {
+        if self.construction.is_empty() {
+            return Ok(());
+        }
+        let mut observed: Vec<Option<Vec<bool>>> = vec![None; columns.len()];
+        for n in self.construction.columns() {
+            let is_there = part.frame.column(&self.schema.columns[n].name)?.is_not_null();
+            observed[n] = Some(is_there.iter().map(|cell| cell == Some(true)).collect());
+        }
+        let of_rules = columns.iter_mut().zip(&observed);
+        let mut of_rules: Vec<Option<Filled<'_>>> = of_rules
+            .map(|(column, observed)| {
+                let observed = observed.as_deref()?;
+                let cells = column.cells.to_mut().as_mut_slice();
+                Some(Filled { cells, observed, settled: observed.to_vec() })
+            })
+            .collect();
+        let fitted = |n: usize| match &self.columns[n].kind {
+            FittedKind::Numeric { transform, .. } => Some(transform.clone()),
+            _ => None,
+        };
+        self.construction.apply(&mut of_rules, &fitted, (&part.times, &part.lengths));
         Ok(())
     }
 }
@@ -366,7 +410,7 @@ impl<'a> ToEncode<'a> {
             }
             FittedKind::Binned { bins, .. } => values[self.at + bins.bin(cell)] = 1.,
             FittedKind::Discrete { .. } => values[self.at + cell as usize] = 1.,
-            FittedKind::Empty => {}
+            FittedKind::Constant { .. } | FittedKind::Empty => {}
         }
         if let Some(flag) = self.flag {
             values[flag + usize::from(self.observed[row])] = 1.;
@@ -387,6 +431,9 @@ pub(crate) struct Fit<'a> {
     time: Option<TimeSource>,
     time_facts: Option<ColumnFacts>,
     order: Vec<String>,
+    construction: Construction,
+    /// What the first times, and the times between visits, are multiples of.
+    multiples: [Multiples; 2],
     /// Patients on this subset of the split, and on the other.
     sides: [usize; 2],
     /// Steps of each sequence so far.
@@ -398,6 +445,8 @@ pub(crate) struct Fit<'a> {
 #[derive(Default)]
 struct ColumnSoFar {
     sample: Sample,
+    /// Of a column that is constructed: its distances from its bounds.
+    distances: Sample,
     facts: Option<ColumnFacts>,
     shown: ShownSoFar,
 }
@@ -420,6 +469,9 @@ impl<'a> Fit<'a> {
             time: None,
             time_facts: None,
             order: Vec::new(),
+            // Invariant: a schema is checked, so that its rules do not go round in a circle.
+            construction: Construction::of(schema).unwrap_or_default(),
+            multiples: Default::default(),
             sides: [0; 2],
             lengths: Vec::new(),
             counts: RowCounts::default(),
@@ -449,6 +501,7 @@ impl<'a> Fit<'a> {
             (Some(before @ TimeSource::Text { .. }), _) => before,
             (_, here) => here,
         });
+        refuse_violations(&parsed, self.schema, (&table.name, first_row))?;
         grid(self.subset.of(parsed)?, self.schema, self.table)
     }
 
@@ -472,9 +525,20 @@ impl<'a> Fit<'a> {
     pub(crate) fn add(&mut self, part: &ResampledTable) -> Result<()> {
         self.lengths.extend(&part.lengths);
         self.counts += part.counts;
-        self.schema.columns.par_iter().zip(&mut self.columns).try_for_each(|(column, so_far)| {
+        for (name, multiples) in [START, GAP].into_iter().zip(&mut self.multiples) {
+            if let Ok(times) = part.frame.column(name) {
+                times.f64()?.iter().flatten().for_each(|time| multiples.add(time));
+            }
+        }
+        let (schema, construction) = (self.schema, &self.construction);
+        let columns = schema.columns.par_iter().zip(&mut self.columns).enumerate();
+        columns.try_for_each(|(n, (column, so_far))| {
             let cells = part.frame.column(&column.name)?.f64()?;
             so_far.sample.add(cells);
+            if let Some(made) = construction.get(n) {
+                let of_part = (part.times.as_slice(), part.lengths.as_slice());
+                so_far.distances.add(&made.distances(&part.frame, schema, of_part)?);
+            }
             if column.is_static {
                 so_far.shown.add(cells, &part.invented, &part.lengths);
             }
@@ -492,13 +556,33 @@ impl<'a> Fit<'a> {
         }
         refuse_no_sequence(&self.lengths, self.schema, self.table)?;
         let mut schema = self.schema.clone();
+        let is_made = |n: usize| self.construction.get(n).is_some();
         let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
             .columns
             .par_iter_mut()
             .zip(self.columns)
-            .map(|(column, so_far)| {
+            .enumerate()
+            .map(|(n, (column, so_far))| {
                 let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
-                let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.table)?;
+                let observed = so_far.sample.sorted();
+                let distances = is_made(n).then(|| so_far.distances.sorted());
+                if column.name == GAP {
+                    keep_gaps_apart(column, &observed, self.multiples[1].unit());
+                }
+                if DERIVED.contains(&column.name.as_str())
+                    && let Some(constant) = constant(column, &observed)
+                {
+                    let kind = constant;
+                    let (source, shown) = (facts.source, Shown::default());
+                    let fitted = FittedColumn { kind, source, shown, nan_gaps: false };
+                    return Ok((fitted, CellStyle::default()));
+                }
+                let kind = match distances.filter(|distances| !distances.is_empty()) {
+                    Some(distances) => {
+                        fit_distances(column, (&observed, &distances), facts.integer, self.table)?
+                    }
+                    None => fit_kind(column, observed, facts.integer, self.table)?,
+                };
                 let numbers = column.numbers();
                 let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
                 let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
@@ -538,7 +622,10 @@ impl<'a> Fit<'a> {
         // What is as usual need not be said.
         styles.retain(|_, style| *style != CellStyle::default());
         let style = TableStyle::of(&schema, self.csv, styles);
-        Ok(Encoder { schema, columns, patient, time, style, order: self.order, lengths })
+        let (order, construction) = (self.order, self.construction);
+        let is_visits = schema.time.model == TimeModel::Visits;
+        let visits = is_visits.then(|| VisitGrid::of(&self.multiples));
+        Ok(Encoder { schema, columns, patient, time, style, order, lengths, visits, construction })
     }
 }
 
@@ -549,7 +636,7 @@ impl FittedColumn {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
             FittedKind::Discrete { levels, .. } => Some(*levels),
-            FittedKind::Empty => Some(0),
+            FittedKind::Constant { .. } | FittedKind::Empty => Some(0),
         }
     }
 
@@ -558,6 +645,7 @@ impl FittedColumn {
         match self.kind {
             FittedKind::Numeric { fill, .. } | FittedKind::Binned { fill, .. } => fill,
             FittedKind::Discrete { fill, .. } => fill as f64,
+            FittedKind::Constant { value, .. } => value,
             FittedKind::Empty => 0.,
         }
     }
@@ -604,6 +692,48 @@ fn fit_kind(
     }
 }
 
+/// A column that only the steps have, and whose ascending values are all the same: every patient
+/// is first seen on day 0, for one.
+fn constant(column: &Column, observed: &[f64]) -> Option<FittedKind> {
+    let (least, greatest) = (*observed.first()?, *observed.last()?);
+    let values = value_grid(column.numbers()?, observed, false);
+    (least == greatest).then_some(FittedKind::Constant { value: least, values })
+}
+
+/// Has ascending gaps, which are multiples of `unit`, modelled by their logarithm where by quantiles
+/// an encoded number would not tell all of them apart.
+fn keep_gaps_apart(column: &mut Column, gaps: &[f64], unit: Option<f64>) {
+    let (ColumnKind::Numeric(numbers), Some(unit)) = (&mut column.kind, unit) else { return };
+    let NumericModel::Value { transform, margin } = &mut numbers.model else { return };
+    let Ok(fitted) = FittedTransform::fit(*transform, *margin, gaps) else { return };
+    let back = |gap: f64| fitted.decode(f64::from(fitted.encode(gap) as f32));
+    if gaps.iter().any(|&gap| (back(gap) - gap).abs() >= 0.4 * unit) {
+        *transform = Transform::Log1p;
+    }
+}
+
+/// Fits a column of ascending values `observed` to its ascending distances from others.
+fn fit_distances(
+    column: &mut Column,
+    (observed, distances): (&[f64], &[f64]),
+    integer: bool,
+    table: &str,
+) -> Result<FittedKind> {
+    let ColumnKind::Numeric(numbers) = &mut column.kind else {
+        // Invariant: the schema's check allows no other columns in such a rule.
+        return fit_kind(column, observed.to_vec(), integer, table);
+    };
+    let values = value_grid(numbers, observed, integer);
+    let (own, margin) = match numbers.model {
+        NumericModel::Value { transform, margin } => (transform, margin),
+        NumericModel::Bin(_) => (Transform::Identity, 0.),
+    };
+    let transform = Constructed::transform(own);
+    let fitted = FittedTransform::fit(transform, margin, distances)
+        .map_err(|value| Error::column(table, &column.name, undefined(transform, value)))?;
+    Ok(FittedKind::Numeric { transform: fitted, values, fill: quantile(observed, 0.5) })
+}
+
 fn fit_levels(levels: usize, observed: &[f64]) -> FittedKind {
     let mut counts = vec![0usize; levels];
     for &level in observed {
@@ -621,17 +751,9 @@ fn fit_numbers(
     observed: &[f64],
     integer: bool,
 ) -> std::result::Result<FittedKind, String> {
-    let Numeric { model, aggregate, censored, .. } = numbers;
     let fill = quantile(observed, 0.5);
-    let is_mean = *aggregate == Aggregate::Mean;
-    // A bound is modelled as a number that the column's own numbers need not be like.
-    let is_bound = |x: f64| censored.iter().any(|censored| censored.value == x);
-    let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
-    let values = ValueGrid {
-        integer: integer && !is_mean,
-        decimals: if is_mean { None } else { decimals(&exact) },
-    };
-    match model {
+    let values = value_grid(numbers, observed, integer);
+    match &mut numbers.model {
         NumericModel::Bin(bins) => {
             let fitted = FittedBins::fit(bins, observed);
             bins.cuts = Cuts::Edges(fitted.edges().to_vec());
@@ -642,6 +764,18 @@ fn fit_numbers(
             let transform = fitted.map_err(|value| undefined(*transform, value))?;
             Ok(FittedKind::Numeric { transform, values, fill })
         }
+    }
+}
+
+/// The grid of a column's ascending values.
+fn value_grid(numbers: &Numeric, observed: &[f64], integer: bool) -> ValueGrid {
+    let is_mean = numbers.aggregate == Aggregate::Mean;
+    // A bound is modelled as a number that the column's own numbers need not be like.
+    let is_bound = |x: f64| numbers.censored.iter().any(|censored| censored.value == x);
+    let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
+    ValueGrid {
+        integer: integer && !is_mean,
+        decimals: if is_mean { None } else { decimals(&exact) },
     }
 }
 

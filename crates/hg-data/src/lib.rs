@@ -11,6 +11,7 @@
 
 mod bins;
 mod clock;
+mod construct;
 mod csv;
 mod decode;
 mod encode;
@@ -41,6 +42,8 @@ mod text;
 mod time_cells;
 mod transform;
 mod values;
+mod violations;
+mod visits;
 mod write;
 
 pub use bins::FittedBins;
@@ -53,7 +56,7 @@ pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
     Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,
-    Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, Transform, infer,
+    Rule, Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, TimeModel, Transform, infer,
     infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
@@ -63,6 +66,8 @@ pub use style::{CellStyle, TableStyle};
 pub use table::{READING, Table};
 pub use transform::FittedTransform;
 pub use values::Values;
+pub use violations::Violations;
+pub use visits::VisitGrid;
 pub use write::{write_simulated, write_table};
 
 pub use polars_core::prelude::DataFrame;

@@ -5,8 +5,8 @@ use super::check::{Stage, problems};
 use super::column::{Binary, Categorical, Column, ColumnKind, Cuts, Kind, Numeric, NumericModel};
 use super::transform::TransformKey;
 use super::{
-    Aggregate, Bins, Censored, Decision, DecodeBins, Impute, Level, Patient, Rare, Schema,
-    Sequence, Time, Transform,
+    Aggregate, Bins, Censored, Decision, DecodeBins, Impute, Level, Patient, Rare, Rule, Schema,
+    Sequence, Start, Step, Time, TimeModel, Transform,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub(crate) struct SchemaKeys {
     /// The column that tells patients apart.
     pub(crate) patient: Patient,
     /// The column that orders a patient's rows.
-    pub(crate) time: Time,
+    pub(crate) time: TimeKeys,
     /// How long sequences are.
     #[serde(default)]
     pub(crate) sequence: Sequence,
@@ -43,8 +43,63 @@ pub(crate) struct SchemaKeys {
     /// What is decided at each step, for policies that are learnt from the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decision: Option<Decision>,
+    /// What holds in every row, and in synthetic ones too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rules: Vec<RuleKeys>,
     /// Every other column that is modelled; the table may have more.
     pub(crate) columns: Vec<ColumnKeys>,
+}
+
+/// The column that orders a patient's rows.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Time")]
+pub(crate) struct TimeKeys {
+    /// Its name.
+    pub(crate) column: String,
+    /// Its unit, for people.
+    #[serde(default)]
+    pub(crate) unit: String,
+    /// What a step is.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) model: TimeModelKey,
+    /// Grid only: its width, a number in the column's own unit, which is days
+    /// where the column holds dates or durations, or a text as `"4 hours"` or `"1 month"`.
+    /// A row belongs to the nearest grid point, counted from the patient's first row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<Step>,
+    /// How times are written in a text column: dates as `%Y-%m-%d` or `%d.%m.%Y %H:%M` (the
+    /// letters of C's strftime), or time that has elapsed as `[h]:mm`, `[h]:mm:ss` or
+    /// `[d] days hh:mm:ss`. Synthetic dates start at 1 January 2000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
+    /// Grid only: where a synthetic patient's times start.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) start: Start,
+}
+
+/// The values of the schema's key `time.model`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "TimeModel")]
+pub(crate) enum TimeModelKey {
+    /// A step is a row, whenever it is: the time since the row before is modelled, and so is
+    /// each patient's first time.
+    Visits,
+    /// A step is a point of a regular grid, whether the table has a row there or not.
+    #[default]
+    Grid,
+}
+
+/// What holds in every row.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rule")]
+pub(crate) struct RuleKeys {
+    /// `sbp >= dbp` (also `<=`, `<`, `>`; of a static column and the time as of any two
+    /// numbers), `dose never falls` (or `rises`), `status = 2 is never left`, or
+    /// `VL carried when flag = 0`. A name with spaces stands in backticks.
+    pub(crate) holds: String,
 }
 
 /// A modelled column.
@@ -180,20 +235,23 @@ impl SchemaKeys {
             separator,
             decimal,
             decision,
+            rules,
             columns,
         } = self;
+        let rules = rules.iter().filter_map(|rule| Rule::parse(&rule.holds).ok()).collect();
         let columns = columns.into_iter().map(ColumnKeys::meaning).collect();
         Schema {
             name,
             description,
             patient,
-            time,
+            time: time.meaning(),
             sequence,
             missing,
             encoding,
             separator,
             decimal,
             decision,
+            rules,
             columns,
         }
     }
@@ -226,22 +284,47 @@ impl From<Schema> for SchemaKeys {
             separator,
             decimal,
             decision,
+            rules,
             columns,
         } = schema;
+        let rules = rules.iter().map(|rule| RuleKeys { holds: rule.to_string() }).collect();
         let columns = columns.into_iter().map(ColumnKeys::from).collect();
         Self {
             name,
             description,
             patient,
-            time,
+            time: time.into(),
             sequence,
             missing,
             encoding,
             separator,
             decimal,
             decision,
+            rules,
             columns,
         }
+    }
+}
+
+impl TimeKeys {
+    pub(super) fn meaning(self) -> Time {
+        let Self { column, unit, model, step, format, start } = self;
+        let model = match (model, step) {
+            (TimeModelKey::Grid, Some(step)) => TimeModel::Grid { step, start },
+            (TimeModelKey::Grid, None) | (TimeModelKey::Visits, _) => TimeModel::Visits,
+        };
+        Time { column, unit, model, format }
+    }
+}
+
+impl From<Time> for TimeKeys {
+    fn from(time: Time) -> Self {
+        let Time { column, unit, model, format } = time;
+        let (model, step, start) = match model {
+            TimeModel::Visits => (TimeModelKey::Visits, None, Start::default()),
+            TimeModel::Grid { step, start } => (TimeModelKey::Grid, Some(step), start),
+        };
+        Self { column, unit, model, step, format, start }
     }
 }
 
