@@ -69,7 +69,8 @@ impl Construction {
             };
             let position = |name: &str| schema.columns.iter().position(|c| c.name == name);
             let Some(column) = position(column) else { continue };
-            let is_static = |name: &str| position(name).is_some_and(|n| schema.columns[n].is_static);
+            let is_static =
+                |name: &str| position(name).is_some_and(|n| schema.columns[n].is_static);
             let of = match position(bound) {
                 Some(bound) => Source::Column(bound),
                 None => Source::Time,
@@ -175,7 +176,8 @@ impl Constructed {
         let mut rest = cells;
         for &length in lengths {
             let (sequence, others) = rest.split_at_mut(length);
-            let tightest = sequence.iter().flatten().copied().reduce(|a, b| self.side.tighter(a, b));
+            let tightest =
+                sequence.iter().flatten().copied().reduce(|a, b| self.side.tighter(a, b));
             sequence.fill(tightest);
             rest = others;
         }
@@ -246,7 +248,15 @@ impl Side {
         }
     }
 
-    /// `cell` where it lies on this side of `bound`.
+    /// The bound from which a cell is so far.
+    fn back(self, cell: f64, distance: f64) -> f64 {
+        match self {
+            Self::Above => cell - distance,
+            Self::Below => cell + distance,
+        }
+    }
+
+    /// Whether a cell lies on this side of `bound`.
     fn holds(self, cell: f64, bound: f64, strict: bool) -> bool {
         let distance = self.distance(cell, bound);
         distance > 0. || (distance == 0. && !strict)
@@ -260,6 +270,8 @@ pub(crate) struct Filled<'a> {
     pub(crate) observed: &'a [bool],
     /// Whether each cell is the table's own, or was moved to where such a one asks for it.
     pub(crate) settled: Vec<bool>,
+    /// What the column's values are multiples of, where that is known.
+    pub(crate) unit: Option<f64>,
 }
 
 impl Construction {
@@ -272,7 +284,8 @@ impl Construction {
         fitted: &dyn Fn(usize) -> Option<FittedTransform>,
         (times, lengths): (&[f64], &[usize]),
     ) {
-        let ranges: Vec<(f64, f64)> = self.0.iter().map(|made| range(fitted(made.column))).collect();
+        let ranges: Vec<(f64, f64)> =
+            self.0.iter().map(|made| range(fitted(made.column))).collect();
         for (made, range) in self.0.iter().zip(&ranges).rev() {
             made.make_way(columns, *range);
         }
@@ -322,7 +335,7 @@ impl Constructed {
             let Some(own) = columns.get_mut(self.column).and_then(Option::take) else { continue };
             if let Some(Some(bound)) = columns.get_mut(n) {
                 let rows = own.cells.iter().zip(&own.settled);
-                let Filled { cells, observed, settled } = bound;
+                let Filled { cells, observed, settled, unit } = bound;
                 let of_bound = cells.iter_mut().zip(*observed).zip(settled);
                 for ((cell, is_settled), ((bound, is_fixed), settled)) in rows.zip(of_bound) {
                     if !is_settled {
@@ -331,11 +344,13 @@ impl Constructed {
                     *settled = true;
                     let distance = self.side.distance(*cell, *bound);
                     if !is_fixed && !(least..=most).contains(&distance) {
-                        let back = distance.clamp(least, most);
-                        *bound = match self.side {
-                            Side::Above => cell - back,
-                            Side::Below => cell + back,
-                        };
+                        *bound = self.side.back(*cell, distance.clamp(least, most));
+                        // Towards the cell where it was too far away, else away from it.
+                        if let Some(unit) = unit {
+                            let is_up = (self.side == Side::Above) == (distance > most);
+                            let count = *bound / *unit;
+                            *bound = *unit * if is_up { count.ceil() } else { count.floor() };
+                        }
                     }
                 }
             }

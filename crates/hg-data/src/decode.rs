@@ -4,11 +4,11 @@ use crate::clock::{Grid, TimeFormat, TimeKind};
 use crate::construct::Decoded;
 use crate::parsed::{DERIVED, GAP, START};
 use crate::source::{SourceType, TimeSource};
+use crate::visits::clean;
 use crate::{
     Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Level, Result, Shown,
     ValueGrid,
 };
-use crate::visits::clean;
 use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

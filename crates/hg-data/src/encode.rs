@@ -320,7 +320,14 @@ impl Encoder {
             .map(|(column, observed)| {
                 let observed = observed.as_deref()?;
                 let cells = column.cells.to_mut().as_mut_slice();
-                Some(Filled { cells, observed, settled: observed.to_vec() })
+                let mut unit = None;
+                if let FittedKind::Numeric { values, .. } = &column.fitted.kind {
+                    unit = values.unit();
+                    // What is filled in is decoded on the grid, as everything is.
+                    let filled = cells.iter_mut().zip(observed).filter(|(_, observed)| !**observed);
+                    filled.for_each(|(cell, _)| *cell = values.nearest(*cell));
+                }
+                Some(Filled { cells, observed, settled: observed.to_vec(), unit })
             })
             .collect();
         let fitted = |n: usize| match &self.columns[n].kind {

@@ -56,8 +56,8 @@ pub use observe::{Observed, Origin, OutOfDomain};
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
     Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,
-    Rule, Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, TimeModel, Transform, infer,
-    infer_table, json_schema,
+    Rule, Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, TimeModel, Transform,
+    infer, infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
 pub use split::{Split, Subset};

@@ -108,7 +108,8 @@ impl<'a> Rows<'a> {
             };
             let (of_lesser, of_greater) = (constant(lesser, &least), constant(greater, &most));
             for &row in &self.order[patient.clone()] {
-                let (Some(a), Some(b)) = (of_lesser.or(least[row]), of_greater.or(most[row])) else {
+                let (Some(a), Some(b)) = (of_lesser.or(least[row]), of_greater.or(most[row]))
+                else {
                     continue;
                 };
                 let breaks = a > b || (strict && a == b);
@@ -168,7 +169,9 @@ impl<'a> Rows<'a> {
                 let say = || {
                     let shown = |cell: Option<f64>| cell.map_or("empty".into(), |x| x.to_string());
                     let (here, before) = (shown(cells[row]), shown(cells[before]));
-                    format!("`{column}` is {here} here, after {before}, though `{flag}` is `{level}`")
+                    format!(
+                        "`{column}` is {here} here, after {before}, though `{flag}` is `{level}`"
+                    )
                 };
                 tally.add(row, (cells[row] != cells[before]).then_some(say));
             }

@@ -41,12 +41,8 @@ impl Schema {
     ) -> SchemaBuilder {
         let patient =
             Patient { column: patient.into(), quasi_identifiers: Vec::new(), population: None };
-        let time = Time {
-            column: time.into(),
-            unit: String::new(),
-            model: model.into(),
-            format: None,
-        };
+        let time =
+            Time { column: time.into(), unit: String::new(), model: model.into(), format: None };
         SchemaBuilder(Schema {
             name: name.into(),
             description: String::new(),

@@ -1,8 +1,8 @@
 //! What is wrong with a schema beyond its grammar, with the lines.
 
 use super::keys::{ColumnKeys, SchemaKeys, TimeKeys, TimeModelKey};
-use super::transform::TransformKey;
 use super::rule::Rule;
+use super::transform::TransformKey;
 use super::{Aggregate, Kind, Sequence, Start, Step};
 use crate::clock::{TimeFormat, TimeKind, parse_step};
 use crate::construct::Construction;
@@ -229,7 +229,10 @@ pub(super) fn of_rules(schema: &SchemaKeys) -> Vec<(Place, String)> {
             Ok(rule) => {
                 let problems = of_rule(&rule, schema);
                 rules.push(rule);
-                problems.into_iter().map(|problem| format!("rule `{}`: {problem}", keys.holds)).collect()
+                problems
+                    .into_iter()
+                    .map(|problem| format!("rule `{}`: {problem}", keys.holds))
+                    .collect()
             }
         };
         found.extend(problems.into_iter().map(|problem| (Place::Rule(n), problem)));
@@ -248,7 +251,10 @@ pub(super) fn of_rules(schema: &SchemaKeys) -> Vec<(Place, String)> {
         }
         Ok(construction) => {
             let constructed = (0..schema.columns.len()).filter(|&n| construction.get(n).is_some());
-            of_pairs_of_rules(&rules, constructed.map(|n| schema.columns[n].name.as_str()).collect())
+            of_pairs_of_rules(
+                &rules,
+                constructed.map(|n| schema.columns[n].name.as_str()).collect(),
+            )
         }
     }
 }
@@ -276,9 +282,8 @@ fn of_rule(rule: &Rule, schema: &SchemaKeys) -> Vec<String> {
         let is_one = levels.is_empty() || levels.contains(&level.to_string());
         (!is_one).then(|| format!("`{level}` is no level of `{name}`"))
     };
-    let varies = |name: &str| {
-        is_static(name).then(|| format!("`{name}` is static\nhint: remove the rule"))
-    };
+    let varies =
+        |name: &str| is_static(name).then(|| format!("`{name}` is static\nhint: remove the rule"));
     match rule {
         Rule::Order { lesser, greater, .. } => {
             wants_numbers(lesser);
@@ -316,7 +321,8 @@ fn of_pairs_of_rules(rules: &[Rule], constructed: Vec<&str>) -> Vec<(Place, Stri
     let mut found = Vec::new();
     for (n, rule) in rules.iter().enumerate() {
         let Some(column) = changed(rule) else { continue };
-        let is_changed_before = rules[..n].iter().any(|other| changed(other).as_ref() == Some(&column));
+        let is_changed_before =
+            rules[..n].iter().any(|other| changed(other).as_ref() == Some(&column));
         if is_changed_before || constructed.contains(&column.as_str()) {
             let problem = format!(
                 "rule `{rule}`: another rule is about `{column}` too, and not both can be built in\nhint: remove one"

@@ -21,7 +21,8 @@ pub(super) fn propose(proposal: &mut Proposal, table: &Table) {
     // said where it is read with the schema.
     let Ok(found) = proposal.schema().and_then(|schema| found(&schema, table)) else { return };
     if !found.is_empty() {
-        proposal.toml += "\n# Rules that the table keeps without exception; synthetic rows will too.\n";
+        proposal.toml +=
+            "\n# Rules that the table keeps without exception; synthetic rows will too.\n";
     }
     for (rule, why) in found {
         let holds = quoted(&rule.to_string());
@@ -109,8 +110,10 @@ impl Kept<'_> {
         let mut found = Vec::new();
         for column in self.numbers().filter(|c| !c.is_static && !is_bounded(&c.name)) {
             let rule = |rises| Rule::Monotone { column: column.name.clone(), rises };
-            let [(rows, falls), (_, rises)] = [self.rows.count(&rule(true))?, self.rows.count(&rule(false))?];
-            let often = |changes: usize| changes as f64 >= LEAST_CHANGES * rows as f64 && changes > 0;
+            let [(rows, falls), (_, rises)] =
+                [self.rows.count(&rule(true))?, self.rows.count(&rule(false))?];
+            let often =
+                |changes: usize| changes as f64 >= LEAST_CHANGES * rows as f64 && changes > 0;
             if rows < LEAST_ROWS {
                 continue;
             }

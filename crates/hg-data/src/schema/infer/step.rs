@@ -127,9 +127,7 @@ fn either(clock: &Clock, times: &[Vec<f64>], name: &str, or_visits: bool) -> Ste
     } else if let Some(base) = regular_base(&axis, &gaps, &spans) {
         let width = of_base(base, clock.kind, in_months);
         (width, "all times between rows are multiples of it".into())
-    } else if let Some(visits) =
-        visits(&axis, &gaps, clock.kind, in_months).filter(|_| or_visits)
-    {
+    } else if let Some(visits) = visits(&axis, &gaps, clock.kind, in_months).filter(|_| or_visits) {
         return visits;
     } else {
         let (median, usual) = (quantile(&gaps, 0.5), quantile(&spans, 0.95));
@@ -152,7 +150,8 @@ fn either(clock: &Clock, times: &[Vec<f64>], name: &str, or_visits: bool) -> Ste
 /// Rows as steps, unless most patients have too many of them, or all are as far apart; `gaps`
 /// ascend.
 fn visits(times: &[Vec<f64>], gaps: &[f64], kind: TimeKind, in_months: bool) -> Option<Step> {
-    let distinct = |times: &Vec<f64>| 1 + times.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let distinct =
+        |times: &Vec<f64>| 1 + times.windows(2).filter(|pair| pair[0] != pair[1]).count();
     let rows = times.iter().filter(|times| !times.is_empty());
     let mut visits: Vec<f64> = rows.map(|times| distinct(times) as f64).collect();
     visits.sort_by(f64::total_cmp);
