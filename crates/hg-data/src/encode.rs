@@ -4,8 +4,9 @@
 //! block for each categorical, binary and binned column, then a block of two for
 //! each column whose measuring is modelled (not measured, measured).
 
-use crate::construct::{Constructed, Construction, Filled};
-use crate::grid::{ResampledTable, RowCounts, fill_within_patients, grid};
+use crate::construct::{Constructed, Construction};
+use crate::grid::{ResampledTable, RowCounts, grid};
+use crate::kept::Kept;
 use crate::levels::settled;
 use crate::notation::is_code;
 use crate::notes::ColumnFacts;
@@ -22,10 +23,8 @@ use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
     Origin, Result, Schema, Shown, Subset, Table, TableStyle, TimeModel, Transform, Values,
 };
-use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -171,7 +170,7 @@ impl Encoder {
         let resampled = fit.part(table, 0)?;
         fit.add(&resampled)?;
         let encoder = fit.finish()?;
-        let encoded = encoder.encode_one(resampled)?;
+        let encoded = encoder.encode_one(&resampled)?;
         Ok((encoder, encoded))
     }
 
@@ -184,7 +183,7 @@ impl Encoder {
         refuse_empty_subset(subset, &parsed.patients, &table.name)?;
         let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;
         refuse_no_sequence(&resampled.lengths, &self.schema, &table.name)?;
-        self.encode_one(resampled)
+        self.encode_one(&resampled)
     }
 
     /// Numeric features, which lead every row.
@@ -250,92 +249,10 @@ impl Encoder {
         grid(subset.of(parsed)?, &self.schema, &table.name)
     }
 
-    pub(crate) fn encode_one(&self, whole: ResampledTable) -> Result<Encoded> {
-        let steps = whole.lengths.iter().copied().max().unwrap_or(0);
-        let features = self.features();
-        let values = Values::fill(whole.lengths.len() * steps * features, |values| {
-            self.encode_part(&whole, steps, values)
-        })?;
-        let ResampledTable { lengths, counts, .. } = whole;
-        Ok(Encoded { values, lengths, steps, features, counts })
-    }
-
-    /// Encodes a part into `values` `[its sequences, steps, features]`, which are 0.
-    pub(crate) fn encode_part(
-        &self,
-        part: &ResampledTable,
-        steps: usize,
-        values: &mut [f32],
-    ) -> Result<()> {
-        let filled = fill_within_patients(part, &self.schema)?;
-        let mut starts = Vec::with_capacity(part.lengths.len());
-        part.lengths.iter().fold(0, |row, length| {
-            starts.push(row);
-            row + length
-        });
-        let columns = self.schema.columns.par_iter().zip(&self.columns).zip(self.places());
-        let mut columns: Vec<ToEncode<'_>> = columns
-            .map(|((column, fitted), place)| {
-                ToEncode::new(column, fitted, place, part, &starts, &filled)
-            })
-            .collect::<Result<_>>()?;
-        self.put_distances(&mut columns, part)?;
-
-        // Some sequences at a time stay in the cache while every column writes to them.
-        let (together, features) = (64, self.features());
-        values
-            .par_chunks_mut(together * steps * features)
-            .zip(starts.par_chunks(together).zip(part.lengths.par_chunks(together)))
-            .for_each(|(values, (starts, lengths))| {
-                for column in &columns {
-                    let sequences = starts.iter().zip(lengths);
-                    for ((&start, &length), values) in
-                        sequences.zip(values.chunks_exact_mut(steps * features))
-                    {
-                        for (row, values) in
-                            (start..start + length).zip(values.chunks_exact_mut(features))
-                        {
-                            column.encode(row, values);
-                        }
-                    }
-                }
-            });
-        Ok(())
-    }
-}
-
-impl Encoder {
-    /// Puts what is modelled by construction in place of the filled cells.
-    fn put_distances(&self, columns: &mut [ToEncode<'_>], part: &ResampledTable) -> Result<()> {
-        if self.construction.is_empty() {
-            return Ok(());
-        }
-        let mut observed: Vec<Option<Vec<bool>>> = vec![None; columns.len()];
-        for n in self.construction.columns() {
-            let is_there = part.frame.column(&self.schema.columns[n].name)?.is_not_null();
-            observed[n] = Some(is_there.iter().map(|cell| cell == Some(true)).collect());
-        }
-        let of_rules = columns.iter_mut().zip(&observed);
-        let mut of_rules: Vec<Option<Filled<'_>>> = of_rules
-            .map(|(column, observed)| {
-                let observed = observed.as_deref()?;
-                let cells = column.cells.to_mut().as_mut_slice();
-                let mut unit = None;
-                if let FittedKind::Numeric { values, .. } = &column.fitted.kind {
-                    unit = values.unit();
-                    // What is filled in is decoded on the grid, as everything is.
-                    let filled = cells.iter_mut().zip(observed).filter(|(_, observed)| !**observed);
-                    filled.for_each(|(cell, _)| *cell = values.nearest(*cell));
-                }
-                Some(Filled { cells, observed, settled: observed.to_vec(), unit })
-            })
-            .collect();
-        let fitted = |n: usize| match &self.columns[n].kind {
-            FittedKind::Numeric { transform, .. } => Some(transform.clone()),
-            _ => None,
-        };
-        self.construction.apply(&mut of_rules, &fitted, (&part.times, &part.lengths));
-        Ok(())
+    pub(crate) fn encode_one(&self, whole: &ResampledTable) -> Result<Encoded> {
+        let mut kept = Kept::new(&self.schema);
+        kept.add(whole)?;
+        self.encode_kept(kept)
     }
 }
 
@@ -358,71 +275,6 @@ pub(crate) fn refuse_no_sequence(lengths: &[usize], schema: &Schema, table: &str
         "no patient has the {shortest} steps that sequence.min_length asks for\nhint: lower it"
     );
     Err(Error::table(table, problem))
-}
-
-/// A column on its way into the rows.
-struct ToEncode<'a> {
-    fitted: &'a FittedColumn,
-    at: usize,
-    flag: Option<usize>,
-    cells: Cow<'a, [f64]>,
-    /// Whether each cell was observed, where that is modelled.
-    observed: Vec<bool>,
-}
-
-impl<'a> ToEncode<'a> {
-    /// `starts` are the rows at which the part's sequences begin, and `filled` is the part
-    /// without the gaps that the patient's other steps fill.
-    fn new(
-        column: &Column,
-        fitted: &'a FittedColumn,
-        (at, flag): (usize, Option<usize>),
-        part: &ResampledTable,
-        starts: &[usize],
-        filled: &'a DataFrame,
-    ) -> Result<Self> {
-        let with_gaps = filled.column(&column.name)?.f64()?;
-        let cells = match with_gaps.cont_slice() {
-            // Without gaps there is nothing to fill.
-            Ok(cells) if with_gaps.null_count() == 0 => Cow::Borrowed(cells),
-            _ => {
-                let fill = fitted.fill();
-                with_gaps.iter().map(|cell| cell.unwrap_or(fill)).collect()
-            }
-        };
-
-        let mut observed: Vec<bool> = match flag {
-            Some(_) => {
-                let is_there = part.frame.column(&column.name)?.is_not_null();
-                is_there.iter().map(|cell| cell == Some(true)).collect()
-            }
-            None => Vec::new(),
-        };
-        if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
-            // A patient has the value or has not.
-            for (&start, &length) in starts.iter().zip(&part.lengths) {
-                let of_patient = &mut observed[start..start + length];
-                let has = of_patient.contains(&true);
-                of_patient.fill(has);
-            }
-        }
-        Ok(Self { fitted, at, flag, cells, observed })
-    }
-
-    fn encode(&self, row: usize, values: &mut [f32]) {
-        let cell = self.cells[row];
-        match &self.fitted.kind {
-            FittedKind::Numeric { transform, .. } => {
-                values[self.at] = transform.encode(cell) as f32;
-            }
-            FittedKind::Binned { bins, .. } => values[self.at + bins.bin(cell)] = 1.,
-            FittedKind::Discrete { .. } => values[self.at + cell as usize] = 1.,
-            FittedKind::Constant { .. } | FittedKind::Empty => {}
-        }
-        if let Some(flag) = self.flag {
-            values[flag + usize::from(self.observed[row])] = 1.;
-        }
-    }
 }
 
 /// A fit that sees the table part by part.

@@ -3,7 +3,7 @@
 
 use crate::clock::Grid;
 use crate::parsed::{DERIVED, GAP, PATIENT, ParsedTable, START, TIME};
-use crate::{Aggregate, Error, Impute, Result, Schema, ShortPatients, TimeModel};
+use crate::{Aggregate, Error, Result, Schema, ShortPatients, TimeModel};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -368,46 +368,4 @@ fn skeleton(
     }
     Error::all(problems)?;
     Ok(Skeleton { patients, steps, times, lengths, firsts, dropped_patients })
-}
-
-/// Fills gaps from the same patient's other steps, as each column asks.
-pub(crate) fn fill_within_patients(
-    resampled: &ResampledTable,
-    schema: &Schema,
-) -> Result<DataFrame> {
-    let mut frame = resampled.frame.clone();
-    let patients: Vec<Option<u32>> = frame.column(PATIENT)?.u32()?.iter().collect();
-    let filled = schema.columns.par_iter().filter(|column| column.impute != Impute::None);
-    let filled = filled.map(|column| {
-        let cells = resampled.frame.column(&column.name)?.f64()?;
-        if cells.null_count() == 0 {
-            return Ok(None);
-        }
-        let mut cells: Vec<Option<f64>> = cells.iter().collect();
-        let mut rest = cells.as_mut_slice();
-        for patient in patients.chunk_by(|a, b| a == b) {
-            let (of_patient, others) = rest.split_at_mut(patient.len());
-            carry_forward(of_patient.iter_mut());
-            if column.impute == Impute::Both {
-                carry_forward(of_patient.iter_mut().rev());
-            }
-            rest = others;
-        }
-        let cells: Float64Chunked = cells.into_iter().collect();
-        Ok(Some(cells.with_name(column.name.as_str().into()).into_column()))
-    });
-    for column in filled.collect::<Result<Vec<_>>>()?.into_iter().flatten() {
-        let name = column.name().clone();
-        frame.replace(&name, column)?;
-    }
-    Ok(frame)
-}
-
-/// Gives each gap the value before it.
-fn carry_forward<'a>(cells: impl Iterator<Item = &'a mut Option<f64>>) {
-    let mut before = None;
-    for cell in cells {
-        *cell = cell.or(before);
-        before = *cell;
-    }
 }

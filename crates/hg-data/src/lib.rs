@@ -11,6 +11,7 @@
 
 mod bins;
 mod clock;
+mod compact;
 mod construct;
 mod csv;
 mod decode;
@@ -20,6 +21,7 @@ mod files;
 mod grid;
 mod identifiers;
 mod interchange;
+mod kept;
 mod level_cells;
 mod levels;
 mod notation;
@@ -30,7 +32,9 @@ mod parsed;
 mod parts;
 mod quantile_table;
 mod sample;
+mod sampled;
 mod saved;
+mod scattered;
 mod schema;
 pub mod simulate;
 mod source;
@@ -53,6 +57,7 @@ pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically}
 pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
+pub use sampled::Sampled;
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
     Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,

@@ -1,5 +1,6 @@
 //! Cells of numbers.
 
+use crate::compact::with_nan_gaps;
 use crate::encode::undefined;
 use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
@@ -53,6 +54,14 @@ impl Checker<'_> {
         if source.is_number() && !has_signs && is_sound(read, is_integer, reading.transform) {
             facts.integer = is_integer;
             return Ok((read.clone(), facts));
+        }
+        if source.is_number()
+            && !has_signs
+            && reading.labels.is_empty()
+            && let Some(values) = without_nan(read, reading.transform)
+        {
+            (facts.integer, facts.has_nan) = (is_integer, true);
+            return Ok((values.with_name(name.into()), facts));
         }
         facts.has_nan = source.is_number() && read.iter().flatten().any(f64::is_nan);
         let values = self.numbers_one_by_one(&reading, read, &mut facts)?;
@@ -160,11 +169,28 @@ impl Checker<'_> {
 }
 
 /// Whether every cell is a finite number that a double holds exactly, and the transform is defined
-/// there. (What an empty cell holds may say no, too, which costs only time.)
+/// there.
 fn is_sound(cells: &Float64Chunked, integers: bool, transform: Option<Transform>) -> bool {
     let is_defined = |x: f64| transform.is_none_or(|transform| transform.is_defined_at(x));
     let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT) && is_defined(*x);
-    cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
+    cells.downcast_iter().all(|chunk| match chunk.validity() {
+        None => chunk.values().iter().all(sound),
+        // What an empty cell holds mostly is a number as sound as others.
+        Some(_) if chunk.values().iter().all(sound) => true,
+        Some(valid) => {
+            chunk.values().iter().zip(valid.iter()).all(|(x, is_there)| !is_there || sound(x))
+        }
+    })
+}
+
+/// The cells with nulls for NaN, where every other one is a number that a double holds exactly,
+/// and the transform is defined there.
+fn without_nan(cells: &Float64Chunked, transform: Option<Transform>) -> Option<Float64Chunked> {
+    let cells = with_nan_gaps(cells);
+    let is_defined = |x: f64| transform.is_none_or(|transform| transform.is_defined_at(x));
+    let sound = |x: &f64| x.is_nan() || (x.abs() < EXACT && is_defined(*x));
+    let is_there = |x: &f64| Some(*x).filter(|x| !x.is_nan());
+    cells.iter().all(sound).then(|| cells.iter().map(is_there).collect())
 }
 
 /// The transform of a column whose values are modelled.

@@ -111,7 +111,7 @@ impl Encoder {
         refuse_no_sequence(&resampled.lengths, &schema, &table.name)?;
         let of_steps = Observed::of(&resampled, &schema)?;
         let observed = Observed { out_of_domain, violations, ..of_steps };
-        Ok((observed, self.encode_one(resampled)?))
+        Ok((observed, self.encode_one(&resampled)?))
     }
 
     /// The numbers of a checked table for which a column's transform has no place.

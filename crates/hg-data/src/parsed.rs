@@ -82,7 +82,7 @@ pub(crate) fn check(
     columns.push(times.with_name(TIME.into()).into_column());
     let mut frame = DataFrame::new(table.frame.height(), columns)?;
 
-    let place = Place { schema, table: &table.name, first_row, patients: &patients };
+    let place = Place { schema, table, first_row, patients: &patients };
     check_statics(&mut frame, &place, origin, &mut out_of_domain)?;
     Ok(ParsedTable {
         frame,
@@ -99,8 +99,7 @@ pub(crate) fn check(
 /// Where messages about a table's rows point to.
 pub(crate) struct Place<'a> {
     pub(crate) schema: &'a Schema,
-    /// The table's name.
-    pub(crate) table: &'a str,
+    pub(crate) table: &'a Table,
     /// Rows that stand before the table in its file.
     pub(crate) first_row: usize,
     pub(crate) patients: &'a [String],
@@ -184,7 +183,8 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn say(&mut self, row: usize, name: &str, problem: impl Into<String>) {
-        self.problems.push(Error::cell(&self.table.name, self.first_row + row + 1, name, problem));
+        let row = self.table.row_number(self.first_row, row);
+        self.problems.push(Error::cell(&self.table.name, row, name, problem));
     }
 
     /// A column as texts.
@@ -209,7 +209,7 @@ impl<'a> Checker<'a> {
             problem: problem.to_owned(),
             cells,
             example,
-            row: self.first_row + row + 1,
+            row: self.table.row_number(self.first_row, row),
         });
     }
 
@@ -291,19 +291,28 @@ pub(crate) fn present<'t>(
 
 /// The distinct ids in order, and each row's position among them.
 fn order_patients(ids: &[String]) -> (Vec<String>, Vec<u32>) {
-    let mut patients = ids.to_vec();
-    patients.sort();
+    // A patient's rows mostly stand together.
+    let runs = || ids.chunk_by(|a, b| a == b);
+    let mut patients: Vec<&str> = runs().map(|run| run[0].as_str()).collect();
+    patients.sort_unstable();
     patients.dedup();
-    let numbers: Option<Vec<i128>> = patients
-        .iter()
-        .map(|id| id.strip_suffix(".0").unwrap_or(id).parse::<i128>().ok())
-        .collect();
-    if numbers.is_some() {
-        let number = |id: &String| id.strip_suffix(".0").unwrap_or(id).parse().unwrap_or(0i128);
-        patients.sort_by_key(number);
+    sort_ids(&mut patients, |id| id);
+    let position: HashMap<&str, u32> = patients.iter().copied().zip(0u32..).collect();
+    let mut rows = Vec::with_capacity(ids.len());
+    for run in runs() {
+        rows.extend(std::iter::repeat_n(position[run[0].as_str()], run.len()));
     }
-    let position: HashMap<&str, u32> =
-        patients.iter().zip(0u32..).map(|(id, n)| (id.as_str(), n)).collect();
-    let rows = ids.iter().map(|id| position[id.as_str()]).collect();
-    (patients, rows)
+    (patients.into_iter().map(str::to_owned).collect(), rows)
+}
+
+/// Puts patients in the order that encoded cohorts have: by number where all their ids are
+/// numbers, else by text.
+pub(crate) fn sort_ids<T>(patients: &mut [T], id: impl Fn(&T) -> &str) {
+    fn number(id: &str) -> Option<i128> {
+        id.strip_suffix(".0").unwrap_or(id).parse().ok()
+    }
+    patients.sort_by(|a, b| id(a).cmp(id(b)));
+    if patients.iter().all(|patient| number(id(patient)).is_some()) {
+        patients.sort_by_cached_key(|patient| number(id(patient)));
+    }
 }

@@ -13,9 +13,8 @@ mod time;
 mod words;
 
 use crate::clock::TimeKind;
-use crate::csv::{Separator, Sniffed, sniff};
-use crate::files::{files, is_csv};
-use crate::table::read_table;
+use crate::csv::{Sniffed, other_encoding, sniff};
+use crate::table::read_any_table;
 use crate::{Error, Result, Schema, Table};
 use cells::Cells;
 use describe::{Context, Entry, describe};
@@ -59,10 +58,7 @@ impl Proposal {
 /// When the table cannot be read, no column can be the patient or the time, times are written
 /// in several ways, or the table has one row a measurement.
 pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
-    let first = &files(path)?[0];
-    let dialect = if is_csv(first)? { Some(sniff(first)?) } else { None };
-    let (encoding, separator) = dialect.map_or((None, b','), |d| (d.encoding, d.separator));
-    let frame = read_table(path, encoding, Separator::Given(separator))?;
+    let (frame, dialect) = read_any_table(path)?;
     propose(&Table::of_file(frame, path), dialect, patient, time)
 }
 
@@ -74,7 +70,8 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
 /// table has one row a measurement.
 pub fn infer_table(table: &Table, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
     // How a CSV is written goes into its schema; the file may be gone by now.
-    let dialect = table.csv.as_ref().and_then(|csv| sniff(csv).ok());
+    let csv = table.csv.as_deref();
+    let dialect = csv.and_then(|csv| sniff(csv, other_encoding(csv).ok()?).ok());
     propose(table, dialect, patient, time)
 }
 
