@@ -2,6 +2,7 @@
 
 use crate::clock::{Grid, TimeFormat, TimeKind};
 use crate::construct::Decoded;
+use crate::encode::Place;
 use crate::parsed::{DERIVED, GAP, START};
 use crate::source::{SourceType, TimeSource};
 use crate::visits::clean;
@@ -244,8 +245,7 @@ struct Row {
 struct Reading<'a> {
     column: &'a Column,
     fitted: &'a FittedColumn,
-    /// The first feature of the value, and of the measured flag.
-    place: (usize, Option<usize>),
+    place: Place,
     /// Whether the value is a distance from others, which only these make a value.
     is_distance: bool,
 }
@@ -258,7 +258,7 @@ impl Reading<'_> {
         of_row: &dyn Fn(&Row, usize) -> &'r [f32],
         draws: &mut ChaCha8Rng,
     ) -> Decoded {
-        let Self { column, fitted, place: (at, flag), .. } = *self;
+        let Self { column, fitted, place, .. } = *self;
         // One position a patient for a static column, else one a row.
         let mut position = 0.;
         let mut cell = |row: &Row| {
@@ -271,24 +271,30 @@ impl Reading<'_> {
                 Shown::Throughout | Shown::Some => true,
             };
             let flags = of_row(row, if fitted.shown == Shown::Some { row.step } else { step });
-            let measured = flag.is_none_or(|flag| flags[flag + 1] > flags[flag]);
-            let value = self.value(&of_row(row, step)[at..], position);
+            let measured = place.flag.is_none_or(|flag| flags[flag + 1] > flags[flag]);
+            let value = self.value(of_row(row, step), position);
             (value, measured && shows && fitted.kind != FittedKind::Empty)
         };
         let (cells, shown) = rows.iter().map(&mut cell).unzip();
         Decoded { cells, shown }
     }
 
-    /// The value, or the position of the level, from a row that begins with
-    /// this column's features; `position` is where in its bin a value lies.
-    fn value(&self, features: &[f32], position: f64) -> f64 {
+    /// The value, or the position of the level, from a row; `position` is where in its bin a value
+    /// lies.
+    fn value(&self, row: &[f32], position: f64) -> f64 {
+        let features = &row[self.place.value..];
         match &self.fitted.kind {
-            FittedKind::Numeric { transform, values, .. } => {
+            FittedKind::Numeric { transform, values, spikes, .. } => {
                 let value = transform.decode(f64::from(features[0]));
-                match self.is_distance {
-                    true => value,
-                    false => nearest_or_bound(value, values, self.column.censored()),
+                if self.is_distance {
+                    return value;
                 }
+                let nearest = nearest_or_bound(value, values, self.column.censored());
+                let Some(width) = spikes.width() else { return nearest };
+                let level = greatest(&row[self.place.spikes..][..width]);
+                let ends = [transform.decode(0.), transform.decode(1.)];
+                let besides = || spikes.besides(value, nearest, values, ends);
+                spikes.values().get(level).copied().unwrap_or_else(besides)
             }
             FittedKind::Binned { bins, values, .. } => {
                 let bin = greatest(&features[..bins.count()]);

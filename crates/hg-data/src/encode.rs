@@ -15,6 +15,7 @@ use crate::quantile_table::quantile;
 use crate::sample::Sample;
 use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
 use crate::source::{SourceType, TimeSource};
+use crate::spikes::{FittedSpikes, is_at};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
 use crate::violations::refuse_violations;
@@ -25,6 +26,7 @@ use crate::{
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -91,6 +93,8 @@ pub enum FittedKind {
         transform: FittedTransform,
         /// Its values' grid.
         values: ValueGrid,
+        /// The exact values that are levels of their own.
+        spikes: FittedSpikes,
         /// The median.
         fill: f64,
     },
@@ -128,6 +132,17 @@ pub struct ValueGrid {
     pub integer: bool,
     /// Their decimals, where at most six.
     pub decimals: Option<u32>,
+}
+
+/// Where a column's features begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Place {
+    /// The number, or the block of levels or bins.
+    pub(crate) value: usize,
+    /// The block of a number's spikes.
+    pub(crate) spikes: usize,
+    /// Whether it was measured, where that is modelled.
+    pub(crate) flag: Option<usize>,
 }
 
 /// Encoded sequences.
@@ -194,7 +209,7 @@ impl Encoder {
 
     /// The widths of the one-hot blocks that follow.
     pub fn blocks(&self) -> Vec<usize> {
-        let levels = self.columns.iter().filter_map(FittedColumn::width).filter(|&width| width > 0);
+        let levels = self.columns.iter().filter_map(FittedColumn::block).filter(|&width| width > 0);
         let measured = self.schema.columns.iter().zip(&self.columns);
         let measured = measured.filter(|(column, fitted)| fitted.has_flag(column)).map(|_| 2);
         levels.chain(measured).collect()
@@ -207,35 +222,32 @@ impl Encoder {
 
     /// The features of a column's value in a row: one of a number, a block of levels or bins.
     pub fn features_of(&self, column: usize) -> std::ops::Range<usize> {
-        let first = self.places()[column].0;
+        let first = self.places()[column].value;
         first..first + self.columns[column].width().unwrap_or(1)
     }
 
-    /// The first feature of each column's value, and of each column's measured
-    /// flag where it has one.
-    pub(crate) fn places(&self) -> Vec<(usize, Option<usize>)> {
+    /// Where each column's features begin.
+    pub(crate) fn places(&self) -> Vec<Place> {
         let (mut numeric, mut discrete) = (0, self.numeric_features());
-        let values: Vec<usize> = self
+        let mut places: Vec<Place> = self
             .columns
             .iter()
-            .map(|column| match column.width() {
-                None => {
-                    numeric += 1;
-                    numeric - 1
+            .map(|column| {
+                let block = discrete;
+                discrete += column.block().unwrap_or(0);
+                if column.width().is_some() {
+                    return Place { value: block, spikes: block, flag: None };
                 }
-                Some(width) => {
-                    discrete += width;
-                    discrete - width
-                }
+                numeric += 1;
+                Place { value: numeric - 1, spikes: block, flag: None }
             })
             .collect();
-        let flags = self.schema.columns.iter().zip(&self.columns).map(|(column, fitted)| {
-            fitted.has_flag(column).then(|| {
-                discrete += 2;
-                discrete - 2
-            })
-        });
-        values.into_iter().zip(flags.collect::<Vec<_>>()).collect()
+        let flagged = self.schema.columns.iter().zip(&self.columns).zip(&mut places);
+        for (_, place) in flagged.filter(|((column, fitted), _)| fitted.has_flag(column)) {
+            place.flag = Some(discrete);
+            discrete += 2;
+        }
+        places
     }
 
     /// A checked part of a table, after `first_row` rows, on the grid.
@@ -489,13 +501,21 @@ impl<'a> Fit<'a> {
 }
 
 impl FittedColumn {
-    /// The width of its one-hot block; `None` for a single number.
+    /// How many features its value has in place of a number; `None` for a number.
     pub(crate) fn width(&self) -> Option<usize> {
         match &self.kind {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
             FittedKind::Discrete { levels, .. } => Some(*levels),
             FittedKind::Constant { .. } | FittedKind::Empty => Some(0),
+        }
+    }
+
+    /// The width of its one-hot block; `None` for a number without spikes.
+    pub(crate) fn block(&self) -> Option<usize> {
+        match &self.kind {
+            FittedKind::Numeric { spikes, .. } => spikes.width(),
+            _ => self.width(),
         }
     }
 
@@ -590,7 +610,8 @@ fn fit_distances(
     let transform = Constructed::transform(own);
     let fitted = FittedTransform::fit(transform, margin, distances)
         .map_err(|value| Error::column(table, &column.name, undefined(transform, value)))?;
-    Ok(FittedKind::Numeric { transform: fitted, values, fill: quantile(observed, 0.5) })
+    let (spikes, fill) = (FittedSpikes::default(), quantile(observed, 0.5));
+    Ok(FittedKind::Numeric { transform: fitted, values, spikes, fill })
 }
 
 fn fit_levels(levels: usize, observed: &[f64]) -> FittedKind {
@@ -619,9 +640,19 @@ fn fit_numbers(
             Ok(FittedKind::Binned { bins: fitted, values, fill })
         }
         NumericModel::Value { transform, margin } => {
-            let fitted = FittedTransform::fit(*transform, *margin, observed);
+            let is_spike = |x: &f64| numbers.spikes.iter().any(|&spike| is_at(*x, spike));
+            let mut besides = Cow::Borrowed(observed);
+            if !numbers.spikes.is_empty() {
+                besides = observed.iter().copied().filter(|x| !is_spike(x)).collect();
+            }
+            if besides.is_empty() {
+                // Nothing besides: any of the spikes stands for it.
+                besides = vec![observed[0]].into();
+            }
+            let fitted = FittedTransform::fit(*transform, *margin, &besides);
             let transform = fitted.map_err(|value| undefined(*transform, value))?;
-            Ok(FittedKind::Numeric { transform, values, fill })
+            let spikes = FittedSpikes::new(&numbers.spikes, quantile(&besides, 0.5));
+            Ok(FittedKind::Numeric { transform, values, spikes, fill })
         }
     }
 }

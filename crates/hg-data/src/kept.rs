@@ -3,6 +3,7 @@
 
 use crate::compact::{Cell, Cells, MOST_DECIMALS, unscaled};
 use crate::construct::{Construction, Filled};
+use crate::encode::Place;
 use crate::grid::{ResampledTable, RowCounts};
 use crate::parsed::PATIENT;
 use crate::{
@@ -55,7 +56,7 @@ enum Shape {
 }
 
 /// A part, or what is needed to read it from the file.
-enum Place {
+enum Storage {
     Memory(CompactPart),
     File { shapes: Vec<Shape>, patients: Vec<usize>, lengths: Vec<usize>, times: Vec<f64> },
 }
@@ -64,7 +65,7 @@ enum Place {
 pub(crate) struct Kept {
     schema: Schema,
     has_rules: bool,
-    parts: Vec<Place>,
+    parts: Vec<Storage>,
     /// Steps of each sequence.
     pub(crate) lengths: Vec<usize>,
     pub(crate) counts: RowCounts,
@@ -109,7 +110,7 @@ impl Kept {
         let size: usize = part.columns.iter().map(Cells::size).sum();
         if self.file.is_none() && self.size + size <= self.most {
             self.size += size;
-            self.parts.push(Place::Memory(part));
+            self.parts.push(Storage::Memory(part));
             return Ok(());
         }
         let place = self.write(part).map_err(no_room)?;
@@ -117,7 +118,7 @@ impl Kept {
         Ok(())
     }
 
-    fn write(&mut self, part: CompactPart) -> std::io::Result<Place> {
+    fn write(&mut self, part: CompactPart) -> std::io::Result<Storage> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(BufWriter::with_capacity(1 << 20, tempfile::tempfile()?)),
@@ -135,7 +136,7 @@ impl Kept {
             shapes.push(shape);
         }
         let CompactPart { patients, lengths, times, .. } = part;
-        Ok(Place::File { shapes, patients, lengths, times })
+        Ok(Storage::File { shapes, patients, lengths, times })
     }
 
     /// The parts, in order.
@@ -149,14 +150,14 @@ impl Kept {
             None => None,
         };
         Ok(self.parts.into_iter().map(move |place| match (place, &mut file) {
-            (Place::Memory(part), _) => Ok(part),
-            (Place::File { shapes, patients, lengths, times }, Some(file)) => {
+            (Storage::Memory(part), _) => Ok(part),
+            (Storage::File { shapes, patients, lengths, times }, Some(file)) => {
                 let rows = patients.iter().sum();
                 let columns = shapes.into_iter().map(|shape| read(file, shape, rows));
                 let columns = columns.collect::<std::io::Result<_>>().map_err(no_room)?;
                 Ok(CompactPart { columns, patients, lengths, times })
             }
-            (Place::File { .. }, None) => Err(no_room(std::io::ErrorKind::NotFound.into())),
+            (Storage::File { .. }, None) => Err(no_room(std::io::ErrorKind::NotFound.into())),
         }))
     }
 }
@@ -231,8 +232,9 @@ impl<'a> Features<'a> {
 
 fn feature(fitted: &FittedColumn, x: f64) -> Feature {
     match &fitted.kind {
-        FittedKind::Numeric { transform, .. } => {
-            Feature { at: 0, value: transform.encode(x) as f32 }
+        FittedKind::Numeric { transform, spikes, .. } => {
+            let number = if spikes.holds(x) { spikes.filler() } else { x };
+            Feature { at: 0, value: transform.encode(number) as f32 }
         }
         FittedKind::Binned { bins, .. } => Feature { at: bins.bin(x) as u32, value: 1. },
         FittedKind::Discrete { .. } => Feature { at: x as u32, value: 1. },
@@ -367,8 +369,7 @@ impl Block<'_> {
 /// A column on its way into the rows.
 struct ToEncode<'a> {
     features: &'a Features<'a>,
-    at: usize,
-    flag: Option<usize>,
+    place: Place,
     cells: Cells,
     /// Whether each cell was observed, where that is modelled.
     observed: Vec<bool>,
@@ -380,13 +381,13 @@ impl<'a> ToEncode<'a> {
     /// `patients` are the rows of each, and `sequences` the first rows and the lengths.
     fn new(
         (column, features): (&Column, &'a Features<'a>),
-        (at, flag): (usize, Option<usize>),
+        place: Place,
         mut cells: Cells,
         patients: &[usize],
         sequences: (&[usize], &[usize]),
     ) -> Self {
-        let mut observed = flag.map(|_| cells.observed()).unwrap_or_default();
-        if column.is_static && features.fitted.shown != Shown::Some && flag.is_some() {
+        let mut observed = place.flag.map(|_| cells.observed()).unwrap_or_default();
+        if column.is_static && features.fitted.shown != Shown::Some && place.flag.is_some() {
             // A patient has the value or has not.
             for (&start, &length) in sequences.0.iter().zip(sequences.1) {
                 let of_patient = &mut observed[start..start + length];
@@ -397,29 +398,47 @@ impl<'a> ToEncode<'a> {
         if column.impute != Impute::None && cells.has_gaps() {
             cells.fill(patients, column.impute == Impute::Both);
         }
-        Self { features, at, flag, cells, observed, own: None }
+        Self { features, place, cells, observed, own: None }
     }
 
     fn encode(&self, block: &mut Block<'_>) {
         let Features { fitted, bytes, scaled, gap } = self.features;
+        let Place { value: at, spikes: of_spikes, flag } = self.place;
         let one_by_one = |x: f64| if x.is_nan() { *gap } else { feature(fitted, x) };
         match &self.cells {
             Cells::Bytes(cells) => {
-                block.write(cells, self.at, |byte| bytes[usize::from(byte)]);
+                block.write(cells, at, |byte| bytes[usize::from(byte)]);
             }
             Cells::Scaled(cells, decimals) => match &scaled[*decimals] {
-                Some((least, table)) => block.write(cells, self.at, |unit| {
+                Some((least, table)) => block.write(cells, at, |unit| {
                     // A gap lies far outside.
                     table.get(unit.wrapping_sub(*least) as u32 as usize).copied().unwrap_or(*gap)
                 }),
-                None => block.write(cells, self.at, |unit| match unit.is_gap() {
+                None => block.write(cells, at, |unit| match unit.is_gap() {
                     true => *gap,
                     false => feature(fitted, unscaled(unit, *decimals)),
                 }),
             },
-            Cells::Doubles(cells) => block.write(cells, self.at, one_by_one),
+            Cells::Doubles(cells) => block.write(cells, at, one_by_one),
         }
-        if let Some(flag) = self.flag {
+        if let FittedKind::Numeric { spikes, fill, .. } = &fitted.kind
+            && let Some(width) = spikes.width()
+        {
+            let of = |x: f64| {
+                let level = spikes.position(if x.is_nan() { *fill } else { x });
+                Feature { at: level.unwrap_or(width - 1) as u32, value: 1. }
+            };
+            match &self.cells {
+                Cells::Bytes(cells) => block.write(cells, of_spikes, |byte| {
+                    of(if byte.is_gap() { f64::NAN } else { f64::from(byte) })
+                }),
+                Cells::Scaled(cells, decimals) => block.write(cells, of_spikes, |unit| {
+                    of(if unit.is_gap() { f64::NAN } else { unscaled(unit, *decimals) })
+                }),
+                Cells::Doubles(cells) => block.write(cells, of_spikes, of),
+            }
+        }
+        if let Some(flag) = flag {
             let of = |is_observed| Feature { at: u32::from(is_observed), value: 1. };
             block.write(&self.observed, flag, of);
         }

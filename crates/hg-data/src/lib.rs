@@ -38,6 +38,7 @@ mod scattered;
 mod schema;
 pub mod simulate;
 mod source;
+mod spikes;
 mod split;
 mod statics;
 mod style;
@@ -65,6 +66,7 @@ pub use schema::{
     infer, infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
+pub use spikes::FittedSpikes;
 pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};

@@ -125,7 +125,9 @@ impl Encoder {
             }
             let cells = parsed.frame.column(&column.name)?.f64()?;
             let is_beyond = |x: f64| match &fitted.kind {
-                FittedKind::Numeric { transform, .. } => !transform.has_place_for(x),
+                FittedKind::Numeric { transform, spikes, .. } => {
+                    !(spikes.holds(x) || transform.has_place_for(x))
+                }
                 FittedKind::Constant { .. }
                 | FittedKind::Binned { .. }
                 | FittedKind::Discrete { .. } => false,

@@ -8,8 +8,8 @@ use crate::schema::check::{Stage, problems};
 use crate::schema::keys::SchemaKeys;
 use crate::transform::SavedTransform;
 use crate::{
-    Column, Cuts, Encoder, Error, FittedColumn, FittedKind, PatientSource, Result, Schema, Shown,
-    SourceType, TableStyle, TimeModel, TimeSource, ValueGrid, VisitGrid,
+    Column, Cuts, Encoder, Error, FittedColumn, FittedKind, FittedSpikes, PatientSource, Result,
+    Schema, Shown, SourceType, TableStyle, TimeModel, TimeSource, ValueGrid, VisitGrid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,10 +48,22 @@ pub(crate) struct SavedColumn {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum SavedKind {
-    Numeric { transform: SavedTransform, values: ValueGrid },
-    Binned { bins: SavedBins, values: ValueGrid },
-    Discrete { levels: usize },
-    Constant { values: ValueGrid },
+    Numeric {
+        transform: SavedTransform,
+        values: ValueGrid,
+        #[serde(default)]
+        spikes: FittedSpikes,
+    },
+    Binned {
+        bins: SavedBins,
+        values: ValueGrid,
+    },
+    Discrete {
+        levels: usize,
+    },
+    Constant {
+        values: ValueGrid,
+    },
     Empty,
 }
 
@@ -60,8 +72,8 @@ impl From<FittedColumn> for SavedColumn {
         let fill = column.fill();
         let FittedColumn { kind, source, shown, nan_gaps } = column;
         let kind = match kind {
-            FittedKind::Numeric { transform, values, .. } => {
-                SavedKind::Numeric { transform: transform.into(), values }
+            FittedKind::Numeric { transform, values, spikes, .. } => {
+                SavedKind::Numeric { transform: transform.into(), values, spikes }
             }
             FittedKind::Binned { bins, values, .. } => {
                 SavedKind::Binned { bins: bins.into(), values }
@@ -144,9 +156,14 @@ impl SavedColumn {
         let (is_numeric, bins_of_schema) = (column.is_numeric(), column.bins());
         let kind = match kind {
             SavedKind::Empty => FittedKind::Empty,
-            SavedKind::Numeric { transform, values } if is_numeric && bins_of_schema.is_none() => {
+            SavedKind::Numeric { transform, values, spikes }
+                if is_numeric && bins_of_schema.is_none() =>
+            {
                 let (transform, values) = (transform.try_into()?, values.checked()?);
-                FittedKind::Numeric { transform, values, fill: median()? }
+                if let Some(problem) = spikes.problem(column.spikes()) {
+                    return Err(problem);
+                }
+                FittedKind::Numeric { transform, values, spikes, fill: median()? }
             }
             SavedKind::Constant { values } if is_numeric && bins_of_schema.is_none() => {
                 FittedKind::Constant { value: median()?, values: values.checked()? }

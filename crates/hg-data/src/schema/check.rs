@@ -7,11 +7,15 @@ use super::{Aggregate, Kind, Sequence, Start, Step};
 use crate::clock::{TimeFormat, TimeKind, parse_step};
 use crate::construct::Construction;
 use crate::parsed::{DERIVED, GAP, PATIENT, START, TIME};
+use crate::spikes::is_at;
 use std::collections::HashSet;
 use toml::de::{DeTable, DeValue};
 
 /// Working names.
 const RESERVED: [&str; 4] = [PATIENT, TIME, START, GAP];
+
+/// Spikes of a column, at most.
+const MOST_SPIKES: usize = 20;
 
 /// Where a schema comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -154,6 +158,7 @@ fn of_names(schema: &SchemaKeys, stage: Stage) -> Vec<(Place, String)> {
             .chain(of_transform(column))
             .chain(of_bins(column, stage))
             .chain(of_notation(column))
+            .chain(of_spikes(column))
             .chain(of_rare(column, stage))
             .chain(of_kind(column));
         found.extend(
@@ -251,6 +256,14 @@ pub(super) fn of_rules(schema: &SchemaKeys) -> Vec<(Place, String)> {
         }
         Ok(construction) => {
             let constructed = (0..schema.columns.len()).filter(|&n| construction.get(n).is_some());
+            let spiked = constructed.clone().find(|&n| !schema.columns[n].spikes.is_empty());
+            if let Some(n) = spiked {
+                let problem = format!(
+                    "rule about `{}`: its distance from another column is modelled, which has no spikes\nhint: remove the rule, or the column's spikes",
+                    schema.columns[n].name
+                );
+                return vec![(Place::Rule(0), problem)];
+            }
             of_pairs_of_rules(
                 &rules,
                 constructed.map(|n| schema.columns[n].name.as_str()).collect(),
@@ -410,6 +423,32 @@ fn of_notation(column: &ColumnKeys) -> Problems {
     found
 }
 
+/// Exact values that are levels of their own.
+fn of_spikes(column: &ColumnKeys) -> Problems {
+    let spikes = &column.spikes;
+    let mut found: Problems = Vec::new();
+    if let Some(wrong) = spikes.iter().find(|spike| !spike.is_finite()) {
+        found.push(("spikes", format!("the spike {wrong} must be finite")));
+    }
+    let is_again =
+        |(n, spike): (usize, &f64)| spikes[..n].iter().any(|other| is_at(*other, *spike));
+    if spikes.iter().enumerate().any(is_again) {
+        found.push(("spikes", "a spike is named twice\nhint: remove one".into()));
+    }
+    if spikes.len() > MOST_SPIKES {
+        let problem = format!(
+            "{} spikes are named, {MOST_SPIKES} are the most\nhint: make the column categorical, or bin it",
+            spikes.len()
+        );
+        found.push(("spikes", problem));
+    }
+    if !spikes.is_empty() && column.bins.is_some() {
+        let problem = "a binned column has no spikes\nhint: give the spike a bin of its own";
+        found.push(("spikes", problem.into()));
+    }
+    found
+}
+
 fn of_rare(column: &ColumnKeys, stage: Stage) -> Problems {
     let Some(rare) = &column.rare else { return Vec::new() };
     let mut found: Problems = Vec::new();
@@ -435,6 +474,7 @@ fn of_kind(column: &ColumnKeys) -> Problems {
         ("censored", !column.censored.is_empty()),
         ("thousands", column.thousands.is_some()),
         ("suffix", column.suffix.is_some()),
+        ("spikes", !column.spikes.is_empty()),
     ];
     let given = numeric_only.into_iter().filter(|(_, given)| *given);
     let mut found: Problems = given

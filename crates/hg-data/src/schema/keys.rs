@@ -143,6 +143,10 @@ pub(crate) struct ColumnKeys {
     #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<Censored>")]
     pub(crate) censored: Vec<Censored>,
+    /// Numeric only: exact values that the column often takes, as `[0.0]`: each is
+    /// modelled as a level, beside "a number besides", to which the transform is fitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) spikes: Vec<f64>,
     /// Numeric only: what follows the number in every cell, as `°C`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) suffix: Option<String>,
@@ -339,8 +343,9 @@ impl ColumnKeys {
                     None => NumericModel::Value { transform, margin: self.margin },
                 };
                 let (aggregate, censored) = (self.aggregate, self.censored);
-                let (suffix, thousands) = (self.suffix, self.thousands);
-                ColumnKind::Numeric(Numeric { model, aggregate, censored, suffix, thousands })
+                let (spikes, suffix, thousands) = (self.spikes, self.suffix, self.thousands);
+                let numbers = Numeric { model, aggregate, censored, spikes, suffix, thousands };
+                ColumnKind::Numeric(numbers)
             }
             Kind::Categorical => {
                 ColumnKind::Categorical(Categorical { levels: self.levels, rare: self.rare })
@@ -366,6 +371,7 @@ impl From<Column> for ColumnKeys {
             rare: None,
             missing,
             censored: Vec::new(),
+            spikes: Vec::new(),
             suffix: None,
             thousands: None,
             is_static,
@@ -375,7 +381,7 @@ impl From<Column> for ColumnKeys {
         };
         match kind {
             ColumnKind::Numeric(numbers) => {
-                let Numeric { model, aggregate, censored, suffix, thousands } = numbers;
+                let Numeric { model, aggregate, censored, spikes, suffix, thousands } = numbers;
                 match model {
                     NumericModel::Value { transform, margin } => {
                         let is_usual = transform == Transform::default();
@@ -385,7 +391,7 @@ impl From<Column> for ColumnKeys {
                     NumericModel::Bin(bins) => keys.bins = Some(bins.into()),
                 }
                 (keys.aggregate, keys.censored) = (aggregate, censored);
-                (keys.suffix, keys.thousands) = (suffix, thousands);
+                (keys.spikes, keys.suffix, keys.thousands) = (spikes, suffix, thousands);
             }
             ColumnKind::Categorical(Categorical { levels, rare }) => {
                 (keys.levels, keys.rare) = (levels, rare);
