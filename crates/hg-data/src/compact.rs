@@ -65,8 +65,8 @@ impl Cells {
         scaled.unwrap_or_else(|| Self::Doubles(cells.into_owned()))
     }
 
-    /// The cells as doubles, `fill` where nothing was measured.
-    pub(crate) fn to_doubles(&mut self, fill: f64) -> &mut [f64] {
+    /// Makes the cells doubles, `fill` where nothing was measured.
+    pub(crate) fn make_doubles(&mut self, fill: f64) -> &mut [f64] {
         let of = |x: f64| if x.is_nan() { fill } else { x };
         let doubles = match self {
             Self::Bytes(cells) => {

@@ -68,7 +68,8 @@ impl Construction {
                 false => (greater, lesser, Side::Above),
             };
             let position = |name: &str| schema.columns.iter().position(|c| c.name == name);
-            let Some(column) = position(column) else { continue };
+            // The time itself is never modelled by its distance from a column.
+            let Some(column) = position(column) else { return Err(vec![bound.clone()]) };
             let is_static =
                 |name: &str| position(name).is_some_and(|n| schema.columns[n].is_static);
             let of = match position(bound) {

@@ -427,41 +427,14 @@ impl<'a> Fit<'a> {
         }
         refuse_no_sequence(&self.lengths, self.schema, self.table)?;
         let mut schema = self.schema.clone();
-        let is_made = |n: usize| self.construction.get(n).is_some();
-        let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
-            .columns
-            .par_iter_mut()
-            .zip(self.columns)
-            .enumerate()
-            .map(|(n, (column, so_far))| {
-                let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
-                let observed = so_far.sample.sorted();
-                let distances = is_made(n).then(|| so_far.distances.sorted());
-                if column.name == GAP {
-                    keep_gaps_apart(column, &observed, self.multiples[1].unit());
-                }
-                if DERIVED.contains(&column.name.as_str())
-                    && let Some(constant) = constant(column, &observed)
-                {
-                    let kind = constant;
-                    let (source, shown) = (facts.source, Shown::default());
-                    let fitted = FittedColumn { kind, source, shown, nan_gaps: false };
-                    return Ok((fitted, CellStyle::default()));
-                }
-                let kind = match distances.filter(|distances| !distances.is_empty()) {
-                    Some(distances) => {
-                        fit_distances(column, (&observed, &distances), facts.integer, self.table)?
-                    }
-                    None => fit_kind(column, observed, facts.integer, self.table)?,
-                };
-                let numbers = column.numbers();
-                let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
-                let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
-                let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
-                let nan_gaps = facts.has_nan && !facts.has_null;
-                Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
-            })
-            .collect();
+        let of_column = |n: usize| FitOf {
+            is_made: self.construction.get(n).is_some(),
+            gap_unit: self.multiples[1].unit(),
+            table: self.table,
+        };
+        let columns = schema.columns.par_iter_mut().zip(self.columns).enumerate();
+        let fitted: Vec<Result<(FittedColumn, CellStyle)>> =
+            columns.map(|(n, (column, so_far))| of_column(n).fit(column, so_far)).collect();
         let (mut columns, mut problems) = (Vec::with_capacity(fitted.len()), Vec::new());
         let mut styles = BTreeMap::new();
         for (name, fitted) in self.schema.columns.iter().map(|c| &c.name).zip(fitted) {
@@ -497,6 +470,47 @@ impl<'a> Fit<'a> {
         let is_visits = schema.time.model == TimeModel::Visits;
         let visits = is_visits.then(|| VisitGrid::of(&self.multiples));
         Ok(Encoder { schema, columns, patient, time, style, order, lengths, visits, construction })
+    }
+}
+
+/// What the fit of one column rests on besides its cells.
+struct FitOf<'a> {
+    /// Whether the column is modelled by its distance from others.
+    is_made: bool,
+    /// What the times between visits are multiples of.
+    gap_unit: Option<f64>,
+    /// The table's name.
+    table: &'a str,
+}
+
+impl FitOf<'_> {
+    fn fit(self, column: &mut Column, so_far: ColumnSoFar) -> Result<(FittedColumn, CellStyle)> {
+        let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
+        let observed = so_far.sample.sorted();
+        if column.name == GAP {
+            keep_gaps_apart(column, &observed, self.gap_unit);
+        }
+        if DERIVED.contains(&column.name.as_str())
+            && let Some(kind) = constant(column, &observed)
+        {
+            let (source, shown) = (facts.source, Shown::default());
+            let fitted = FittedColumn { kind, source, shown, nan_gaps: false };
+            return Ok((fitted, CellStyle::default()));
+        }
+
+        let distances = self.is_made.then(|| so_far.distances.sorted());
+        let kind = match distances.filter(|distances| !distances.is_empty()) {
+            Some(distances) => {
+                fit_distances(column, (&observed, &distances), facts.integer, self.table)?
+            }
+            None => fit_kind(column, observed, facts.integer, self.table)?,
+        };
+        let numbers = column.numbers();
+        let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
+        let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
+        let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
+        let nan_gaps = facts.has_nan && !facts.has_null;
+        Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
     }
 }
 
@@ -645,11 +659,12 @@ fn fit_numbers(
             if !numbers.spikes.is_empty() {
                 besides = observed.iter().copied().filter(|x| !is_spike(x)).collect();
             }
+            let mut of_others = *transform;
             if besides.is_empty() {
                 // Nothing besides: any of the spikes stands for it.
-                besides = vec![observed[0]].into();
+                (besides, of_others) = (vec![observed[0]].into(), Transform::Identity);
             }
-            let fitted = FittedTransform::fit(*transform, *margin, &besides);
+            let fitted = FittedTransform::fit(of_others, *margin, &besides);
             let transform = fitted.map_err(|value| undefined(*transform, value))?;
             let spikes = FittedSpikes::new(&numbers.spikes, quantile(&besides, 0.5));
             Ok(FittedKind::Numeric { transform, values, spikes, fill })

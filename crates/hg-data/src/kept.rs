@@ -323,7 +323,7 @@ fn put_distances(
         .map(|column| {
             let (fitted, observed) = (column.features.fitted, column.own.as_deref()?);
             let mut unit = None;
-            let cells = column.cells.to_doubles(fitted.fill());
+            let cells = column.cells.make_doubles(fitted.fill());
             if let FittedKind::Numeric { values, .. } = &fitted.kind {
                 unit = values.unit();
                 // What is filled in is decoded on the grid, as everything is.

@@ -157,6 +157,8 @@ impl Kept<'_> {
             .flat_map(|c| c.levels().iter().map(|level| (c.name.as_str(), level)))
             .collect();
         for column in self.modelled().filter(|c| !c.is_static) {
+            // Of several flags the one that says most.
+            let mut best: Option<(usize, Rule)> = None;
             for (flag, level) in flags.iter().filter(|(flag, _)| *flag != column.name) {
                 let rule = |level: &Level| Rule::Carried {
                     column: column.name.clone(),
@@ -170,11 +172,12 @@ impl Kept<'_> {
                 let other = flags.iter().find(|(name, other)| name == flag && other != level);
                 let Some((_, other)) = other else { continue };
                 let (others, changed) = self.rows.count(&rule(other))?;
-                if changed > 0 && changed as f64 >= LEAST_CHANGES * others as f64 {
-                    found.push((rule(level), Self::why(rows)));
-                    break;
+                let is_flag = changed > 0 && changed as f64 >= LEAST_CHANGES * others as f64;
+                if is_flag && best.as_ref().is_none_or(|(most, _)| rows > *most) {
+                    best = Some((rows, rule(level)));
                 }
             }
+            found.extend(best.map(|(rows, rule)| (rule, Self::why(rows))));
         }
         Ok(found)
     }
