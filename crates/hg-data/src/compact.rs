@@ -65,6 +65,28 @@ impl Cells {
         scaled.unwrap_or_else(|| Self::Doubles(cells.into_owned()))
     }
 
+    /// Makes the cells doubles, `fill` where nothing was measured.
+    pub(crate) fn make_doubles(&mut self, fill: f64) -> &mut [f64] {
+        let of = |x: f64| if x.is_nan() { fill } else { x };
+        let doubles = match self {
+            Self::Bytes(cells) => {
+                let of = |&byte: &u8| if byte.is_gap() { fill } else { f64::from(byte) };
+                cells.iter().map(of).collect()
+            }
+            Self::Scaled(cells, decimals) => {
+                let of = |&unit: &i32| if unit.is_gap() { fill } else { unscaled(unit, *decimals) };
+                cells.iter().map(of).collect()
+            }
+            Self::Doubles(cells) => cells.iter().map(|&x| of(x)).collect(),
+        };
+        *self = Self::Doubles(doubles);
+        match self {
+            Self::Doubles(cells) => cells,
+            // Invariant: it was made so above.
+            Self::Bytes(_) | Self::Scaled(..) => &mut [],
+        }
+    }
+
     /// Which of them were measured.
     pub(crate) fn observed(&self) -> Vec<bool> {
         fn of<T: Cell>(cells: &[T]) -> Vec<bool> {

@@ -2,9 +2,13 @@
 //! table is read once.
 
 use crate::compact::{Cell, Cells, MOST_DECIMALS, unscaled};
+use crate::construct::{Construction, Filled};
+use crate::encode::Place;
 use crate::grid::{ResampledTable, RowCounts};
 use crate::parsed::PATIENT;
-use crate::{Column, Encoded, Encoder, Error, FittedColumn, FittedKind, Impute, Result, Schema};
+use crate::{
+    Column, Encoded, Encoder, Error, FittedColumn, FittedKind, Impute, Result, Rule, Schema,
+};
 use crate::{Shown, Values};
 use rayon::prelude::*;
 use std::fs::File;
@@ -24,10 +28,12 @@ pub(crate) struct CompactPart {
     patients: Vec<usize>,
     /// Steps of each sequence.
     lengths: Vec<usize>,
+    /// The time of each row, where rules ask for it.
+    times: Vec<f64>,
 }
 
 impl CompactPart {
-    fn of(part: &ResampledTable, schema: &Schema) -> Result<Self> {
+    fn of(part: &ResampledTable, schema: &Schema, has_rules: bool) -> Result<Self> {
         let columns = schema.columns.par_iter();
         let columns = columns.map(|c| Ok(Cells::of(part.frame.column(&c.name)?.f64()?)));
         let patients = part.frame.column(PATIENT)?.u32()?;
@@ -36,6 +42,7 @@ impl CompactPart {
             columns: columns.collect::<Result<_>>()?,
             patients: patients.chunk_by(|a, b| a == b).map(<[u32]>::len).collect(),
             lengths: part.lengths.clone(),
+            times: if has_rules { part.times.clone() } else { Vec::new() },
         })
     }
 }
@@ -49,15 +56,16 @@ enum Shape {
 }
 
 /// A part, or what is needed to read it from the file.
-enum Place {
+enum Storage {
     Memory(CompactPart),
-    File { shapes: Vec<Shape>, patients: Vec<usize>, lengths: Vec<usize> },
+    File { shapes: Vec<Shape>, patients: Vec<usize>, lengths: Vec<usize>, times: Vec<f64> },
 }
 
 /// Everything that is kept of a cohort.
 pub(crate) struct Kept {
     schema: Schema,
-    parts: Vec<Place>,
+    has_rules: bool,
+    parts: Vec<Storage>,
     /// Steps of each sequence.
     pub(crate) lengths: Vec<usize>,
     pub(crate) counts: RowCounts,
@@ -76,6 +84,7 @@ impl Kept {
     pub(crate) fn new(schema: &Schema) -> Self {
         Self {
             schema: schema.clone(),
+            has_rules: schema.rules.iter().any(|rule| matches!(rule, Rule::Order { .. })),
             parts: Vec::new(),
             lengths: Vec::new(),
             counts: RowCounts::default(),
@@ -91,7 +100,7 @@ impl Kept {
     pub(crate) fn add(&mut self, part: &ResampledTable) -> Result<()> {
         self.lengths.extend(&part.lengths);
         self.counts += part.counts;
-        let part = CompactPart::of(part, &self.schema)?;
+        let part = CompactPart::of(part, &self.schema, self.has_rules)?;
         self.rows += part.patients.iter().sum::<usize>();
         for (cells, ranges) in part.columns.iter().zip(&mut self.ranges) {
             let Some((least, greatest, decimals)) = cells.range() else { continue };
@@ -101,7 +110,7 @@ impl Kept {
         let size: usize = part.columns.iter().map(Cells::size).sum();
         if self.file.is_none() && self.size + size <= self.most {
             self.size += size;
-            self.parts.push(Place::Memory(part));
+            self.parts.push(Storage::Memory(part));
             return Ok(());
         }
         let place = self.write(part).map_err(no_room)?;
@@ -109,7 +118,7 @@ impl Kept {
         Ok(())
     }
 
-    fn write(&mut self, part: CompactPart) -> std::io::Result<Place> {
+    fn write(&mut self, part: CompactPart) -> std::io::Result<Storage> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(BufWriter::with_capacity(1 << 20, tempfile::tempfile()?)),
@@ -126,7 +135,8 @@ impl Kept {
             file.write_all(bytes)?;
             shapes.push(shape);
         }
-        Ok(Place::File { shapes, patients: part.patients, lengths: part.lengths })
+        let CompactPart { patients, lengths, times, .. } = part;
+        Ok(Storage::File { shapes, patients, lengths, times })
     }
 
     /// The parts, in order.
@@ -140,14 +150,14 @@ impl Kept {
             None => None,
         };
         Ok(self.parts.into_iter().map(move |place| match (place, &mut file) {
-            (Place::Memory(part), _) => Ok(part),
-            (Place::File { shapes, patients, lengths }, Some(file)) => {
+            (Storage::Memory(part), _) => Ok(part),
+            (Storage::File { shapes, patients, lengths, times }, Some(file)) => {
                 let rows = patients.iter().sum();
                 let columns = shapes.into_iter().map(|shape| read(file, shape, rows));
                 let columns = columns.collect::<std::io::Result<_>>().map_err(no_room)?;
-                Ok(CompactPart { columns, patients, lengths })
+                Ok(CompactPart { columns, patients, lengths, times })
             }
-            (Place::File { .. }, None) => Err(no_room(std::io::ErrorKind::NotFound.into())),
+            (Storage::File { .. }, None) => Err(no_room(std::io::ErrorKind::NotFound.into())),
         }))
     }
 }
@@ -222,12 +232,13 @@ impl<'a> Features<'a> {
 
 fn feature(fitted: &FittedColumn, x: f64) -> Feature {
     match &fitted.kind {
-        FittedKind::Numeric { transform, .. } => {
-            Feature { at: 0, value: transform.encode(x) as f32 }
+        FittedKind::Numeric { transform, spikes, .. } => {
+            let number = if spikes.holds(x) { spikes.filler() } else { x };
+            Feature { at: 0, value: transform.encode(number) as f32 }
         }
         FittedKind::Binned { bins, .. } => Feature { at: bins.bin(x) as u32, value: 1. },
         FittedKind::Discrete { .. } => Feature { at: x as u32, value: 1. },
-        FittedKind::Empty => Feature { at: 0, value: 0. },
+        FittedKind::Constant { .. } | FittedKind::Empty => Feature { at: 0, value: 0. },
     }
 }
 
@@ -262,7 +273,7 @@ impl Encoder {
         steps: usize,
         values: &mut [f32],
     ) {
-        let CompactPart { columns, patients, lengths } = part;
+        let CompactPart { columns, patients, lengths, times } = part;
         if lengths.is_empty() {
             return;
         }
@@ -271,15 +282,19 @@ impl Encoder {
             starts.push(row);
             row + length
         });
-        let columns = self.schema.columns.par_iter().zip(columns);
+        let in_rules: Vec<usize> = self.construction.columns().collect();
+        let columns = self.schema.columns.par_iter().zip(columns).enumerate();
         let columns = columns.zip(features.par_iter().zip(self.places()));
-        let columns: Vec<ToEncode<'_>> = columns
-            .filter(|(_, (features, _))| features.fitted.kind != FittedKind::Empty)
-            .map(|((column, cells), (features, place))| {
+        let mut columns: Vec<ToEncode<'_>> = columns
+            .map(|((n, (column, cells)), (features, place))| {
                 let sequences = (starts.as_slice(), lengths.as_slice());
-                ToEncode::new((column, features), place, cells, &patients, sequences)
+                let own = in_rules.contains(&n).then(|| cells.observed());
+                let of = ToEncode::new((column, features), place, cells, &patients, sequences);
+                ToEncode { own, ..of }
             })
             .collect();
+        put_distances(&self.construction, &mut columns, (&times, &lengths));
+        columns.retain(|column| column.features.fitted.width() != Some(0));
 
         // Some sequences at a time stay in the cache while every column writes to them.
         let (together, width) = (32, self.features());
@@ -291,6 +306,38 @@ impl Encoder {
                 columns.iter().for_each(|column| column.encode(&mut block));
             });
     }
+}
+
+/// Puts what is modelled by construction in place of the cells of columns that rules are about.
+fn put_distances(
+    construction: &Construction,
+    columns: &mut [ToEncode<'_>],
+    of_part: (&[f64], &[usize]),
+) {
+    if construction.is_empty() {
+        return;
+    }
+    let fitted: Vec<&FittedColumn> = columns.iter().map(|column| column.features.fitted).collect();
+    let mut of_rules: Vec<Option<Filled<'_>>> = columns
+        .iter_mut()
+        .map(|column| {
+            let (fitted, observed) = (column.features.fitted, column.own.as_deref()?);
+            let mut unit = None;
+            let cells = column.cells.make_doubles(fitted.fill());
+            if let FittedKind::Numeric { values, .. } = &fitted.kind {
+                unit = values.unit();
+                // What is filled in is decoded on the grid, as everything is.
+                let filled = cells.iter_mut().zip(observed).filter(|(_, observed)| !**observed);
+                filled.for_each(|(cell, _)| *cell = values.nearest(*cell));
+            }
+            Some(Filled { cells, observed, settled: observed.to_vec(), unit })
+        })
+        .collect();
+    let transform = |n: usize| match &fitted[n].kind {
+        FittedKind::Numeric { transform, .. } => Some(transform.clone()),
+        _ => None,
+    };
+    construction.apply(&mut of_rules, &transform, of_part);
 }
 
 /// Some sequences of a part.
@@ -322,24 +369,25 @@ impl Block<'_> {
 /// A column on its way into the rows.
 struct ToEncode<'a> {
     features: &'a Features<'a>,
-    at: usize,
-    flag: Option<usize>,
+    place: Place,
     cells: Cells,
     /// Whether each cell was observed, where that is modelled.
     observed: Vec<bool>,
+    /// Whether each cell is the table's own, where a rule is about the column.
+    own: Option<Vec<bool>>,
 }
 
 impl<'a> ToEncode<'a> {
     /// `patients` are the rows of each, and `sequences` the first rows and the lengths.
     fn new(
         (column, features): (&Column, &'a Features<'a>),
-        (at, flag): (usize, Option<usize>),
+        place: Place,
         mut cells: Cells,
         patients: &[usize],
         sequences: (&[usize], &[usize]),
     ) -> Self {
-        let mut observed = flag.map(|_| cells.observed()).unwrap_or_default();
-        if column.is_static && features.fitted.shown != Shown::Some && flag.is_some() {
+        let mut observed = place.flag.map(|_| cells.observed()).unwrap_or_default();
+        if column.is_static && features.fitted.shown != Shown::Some && place.flag.is_some() {
             // A patient has the value or has not.
             for (&start, &length) in sequences.0.iter().zip(sequences.1) {
                 let of_patient = &mut observed[start..start + length];
@@ -350,29 +398,47 @@ impl<'a> ToEncode<'a> {
         if column.impute != Impute::None && cells.has_gaps() {
             cells.fill(patients, column.impute == Impute::Both);
         }
-        Self { features, at, flag, cells, observed }
+        Self { features, place, cells, observed, own: None }
     }
 
     fn encode(&self, block: &mut Block<'_>) {
         let Features { fitted, bytes, scaled, gap } = self.features;
+        let Place { value: at, spikes: of_spikes, flag } = self.place;
         let one_by_one = |x: f64| if x.is_nan() { *gap } else { feature(fitted, x) };
         match &self.cells {
             Cells::Bytes(cells) => {
-                block.write(cells, self.at, |byte| bytes[usize::from(byte)]);
+                block.write(cells, at, |byte| bytes[usize::from(byte)]);
             }
             Cells::Scaled(cells, decimals) => match &scaled[*decimals] {
-                Some((least, table)) => block.write(cells, self.at, |unit| {
+                Some((least, table)) => block.write(cells, at, |unit| {
                     // A gap lies far outside.
                     table.get(unit.wrapping_sub(*least) as u32 as usize).copied().unwrap_or(*gap)
                 }),
-                None => block.write(cells, self.at, |unit| match unit.is_gap() {
+                None => block.write(cells, at, |unit| match unit.is_gap() {
                     true => *gap,
                     false => feature(fitted, unscaled(unit, *decimals)),
                 }),
             },
-            Cells::Doubles(cells) => block.write(cells, self.at, one_by_one),
+            Cells::Doubles(cells) => block.write(cells, at, one_by_one),
         }
-        if let Some(flag) = self.flag {
+        if let FittedKind::Numeric { spikes, fill, .. } = &fitted.kind
+            && let Some(width) = spikes.width()
+        {
+            let of = |x: f64| {
+                let level = spikes.position(if x.is_nan() { *fill } else { x });
+                Feature { at: level.unwrap_or(width - 1) as u32, value: 1. }
+            };
+            match &self.cells {
+                Cells::Bytes(cells) => block.write(cells, of_spikes, |byte| {
+                    of(if byte.is_gap() { f64::NAN } else { f64::from(byte) })
+                }),
+                Cells::Scaled(cells, decimals) => block.write(cells, of_spikes, |unit| {
+                    of(if unit.is_gap() { f64::NAN } else { unscaled(unit, *decimals) })
+                }),
+                Cells::Doubles(cells) => block.write(cells, of_spikes, of),
+            }
+        }
+        if let Some(flag) = flag {
             let of = |is_observed| Feature { at: u32::from(is_observed), value: 1. };
             block.write(&self.observed, flag, of);
         }

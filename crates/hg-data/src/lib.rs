@@ -12,6 +12,7 @@
 mod bins;
 mod clock;
 mod compact;
+mod construct;
 mod csv;
 mod decode;
 mod encode;
@@ -37,6 +38,7 @@ mod scattered;
 mod schema;
 pub mod simulate;
 mod source;
+mod spikes;
 mod split;
 mod statics;
 mod style;
@@ -45,6 +47,8 @@ mod text;
 mod time_cells;
 mod transform;
 mod values;
+mod violations;
+mod visits;
 mod write;
 
 pub use bins::FittedBins;
@@ -58,16 +62,19 @@ pub use sampled::Sampled;
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
     Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,
-    Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, Transform, infer,
-    infer_table, json_schema,
+    Rule, Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, TimeModel, Transform,
+    infer, infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
+pub use spikes::FittedSpikes;
 pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
 pub use table::{READING, Table};
 pub use transform::FittedTransform;
 pub use values::Values;
+pub use violations::Violations;
+pub use visits::VisitGrid;
 pub use write::{write_simulated, write_table};
 
 pub use polars_core::prelude::DataFrame;

@@ -17,6 +17,10 @@ pub(crate) const PATIENT: &str = "__patient";
 pub(crate) const TIME: &str = "__time";
 /// Name of the column that holds each patient's first time, where that is modelled.
 pub(crate) const START: &str = "(first time)";
+/// Name of the column that holds the time since the row before, where rows are steps.
+pub(crate) const GAP: &str = "(time since the row before)";
+/// Columns that the schema has and the table has not.
+pub(crate) const DERIVED: [&str; 2] = [START, GAP];
 
 /// A checked table.
 pub(crate) struct ParsedTable {
@@ -52,7 +56,7 @@ pub(crate) fn check(
     let mut first = checker();
     let (patients, positions, patient_source) = first.patients()?;
     let (times, time, grid, time_facts) = first.times()?;
-    let modelled = schema.columns.par_iter().filter(|column| column.name != START);
+    let modelled = schema.columns.par_iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
     let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> =
         modelled.map(|column| checker().column(column)).collect::<Result<_>>()?;
 
@@ -67,12 +71,12 @@ pub(crate) fn check(
     }
     Error::all(problems)?;
 
-    if schema.columns.iter().any(|column| column.name == START) {
-        columns.push(starts(&positions, patients.len(), &times).into_column());
-        facts.push(ColumnFacts {
-            integer: time_facts.integer,
-            ..ColumnFacts::new(SourceType::Float64)
-        });
+    for column in &schema.columns {
+        // The steps will have them.
+        if DERIVED.contains(&column.name.as_str()) {
+            let of_numbers = ColumnFacts::new(SourceType::Float64);
+            facts.push(ColumnFacts { integer: time_facts.integer, ..of_numbers });
+        }
     }
     columns.push(Series::new(PATIENT.into(), positions).into_column());
     columns.push(times.with_name(TIME.into()).into_column());
@@ -99,17 +103,6 @@ pub(crate) struct Place<'a> {
     /// Rows that stand before the table in its file.
     pub(crate) first_row: usize,
     pub(crate) patients: &'a [String],
-}
-
-/// Each row's patient's first time.
-fn starts(positions: &[u32], patients: usize, times: &Float64Chunked) -> Float64Chunked {
-    let mut first = vec![f64::INFINITY; patients];
-    for (&patient, time) in positions.iter().zip(times.iter()) {
-        let first = &mut first[patient as usize];
-        *first = first.min(time.unwrap_or(f64::INFINITY));
-    }
-    let of_rows = positions.iter().map(|&patient| first[patient as usize]).collect();
-    Float64Chunked::from_vec(START.into(), of_rows)
 }
 
 /// Refuses a table, whose name is `table`, that lacks one of the schema's columns.

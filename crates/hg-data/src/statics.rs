@@ -1,6 +1,6 @@
 //! Columns that are constant within a patient.
 
-use crate::parsed::{PATIENT, Place};
+use crate::parsed::{DERIVED, PATIENT, Place};
 use crate::{Error, Level, Origin, OutOfDomain, Result};
 use polars_core::prelude::*;
 
@@ -27,7 +27,8 @@ pub(crate) fn check_statics(
 ) -> Result<()> {
     let positions = frame.column(PATIENT)?.u32()?.clone();
     let mut problems = Vec::new();
-    for column in place.schema.columns.iter().filter(|column| column.is_static) {
+    let of_table = place.schema.columns.iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
+    for column in of_table.filter(|column| column.is_static) {
         let cells = frame.column(&column.name)?.f64()?.clone();
         let mut first: Vec<Option<(f64, usize)>> = vec![None; place.patients.len()];
         let mut varying: Vec<(usize, u32)> = Vec::new();
