@@ -17,6 +17,9 @@ use std::io::{BufReader, BufWriter, Read, Seek, Write};
 /// Bytes of cells that stay in memory; what comes after them lies in a temporary file.
 const IN_MEMORY: usize = 1 << 30;
 
+/// Numbers of sequences that are encoded together, about: so many stay in the first cache.
+const IN_CACHE: usize = 1 << 13;
+
 /// Numbers of one table of features, at most.
 const MOST_TABULATED: i64 = 1 << 17;
 
@@ -297,7 +300,8 @@ impl Encoder {
         columns.retain(|column| column.features.fitted.width() != Some(0));
 
         // Some sequences at a time stay in the cache while every column writes to them.
-        let (together, width) = (32, self.features());
+        let width = self.features();
+        let together = (IN_CACHE / (steps * width)).max(1);
         values
             .par_chunks_mut(together * steps * width)
             .zip(starts.par_chunks(together).zip(lengths.par_chunks(together)))
