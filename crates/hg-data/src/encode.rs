@@ -372,7 +372,7 @@ impl<'a> Fit<'a> {
             (Some(before @ TimeSource::Text { .. }), _) => before,
             (_, here) => here,
         });
-        refuse_violations(&parsed, self.schema, (&table.name, first_row))?;
+        refuse_violations(&parsed, self.schema, (table, first_row))?;
         grid(self.subset.of(parsed)?, self.schema, self.table)
     }
 
@@ -525,6 +525,11 @@ impl FittedColumn {
         }
     }
 
+    /// Whether it has features.
+    pub(crate) fn is_modelled(&self) -> bool {
+        self.width() != Some(0)
+    }
+
     /// The width of its one-hot block; `None` for a number without spikes.
     pub(crate) fn block(&self) -> Option<usize> {
         match &self.kind {
@@ -558,7 +563,7 @@ fn add_facts(so_far: &mut Option<ColumnFacts>, here: &ColumnFacts) {
 
 /// Refuses a table without any value to model.
 fn refuse_nothing(columns: &[FittedColumn], table: &str) -> Result<()> {
-    if columns.iter().any(|column| column.kind != FittedKind::Empty) {
+    if columns.iter().any(FittedColumn::is_modelled) {
         return Ok(());
     }
     let problem =

@@ -99,13 +99,13 @@ impl Encoder {
         if origin == Origin::Synthetic {
             schema.sequence.short_patients = ShortPatients::Drop;
         }
-        let parsed = check(table, &schema, 0, origin)?;
+        let mut parsed = check(table, &schema, 0, origin)?;
         refuse_empty_subset(subset, &parsed.patients, &table.name)?;
-        let mut parsed = subset.of(parsed)?;
         let mut out_of_domain = std::mem::take(&mut parsed.out_of_domain);
         if origin == Origin::Synthetic {
-            out_of_domain.extend(self.beyond(&parsed)?);
+            out_of_domain.extend(self.beyond(&parsed, table)?);
         }
+        let parsed = subset.of(parsed)?;
         let violations = violations(&parsed, &schema)?;
         let resampled = grid(parsed, &schema, &table.name)?;
         refuse_no_sequence(&resampled.lengths, &schema, &table.name)?;
@@ -115,7 +115,7 @@ impl Encoder {
     }
 
     /// The numbers of a checked table for which a column's transform has no place.
-    fn beyond(&self, parsed: &ParsedTable) -> Result<Vec<OutOfDomain>> {
+    fn beyond(&self, parsed: &ParsedTable, table: &Table) -> Result<Vec<OutOfDomain>> {
         let mut found = Vec::new();
         for (n, (column, fitted)) in self.schema.columns.iter().zip(&self.columns).enumerate() {
             let is_derived = DERIVED.contains(&column.name.as_str());
@@ -145,7 +145,7 @@ impl Encoder {
                     problem: problem.into(),
                     cells: strays.len(),
                     example: x.to_string(),
-                    row: row + 1,
+                    row: table.row_number(0, row),
                 });
             }
         }

@@ -104,15 +104,15 @@ impl TryFrom<SavedEncoder> for Encoder {
             let problem = format!("its schema has {columns} columns, but {fitted} were fitted");
             wrong.push(of_encoder(problem));
         }
-        if columns.iter().all(|column| matches!(column.kind, SavedKind::Empty)) {
-            wrong.push(of_encoder("no column has anything to model"));
-        }
         let mut fitted = Vec::with_capacity(columns.len());
         for (column, saved) in schema.columns.iter().zip(columns) {
             match saved.checked(column) {
                 Ok(checked) => fitted.push(checked),
                 Err(problem) => wrong.push(of_column(&column.name, problem)),
             }
+        }
+        if wrong.is_empty() && !fitted.iter().any(FittedColumn::is_modelled) {
+            wrong.push(of_encoder("no column has anything to model"));
         }
 
         let of_patient = patient.source.problem().or_else(|| of_width(patient.width));

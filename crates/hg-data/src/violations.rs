@@ -1,7 +1,7 @@
 //! Where rows of a table break the schema's rules.
 
 use crate::parsed::{PATIENT, ParsedTable, TIME};
-use crate::{Error, Result, Rule, Schema};
+use crate::{Error, Result, Rule, Schema, Table};
 use polars_core::prelude::*;
 use serde::Serialize;
 
@@ -14,8 +14,6 @@ pub struct Violations {
     pub rows: usize,
     /// Those of them that break it.
     pub broken: usize,
-    /// The first row that does, in the table, from 1.
-    pub first: Option<usize>,
 }
 
 /// What a table's rows do to a rule.
@@ -187,19 +185,18 @@ pub(crate) fn violations(parsed: &ParsedTable, schema: &Schema) -> Result<Vec<Vi
     }
     let rows = Rows::new(parsed, schema)?;
     let counted = schema.rules.iter().map(|rule| {
-        let Tally { rows, broken, first } = rows.tally(rule)?;
-        let first = first.map(|(row, _)| row + 1);
-        Ok(Violations { rule: rule.to_string(), rows, broken, first })
+        let (rows, broken) = rows.count(rule)?;
+        Ok(Violations { rule: rule.to_string(), rows, broken })
     });
     counted.collect()
 }
 
-/// Refuses a table, whose name is `table`, that breaks a rule: what is learnt from it is made to
-/// hold them.
+/// Refuses a table, before which `first_row` rows stand in its file, that breaks a rule: what is
+/// learnt from it is made to hold them.
 pub(crate) fn refuse_violations(
     parsed: &ParsedTable,
     schema: &Schema,
-    (table, first_row): (&str, usize),
+    (table, first_row): (&Table, usize),
 ) -> Result<()> {
     if schema.rules.is_empty() {
         return Ok(());
@@ -217,7 +214,7 @@ pub(crate) fn refuse_violations(
             "{what}, but the schema says `{rule}`{more}\nhint: correct the cell, or remove the rule"
         );
         let columns = rule.columns();
-        problems.push(Error::cell(table, first_row + row + 1, columns[0], problem));
+        problems.push(Error::cell(&table.name, table.row_number(first_row, row), columns[0], problem));
     }
     Error::all(problems)
 }

@@ -1,7 +1,7 @@
 //! What a fit takes from a table, and what it refuses.
 
 use anyhow::{Result, ensure};
-use hg_data::{DataFrame, Encoder, Schema, Split, Subset, Table};
+use hg_data::{DataFrame, Encoder, Schema, Split, Subset, Table, TimeModel};
 use polars_core::df;
 
 fn schema(sequence: &str, columns: &str) -> Result<Schema> {
@@ -102,6 +102,12 @@ fn a_table_that_leaves_nothing_to_model_is_refused() -> Result<()> {
 
     let frame = df!("id" => [1, 2], "t" => [0, 0], "x" => [None::<f64>, None])?;
     let said = message(Encoder::fit(&schema("", NUMBER)?, &frame.into(), Subset::Whole));
+    ensure!(said.contains("nothing was measured in any of the schema's columns"), "{said}");
+    // First times that are all the same are no more to model.
+    let visits = Schema::builder("t", "id", "t", TimeModel::Visits);
+    let visits = visits.column(hg_data::Column::numeric("x")).build()?;
+    let frame = df!("id" => [1, 2], "t" => [0, 0], "x" => [None::<f64>, None])?;
+    let said = message(Encoder::fit(&visits, &frame.into(), Subset::Whole));
     ensure!(said.contains("nothing was measured in any of the schema's columns"), "{said}");
     Ok(())
 }

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn one_broken_row_fails_and_no_row_says_nothing() {
-        let of = |rows, broken| Violations { rule: "a <= b".into(), rows, broken, first: None };
+        let of = |rows, broken| Violations { rule: "a <= b".into(), rows, broken };
         assert_eq!(answer(&[of(9, 0), of(0, 0)]).verdict, Verdict::Passed);
         assert_eq!(answer(&[of(9, 0), of(5, 1)]).verdict, Verdict::Failed);
         assert_eq!(answer(&[of(0, 0)]).verdict, Verdict::Open);
