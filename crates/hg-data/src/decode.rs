@@ -3,7 +3,7 @@
 use crate::clock::{Grid, TimeFormat, TimeKind};
 use crate::construct::Decoded;
 use crate::encode::Place;
-use crate::parsed::{DERIVED, GAP, START};
+use crate::parsed::{GAP, START};
 use crate::source::{SourceType, TimeSource};
 use crate::visits::clean;
 use crate::{
@@ -63,7 +63,7 @@ impl Encoder {
         let mut columns = vec![self.patients(&rows).into_column()];
         let of_columns = self.schema.columns.iter().zip(&self.columns).zip(decoded);
         for ((column, fitted), Decoded { cells, shown }) in of_columns {
-            if !DERIVED.contains(&column.name.as_str()) {
+            if !column.is_derived() {
                 let cells = cells.into_iter().zip(shown).map(|(cell, shows)| shows.then_some(cell));
                 let cells: Vec<Option<f64>> = cells.collect();
                 columns.push(self.series(column, fitted, &cells).into_column());

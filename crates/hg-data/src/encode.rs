@@ -10,7 +10,7 @@ use crate::kept::Kept;
 use crate::levels::settled;
 use crate::notation::is_code;
 use crate::notes::ColumnFacts;
-use crate::parsed::{DERIVED, GAP, ParsedTable, START, check};
+use crate::parsed::{GAP, ParsedTable, START, check};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
 use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
@@ -18,6 +18,7 @@ use crate::source::{SourceType, TimeSource};
 use crate::spikes::{FittedSpikes, is_at};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
+use crate::table_set::TableForm;
 use crate::violations::refuse_violations;
 use crate::visits::{Multiples, VisitGrid};
 use crate::{
@@ -56,6 +57,9 @@ pub struct Encoder {
     pub lengths: Vec<usize>,
     /// What the times of visits are multiples of, where rows are steps.
     pub visits: Option<VisitGrid>,
+    /// How the tables are written, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableForm>,
     /// How the schema's rules are made to hold.
     #[serde(skip)]
     pub(crate) construction: Construction,
@@ -302,6 +306,7 @@ pub(crate) struct Fit<'a> {
     time: Option<TimeSource>,
     time_facts: Option<ColumnFacts>,
     order: Vec<String>,
+    tables: Vec<TableForm>,
     construction: Construction,
     /// What the first times, and the times between visits, are multiples of.
     multiples: [Multiples; 2],
@@ -340,6 +345,7 @@ impl<'a> Fit<'a> {
             time: None,
             time_facts: None,
             order: Vec::new(),
+            tables: Vec::new(),
             // Invariant: a schema is checked, so that its rules do not go round in a circle.
             construction: Construction::of(schema).unwrap_or_default(),
             multiples: Default::default(),
@@ -363,6 +369,7 @@ impl<'a> Fit<'a> {
         let names = table.frame.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
         self.order = modelled.map(str::to_owned).collect();
+        self.tables = table.set.as_ref().map(|set| set.1.clone()).unwrap_or_default();
         self.time = Some(match (self.time.take(), parsed.time.clone()) {
             // A part of whole numbers among others is one of numbers.
             (
@@ -466,10 +473,21 @@ impl<'a> Fit<'a> {
         // What is as usual need not be said.
         styles.retain(|_, style| *style != CellStyle::default());
         let style = TableStyle::of(&schema, self.csv, styles);
-        let (order, construction) = (self.order, self.construction);
+        let (order, tables, construction) = (self.order, self.tables, self.construction);
         let is_visits = schema.time.model == TimeModel::Visits;
         let visits = is_visits.then(|| VisitGrid::of(&self.multiples));
-        Ok(Encoder { schema, columns, patient, time, style, order, lengths, visits, construction })
+        Ok(Encoder {
+            schema,
+            columns,
+            patient,
+            time,
+            style,
+            order,
+            lengths,
+            visits,
+            tables,
+            construction,
+        })
     }
 }
 
@@ -490,7 +508,7 @@ impl FitOf<'_> {
         if column.name == GAP {
             keep_gaps_apart(column, &observed, self.gap_unit);
         }
-        if DERIVED.contains(&column.name.as_str())
+        if column.is_derived()
             && let Some(kind) = constant(column, &observed)
         {
             let (source, shown) = (facts.source, Shown::default());

@@ -1,6 +1,7 @@
 //! Which files a table is made of, what they are by their names, and files that are written
 //! whole or not at all.
 
+use crate::table_set::files_below;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -54,7 +55,7 @@ pub(crate) fn is_tsv(path: &Path) -> bool {
     last == "tsv" || (["gz", "zst"].contains(&last.as_str()) && ending(&stem).0 == "tsv")
 }
 
-fn is_txt(path: &Path) -> bool {
+pub(crate) fn is_txt(path: &Path) -> bool {
     let (last, stem) = ending(path);
     last == "txt" || (["gz", "zst"].contains(&last.as_str()) && ending(&stem).0 == "txt")
 }
@@ -192,13 +193,15 @@ pub fn fill_then_rename<E: From<Error>>(
     result
 }
 
-/// SHA-256 of the files at `path`, one after the other, in hexadecimal.
+/// SHA-256 of the tables' files at `path`, and below it where it is a folder, one after the other,
+/// in hexadecimal.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
 pub fn fingerprint(path: &Path) -> Result<String> {
     let mut digest = Sha256::new();
-    for file in files(path)? {
+    let files = if path.is_dir() { files_below(path)? } else { files(path)? };
+    for file in files {
         std::io::copy(&mut open(&file)?, &mut HashWriter(&mut digest))
             .map_err(|e| Error::file(&file, format!("cannot read: {e}")))?;
     }

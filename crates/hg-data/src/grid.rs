@@ -2,7 +2,7 @@
 //! grid, or a visit.
 
 use crate::clock::Grid;
-use crate::parsed::{DERIVED, GAP, PATIENT, ParsedTable, START, TIME};
+use crate::parsed::{GAP, PATIENT, ParsedTable, START, TIME};
 use crate::{Aggregate, Error, Result, Schema, ShortPatients, TimeModel};
 use polars_core::prelude::*;
 use rayon::prelude::*;
@@ -57,6 +57,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
         let mut frame = parsed.frame;
         let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
         derive(&mut frame, schema, clock, (&times, &lengths), None)?;
+        fill_occurrences(&mut frame, schema)?;
         return Ok(ResampledTable { frame, lengths, times, invented, counts });
     }
 
@@ -65,13 +66,11 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
     let order = rows_in_order(&parsed, &keys)?;
     let copies = parsed.frame.height() - order.len();
     let observed = observed_steps(&keys, &order, parsed.grid.width, schema.sequence.max_length);
-    let taken: usize = observed.iter().map(|step| step.rows.len()).sum();
-    let merged_rows = taken - observed.len();
 
     // Every step of every patient, whether the table has rows there or not.
     let Skeleton { patients, steps, times, lengths, firsts, dropped_patients } =
         skeleton(&observed, &parsed, schema, table)?;
-    let of_table = schema.columns.par_iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
+    let of_table = schema.columns.par_iter().filter(|c| !c.is_derived());
     let columns = of_table.map(|column| {
         let cells: Vec<Option<f64>> = parsed.frame.column(&column.name)?.f64()?.iter().collect();
         let at = |step: &Option<usize>| {
@@ -82,16 +81,49 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
         Ok(cells.with_name(column.name.as_str().into()).into_column())
     });
     let mut columns = columns.collect::<Result<Vec<_>>>()?;
+    let merged_rows = merged_rows(&parsed, schema, (&observed, &order))?;
     columns.insert(0, Column::new(PATIENT.into(), patients));
     let mut frame = DataFrame::new(steps.len(), columns)?;
     let of_steps = (times.as_slice(), lengths.as_slice());
     let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
     derive(&mut frame, schema, clock, of_steps, Some(&firsts))?;
+    fill_occurrences(&mut frame, schema)?;
 
     let invented: Vec<bool> = steps.iter().map(Option::is_none).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
     let counts = RowCounts { dropped_patients, copies, merged_rows, invented_steps };
     Ok(ResampledTable { frame, lengths, times, invented, counts })
+}
+
+/// Rows that share their step with an earlier one; of several tables, in which each holds a row, those
+/// in which a column has a value that it has at the step already.
+fn merged_rows(
+    parsed: &ParsedTable,
+    schema: &Schema,
+    (observed, order): (&[ObservedStep], &[usize]),
+) -> Result<usize> {
+    if schema.tables.is_empty() {
+        return Ok(observed.iter().map(|step| step.rows.len() - 1).sum());
+    }
+    let varying = schema.columns.iter().filter(|column| !column.is_static && !column.is_derived());
+    let mut merged = 0;
+    for column in varying {
+        let cells = parsed.frame.column(&column.name)?.is_not_null();
+        let is_there = |&&row: &&usize| cells.get(row) == Some(true);
+        let at = |step: &ObservedStep| order[step.rows.clone()].iter().filter(is_there).count();
+        merged += observed.iter().map(|step| at(step).saturating_sub(1)).sum::<usize>();
+    }
+    Ok(merged)
+}
+
+/// What happened at no row of a step did not happen there.
+fn fill_occurrences(frame: &mut DataFrame, schema: &Schema) -> Result<()> {
+    for column in schema.columns.iter().filter(|column| schema.is_occurrence(column)) {
+        let cells = frame.column(&column.name)?.f64()?;
+        let filled: Float64Chunked = cells.iter().map(|cell| cell.or(Some(0.))).collect();
+        frame.replace(&column.name, filled.with_name(column.name.as_str().into()).into_column())?;
+    }
+    Ok(())
 }
 
 /// How the time column counts.

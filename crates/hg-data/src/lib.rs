@@ -43,6 +43,7 @@ mod split;
 mod statics;
 mod style;
 mod table;
+mod table_set;
 mod text;
 mod time_cells;
 mod transform;
@@ -60,10 +61,10 @@ pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use sampled::Sampled;
 pub use schema::{
-    Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
-    Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,
-    Rule, Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, TimeModel, Transform,
-    infer, infer_table, json_schema,
+    Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind,
+    ColumnSource, Cuts, Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient,
+    Proposal, Rare, Rule, Schema, SchemaBuilder, Sequence, ShortPatients, SourceTable, Start, Step,
+    TableRole, Time, TimeModel, Transform, infer, infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
 pub use spikes::FittedSpikes;
@@ -71,6 +72,7 @@ pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
 pub use table::{READING, Table};
+pub use table_set::TableForm;
 pub use transform::FittedTransform;
 pub use values::Values;
 pub use violations::Violations;

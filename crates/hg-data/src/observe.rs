@@ -3,7 +3,7 @@
 use crate::encode::{refuse_empty_subset, refuse_no_sequence};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
-use crate::parsed::{DERIVED, ParsedTable, check};
+use crate::parsed::{ParsedTable, check};
 use crate::violations::{Violations, violations};
 use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset, Table};
 use serde::Serialize;
@@ -118,7 +118,7 @@ impl Encoder {
     fn beyond(&self, parsed: &ParsedTable, table: &Table) -> Result<Vec<OutOfDomain>> {
         let mut found = Vec::new();
         for (n, (column, fitted)) in self.schema.columns.iter().zip(&self.columns).enumerate() {
-            let is_derived = DERIVED.contains(&column.name.as_str());
+            let is_derived = column.is_derived();
             // Of what is modelled by its distance from others, that is fitted.
             if is_derived || self.construction.get(n).is_some() {
                 continue;
@@ -145,7 +145,7 @@ impl Encoder {
                     problem: problem.into(),
                     cells: strays.len(),
                     example: x.to_string(),
-                    row: table.row_number(0, row),
+                    row: table.place(0, row, &column.name).1,
                 });
             }
         }

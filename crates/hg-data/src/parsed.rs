@@ -56,7 +56,7 @@ pub(crate) fn check(
     let mut first = checker();
     let (patients, positions, patient_source) = first.patients()?;
     let (times, time, grid, time_facts) = first.times()?;
-    let modelled = schema.columns.par_iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
+    let modelled = schema.columns.par_iter().filter(|c| !c.is_derived());
     let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> =
         modelled.map(|column| checker().column(column)).collect::<Result<_>>()?;
 
@@ -73,7 +73,7 @@ pub(crate) fn check(
 
     for column in &schema.columns {
         // The steps will have them.
-        if DERIVED.contains(&column.name.as_str()) {
+        if column.is_derived() {
             let of_numbers = ColumnFacts::new(SourceType::Float64);
             facts.push(ColumnFacts { integer: time_facts.integer, ..of_numbers });
         }
@@ -183,8 +183,7 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn say(&mut self, row: usize, name: &str, problem: impl Into<String>) {
-        let row = self.table.row_number(self.first_row, row);
-        self.problems.push(Error::cell(&self.table.name, row, name, problem));
+        self.problems.push(self.table.cell_error((self.first_row, row), name, problem));
     }
 
     /// A column as texts.
@@ -209,7 +208,7 @@ impl<'a> Checker<'a> {
             problem: problem.to_owned(),
             cells,
             example,
-            row: self.table.row_number(self.first_row, row),
+            row: self.table.place(self.first_row, row, column).1,
         });
     }
 

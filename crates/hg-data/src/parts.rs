@@ -32,7 +32,7 @@ impl Encoder {
     /// # Errors
     /// As [`Schema::read`] and [`Encoder::fit`].
     pub fn fit_file(schema: &Schema, path: &Path, subset: Subset) -> Result<(Self, Encoded)> {
-        if !reach(path, LARGE)? {
+        if !schema.tables.is_empty() || !reach(path, LARGE)? {
             return Self::fit(schema, &schema.read(path)?, subset);
         }
         Self::fit_in_parts(schema, path, subset, ROWS)
@@ -43,7 +43,7 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit_file`].
     pub fn encode_file(&self, path: &Path, subset: Subset) -> Result<Encoded> {
-        if !reach(path, LARGE)? {
+        if !self.schema.tables.is_empty() || !reach(path, LARGE)? {
             return self.encode(&self.schema.read(path)?, subset);
         }
         let mut source = Source::new(&self.schema, path, ROWS);

@@ -41,7 +41,7 @@ impl Schema {
     /// # Errors
     /// As [`Schema::read`].
     pub fn read_sample(&self, path: &Path, most: usize) -> Result<(Table, Option<Sampled>)> {
-        if !reach(path, LARGE)? {
+        if !self.tables.is_empty() || !reach(path, LARGE)? {
             return Ok((self.read(path)?, None));
         }
         let (taken, sampled) = choose(self, path, most)?;

@@ -6,6 +6,7 @@ use crate::construct::Construction;
 use crate::parsed::{GAP, START};
 use crate::schema::check::{Stage, problems};
 use crate::schema::keys::SchemaKeys;
+use crate::table_set::{self, TableForm};
 use crate::transform::SavedTransform;
 use crate::{
     Column, Cuts, Encoder, Error, FittedColumn, FittedKind, FittedSpikes, PatientSource, Result,
@@ -32,6 +33,8 @@ pub(crate) struct SavedEncoder {
     lengths: Vec<usize>,
     #[serde(default)]
     visits: Option<VisitGrid>,
+    #[serde(default)]
+    tables: Vec<TableForm>,
 }
 
 /// The JSON of a [`FittedColumn`].
@@ -92,7 +95,8 @@ impl TryFrom<SavedEncoder> for Encoder {
     /// # Errors
     /// [`Error::Encoder`], several where several things are wrong.
     fn try_from(saved: SavedEncoder) -> Result<Self> {
-        let SavedEncoder { schema, columns, patient, time, style, order, lengths, visits } = saved;
+        let SavedEncoder { schema, columns, patient, time, style, order, lengths, visits, tables } =
+            saved;
         let mut wrong: Vec<Error> = problems(&schema, "", Stage::Fitted)
             .into_iter()
             .map(|(_, problem)| of_encoder(format!("its schema: {problem}")))
@@ -121,11 +125,23 @@ impl TryFrom<SavedEncoder> for Encoder {
         wrong.extend(of_order(&order, &schema));
         wrong.extend(of_lengths(&lengths).map(of_encoder));
         wrong.extend(of_visits(&schema, visits).map(of_encoder));
+        wrong.extend(table_set::problems(&tables, &schema).into_iter().map(of_encoder));
         Error::all(wrong)?;
         // Invariant: the schema was checked above.
         let construction = Construction::of(&schema).unwrap_or_default();
         let columns = fitted;
-        Ok(Self { schema, columns, patient, time, style, order, lengths, visits, construction })
+        Ok(Self {
+            schema,
+            columns,
+            patient,
+            time,
+            style,
+            order,
+            lengths,
+            visits,
+            tables,
+            construction,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Columns that are constant within a patient.
 
-use crate::parsed::{DERIVED, PATIENT, Place};
+use crate::parsed::{PATIENT, Place};
 use crate::{Error, Level, Origin, OutOfDomain, Result};
 use polars_core::prelude::*;
 
@@ -27,7 +27,7 @@ pub(crate) fn check_statics(
 ) -> Result<()> {
     let positions = frame.column(PATIENT)?.u32()?.clone();
     let mut problems = Vec::new();
-    let of_table = place.schema.columns.iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
+    let of_table = place.schema.columns.iter().filter(|c| !c.is_derived());
     for column in of_table.filter(|column| column.is_static) {
         let cells = frame.column(&column.name)?.f64()?.clone();
         let mut first: Vec<Option<(f64, usize)>> = vec![None; place.patients.len()];
@@ -52,7 +52,7 @@ pub(crate) fn check_statics(
                 problem: "differs within a patient, where the column is static".into(),
                 cells: varying.len(),
                 example: here,
-                row: place.table.row_number(place.first_row, row),
+                row: place.table.place(place.first_row, row, &column.name).1,
             });
             let of_patient = |(patient, cell): (Option<u32>, Option<f64>)| {
                 cell.and(first[patient? as usize]).map(|(value, _)| value)
@@ -70,14 +70,13 @@ pub(crate) fn check_statics(
             "patient `{}` has {here} here and {} in row {}, but the column is static\nhint: correct the cell, or remove static = true{}",
             place.patients[patient as usize],
             shown(value),
-            place.table.row_number(place.first_row, before),
+            place.table.place(place.first_row, before, &column.name).1,
             match varying.len() - 1 {
                 0 => String::new(),
                 more => format!(" ({more} more cells differ so)"),
             }
         );
-        let row = place.table.row_number(place.first_row, row);
-        problems.push(Error::cell(&place.table.name, row, &column.name, problem));
+        problems.push(place.table.cell_error((place.first_row, row), &column.name, problem));
     }
     Error::all(problems)
 }

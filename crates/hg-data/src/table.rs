@@ -2,6 +2,7 @@
 
 use crate::csv::{Csv, Separator, Sniffed, read_any};
 use crate::files::{Format, files, first_csv, is_csv, open};
+use crate::table_set::{Rows, TableForm};
 use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
 use polars_arrow::io::ipc::read::{FileReader, read_file_metadata};
@@ -31,12 +32,14 @@ pub struct Table {
     pub(crate) csv: Option<PathBuf>,
     /// Which rows of its file these are, counted from 0, where they do not follow each other.
     pub(crate) rows: Option<Arc<[u64]>>,
+    /// The tables that it was put together from, where there are several.
+    pub(crate) set: Option<Arc<(Rows, Vec<TableForm>)>>,
 }
 
 impl Table {
     /// A table whose columns' types say what they hold: a text is a text, be it of digits.
     pub fn new(frame: DataFrame, name: impl Into<String>) -> Self {
-        Self { frame, name: name.into(), csv: None, rows: None }
+        Self { frame, name: name.into(), csv: None, rows: None, set: None }
     }
 
     /// The table with this name, where it was given none.
@@ -53,12 +56,35 @@ impl Table {
         Self { csv: first_csv(path), ..Self::new(frame, path.display().to_string()) }
     }
 
-    /// What messages call a row, where `first_row` rows of its file stand before the table.
-    pub(crate) fn row_number(&self, first_row: usize, row: usize) -> usize {
-        match &self.rows {
-            Some(rows) => rows[row] as usize + 1,
-            None => first_row + row + 1,
+    /// A table that was put together from several.
+    pub(crate) fn of_set(
+        frame: DataFrame,
+        name: &str,
+        csv: Option<PathBuf>,
+        set: (Rows, Vec<TableForm>),
+    ) -> Self {
+        Self { csv, set: Some(Arc::new(set)), ..Self::new(frame, name) }
+    }
+
+    /// The table's name and the row, from 1, that messages about a cell give, where `first_row` rows
+    /// of its file stand before the table.
+    pub(crate) fn place(&self, first_row: usize, row: usize, column: &str) -> (&str, usize) {
+        match (&self.set, &self.rows) {
+            (Some(set), _) => set.0.place(row, column),
+            (None, Some(rows)) => (&self.name, rows[row] as usize + 1),
+            (None, None) => (&self.name, first_row + row + 1),
         }
+    }
+
+    /// That something is wrong with a cell.
+    pub(crate) fn cell_error(
+        &self,
+        (first_row, row): (usize, usize),
+        column: &str,
+        problem: impl Into<String>,
+    ) -> Error {
+        let (name, row) = self.place(first_row, row, column);
+        Error::cell(name, row, column, problem)
     }
 
     /// Whether the columns are texts that may mean anything.
@@ -95,11 +121,15 @@ impl Schema {
     /// Reads a CSV, Parquet or Arrow IPC table, by the ending of its name; `path` may
     /// also be a folder of such files, or a pattern as `visits/*.csv`. Columns of
     /// a CSV come as text, so that the schema alone decides what they are. A CSV may
-    /// be compressed (`.csv.gz`, `.csv.zst`). The table has the name of its path.
+    /// be compressed (`.csv.gz`, `.csv.zst`). The table has the name of its path. Where the schema
+    /// has several tables, `path` is the folder that holds them, and they are put together.
     ///
     /// # Errors
     /// [`Error::File`] when the file is missing, empty or no such table.
     pub fn read(&self, path: &Path) -> Result<Table> {
+        if !self.tables.is_empty() {
+            return self.read_set(path);
+        }
         let frame = read_table(path, self.text_encoding(), self.cell_separator())?;
         Ok(Table::of_file(frame, path))
     }
@@ -108,7 +138,7 @@ impl Schema {
         self.encoding.as_ref().and_then(|name| Encoding::for_label(name.as_bytes()))
     }
 
-    fn cell_separator(&self) -> Separator {
+    pub(crate) fn cell_separator(&self) -> Separator {
         self.separator.map_or(Separator::Usual, |separator| Separator::Given(separator as u8))
     }
 
@@ -125,12 +155,21 @@ pub(crate) fn read_table(
     encoding: Option<&'static Encoding>,
     separator: Separator,
 ) -> Result<DataFrame> {
-    let mut all = None;
-    for file in files(path)? {
-        let table = read_file(&file, encoding, separator)?;
-        put_below(&mut all, table, &file)?;
-    }
+    let all = read_files(&files(path)?, encoding, separator)?;
     all.ok_or_else(|| Error::file(path, "holds no table"))
+}
+
+/// Reads files as one table; `None` where there are none.
+pub(crate) fn read_files(
+    files: &[PathBuf],
+    encoding: Option<&'static Encoding>,
+    separator: Separator,
+) -> Result<Option<DataFrame>> {
+    let mut all = None;
+    for file in files {
+        put_below(&mut all, read_file(file, encoding, separator)?, file)?;
+    }
+    Ok(all)
 }
 
 /// Reads the files at `path` as one table, each once: CSVs in the dialect of the first, which is

@@ -214,7 +214,7 @@ pub(crate) fn refuse_violations(
             "{what}, but the schema says `{rule}`{more}\nhint: correct the cell, or remove the rule"
         );
         let columns = rule.columns();
-        problems.push(Error::cell(&table.name, table.row_number(first_row, row), columns[0], problem));
+        problems.push(table.cell_error((first_row, row), columns[0], problem));
     }
     Error::all(problems)
 }

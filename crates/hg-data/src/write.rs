@@ -194,9 +194,22 @@ fn texts(
     })
 }
 
+/// A column's cells as a CSV in this style shows them.
+pub(crate) fn shown_texts(
+    column: &Column,
+    style: &TableStyle,
+    cell: &CellStyle,
+) -> Result<Vec<Option<String>>> {
+    match texts(column, style, cell)? {
+        Some(texts) => Ok(texts),
+        None => as_polars_writes(column),
+    }
+}
+
 /// The cells as polars' CSV has them.
 fn as_polars_writes(column: &Column) -> Result<Vec<Option<String>>> {
-    if matches!(column.dtype(), DataType::Categorical(..) | DataType::Enum(..)) {
+    let is_text = column.dtype() == &DataType::String;
+    if is_text || matches!(column.dtype(), DataType::Categorical(..) | DataType::Enum(..)) {
         let texts = column.cast(&DataType::String)?;
         return Ok(texts.str()?.iter().map(|text| text.map(str::to_owned)).collect());
     }

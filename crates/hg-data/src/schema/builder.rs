@@ -2,7 +2,9 @@
 
 use super::check::{Stage, problems};
 use super::keys::SchemaKeys;
-use super::{Column, Decision, Patient, Rule, Schema, Sequence, Start, Step, Time, TimeModel};
+use super::{
+    Column, Decision, Patient, Rule, Schema, Sequence, SourceTable, Start, Step, Time, TimeModel,
+};
 use crate::{Error, Result};
 
 /// A schema that is being described; see [`Schema::builder`].
@@ -55,6 +57,7 @@ impl Schema {
             decimal: None,
             decision: None,
             rules: Vec::new(),
+            tables: Vec::new(),
             columns: Vec::new(),
         })
     }
@@ -118,6 +121,12 @@ impl SchemaBuilder {
         self
     }
 
+    /// One of several tables; columns then say by `source` which they come from.
+    pub fn table(mut self, table: SourceTable) -> Self {
+        self.0.tables.push(table);
+        self
+    }
+
     /// How long sequences are.
     pub fn sequence(mut self, sequence: Sequence) -> Self {
         self.0.sequence = sequence;
@@ -158,6 +167,6 @@ impl SchemaBuilder {
         let problems = problems(&keys, "", Stage::Written).into_iter();
         let named = |(line, problem)| Error::Schema { schema: schema.name.clone(), line, problem };
         Error::all(problems.map(named).collect())?;
-        Ok(schema)
+        Ok(keys.meaning())
     }
 }

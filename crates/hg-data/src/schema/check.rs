@@ -38,6 +38,8 @@ pub(super) enum Place {
     Column(usize, &'static str),
     /// In the n-th rule.
     Rule(usize),
+    /// In a key of the n-th of several tables.
+    Table(usize, &'static str),
 }
 
 /// Problems with the keys that they are about.
@@ -60,6 +62,7 @@ pub(crate) fn problems(
     found.extend(of_file(schema).into_iter().map(|(key, problem)| (Place::Top(key), problem)));
     found.extend(of_roles(schema));
     found.extend(decision.map(in_table("decision")));
+    found.extend(super::tables::problems(schema));
     found.extend(of_rules(schema));
     found.extend(of_names(schema, stage));
 
@@ -507,6 +510,7 @@ impl<'a> Lines<'a> {
             Place::Key(table, key) => self.of_key(table, key),
             Place::Column(n, key) => self.of_entry("columns", n, key),
             Place::Rule(n) => self.of_entry("rules", n, "holds"),
+            Place::Table(n, key) => self.of_entry("tables", n, key),
         }
     }
 

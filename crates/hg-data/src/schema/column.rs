@@ -1,6 +1,7 @@
 //! The columns of a schema, by kind, so that what cannot be cannot be written.
 
-use super::Transform;
+use super::{ColumnSource, Transform};
+use crate::parsed::DERIVED;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,10 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// Its name in the table.
+    /// Its name in the table; of several tables, a name of its own.
     pub name: String,
+    /// Where it comes from, where there are several tables.
+    pub source: Option<ColumnSource>,
     /// Its unit, for people and plots.
     pub unit: String,
     /// What it holds.
@@ -325,6 +328,11 @@ impl Column {
         ColumnBuilder::new(name)
     }
 
+    /// Whether the steps have it and the table has not.
+    pub(crate) fn is_derived(&self) -> bool {
+        DERIVED.contains(&self.name.as_str())
+    }
+
     /// Whether it holds numbers, binned or not.
     pub fn is_numeric(&self) -> bool {
         self.numbers().is_some()
@@ -388,6 +396,7 @@ impl Column {
 #[derive(Clone, Debug)]
 pub struct ColumnBuilder<K> {
     name: String,
+    source: Option<ColumnSource>,
     unit: String,
     missing: Vec<String>,
     is_static: bool,
@@ -400,6 +409,7 @@ impl<K: Default> ColumnBuilder<K> {
     fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            source: None,
             unit: String::new(),
             missing: Vec::new(),
             is_static: false,
@@ -414,6 +424,13 @@ impl<K> ColumnBuilder<K> {
     /// Its unit, for people and plots.
     pub fn unit(self, unit: impl Into<String>) -> Self {
         Self { unit: unit.into(), ..self }
+    }
+
+    /// Where it comes from, where there are several tables: the table, and the column's name or
+    /// the code there.
+    pub fn source(self, table: impl Into<String>, name: impl Into<String>) -> Self {
+        let source = ColumnSource { table: table.into(), name: name.into() };
+        Self { source: Some(source), ..self }
     }
 
     /// Texts that mean a missing value, besides the empty cell and the schema's.
@@ -541,9 +558,17 @@ impl From<Binary> for ColumnKind {
 
 impl<K: Into<ColumnKind>> From<ColumnBuilder<K>> for Column {
     fn from(builder: ColumnBuilder<K>) -> Self {
-        let ColumnBuilder { name, unit, missing, is_static, missing_indicator, impute, kind } =
-            builder;
+        let ColumnBuilder {
+            name,
+            source,
+            unit,
+            missing,
+            is_static,
+            missing_indicator,
+            impute,
+            kind,
+        } = builder;
         let kind = kind.into();
-        Self { name, unit, kind, missing, is_static, missing_indicator, impute }
+        Self { name, source, unit, kind, missing, is_static, missing_indicator, impute }
     }
 }

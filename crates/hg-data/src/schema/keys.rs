@@ -3,10 +3,11 @@
 
 use super::check::{Stage, problems};
 use super::column::{Binary, Categorical, Column, ColumnKind, Cuts, Kind, Numeric, NumericModel};
+use super::tables::{self, TableKeys};
 use super::transform::TransformKey;
 use super::{
-    Aggregate, Bins, Censored, Decision, DecodeBins, Impute, Level, Patient, Rare, Rule, Schema,
-    Sequence, Start, Step, Time, TimeModel, Transform,
+    Aggregate, Bins, Censored, ColumnSource, Decision, DecodeBins, Impute, Level, Patient, Rare,
+    Rule, Schema, Sequence, SourceTable, Start, Step, Time, TimeModel, Transform,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,10 @@ pub(crate) struct SchemaKeys {
     /// What holds in every row, and in synthetic ones too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) rules: Vec<RuleKeys>,
+    /// Several tables that belong together; none for one table with a row for each patient and
+    /// time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tables: Vec<TableKeys>,
     /// Every other column that is modelled; the table may have more.
     pub(crate) columns: Vec<ColumnKeys>,
 }
@@ -107,8 +112,15 @@ pub(crate) struct RuleKeys {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Column")]
 pub(crate) struct ColumnKeys {
-    /// Its name in the table.
+    /// Its name in the table; of several tables, a name of its own.
     pub(crate) name: String,
+    /// Which of several tables it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) table: Option<String>,
+    /// Its name there, or of a table of events its code, where it is not called so; a pattern
+    /// as `GENDER//*` takes all codes that fit, and what stands for `*` is the level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
     /// What it holds.
     pub(crate) kind: Kind,
     /// Its unit, for people and plots.
@@ -240,10 +252,13 @@ impl SchemaKeys {
             decimal,
             decision,
             rules,
+            tables,
             columns,
         } = self;
         let rules = rules.iter().filter_map(|rule| Rule::parse(&rule.holds).ok()).collect();
-        let columns = columns.into_iter().map(ColumnKeys::meaning).collect();
+        let tables: Vec<SourceTable> = tables.into_iter().map(TableKeys::meaning).collect();
+        let mut columns: Vec<Column> = columns.into_iter().map(ColumnKeys::meaning).collect();
+        columns.iter_mut().for_each(|column| tables::settle(column, &tables));
         Schema {
             name,
             description,
@@ -256,6 +271,7 @@ impl SchemaKeys {
             decimal,
             decision,
             rules,
+            tables,
             columns,
         }
     }
@@ -289,9 +305,11 @@ impl From<Schema> for SchemaKeys {
             decimal,
             decision,
             rules,
+            tables,
             columns,
         } = schema;
         let rules = rules.iter().map(|rule| RuleKeys { holds: rule.to_string() }).collect();
+        let tables = tables.into_iter().map(TableKeys::from).collect();
         let columns = columns.into_iter().map(ColumnKeys::from).collect();
         Self {
             name,
@@ -305,6 +323,7 @@ impl From<Schema> for SchemaKeys {
             decimal,
             decision,
             rules,
+            tables,
             columns,
         }
     }
@@ -335,6 +354,10 @@ impl From<Time> for TimeKeys {
 impl ColumnKeys {
     fn meaning(self) -> Column {
         let Self { name, unit, missing, is_static, missing_indicator, impute, .. } = self;
+        let source = self.table.map(|table| {
+            let name = self.source.unwrap_or_else(|| name.clone());
+            ColumnSource { table, name }
+        });
         let kind = match self.kind {
             Kind::Numeric => {
                 let transform = Transform::of_keys(self.transform, self.shift);
@@ -352,15 +375,22 @@ impl ColumnKeys {
             }
             Kind::Binary => ColumnKind::Binary(Binary { levels: self.levels.try_into().ok() }),
         };
-        Column { name, unit, kind, missing, is_static, missing_indicator, impute }
+        Column { name, source, unit, kind, missing, is_static, missing_indicator, impute }
     }
 }
 
 impl From<Column> for ColumnKeys {
     fn from(column: Column) -> Self {
-        let Column { name, unit, kind, missing, is_static, missing_indicator, impute } = column;
+        let Column { name, source, unit, kind, missing, is_static, missing_indicator, impute } =
+            column;
+        let (table, source) = match source {
+            Some(source) => (Some(source.table), Some(source.name).filter(|s| *s != name)),
+            None => (None, None),
+        };
         let mut keys = Self {
             name,
+            table,
+            source,
             kind: kind.kind(),
             unit,
             transform: None,

@@ -7,6 +7,7 @@ mod decision;
 mod infer;
 pub(crate) mod keys;
 mod rule;
+mod tables;
 pub(crate) mod transform;
 
 use crate::parsed::DERIVED;
@@ -25,6 +26,7 @@ pub use column::{
 pub use decision::Decision;
 pub use infer::{Proposal, infer, infer_table};
 pub use rule::Rule;
+pub use tables::{ColumnSource, SourceTable, TableRole};
 pub use transform::Transform;
 
 /// A table's description, read from TOML or [built](Schema::builder).
@@ -57,6 +59,8 @@ pub struct Schema {
     pub decision: Option<Decision>,
     /// What holds in every row, and in synthetic ones too.
     pub rules: Vec<Rule>,
+    /// The tables, where there are several; none for one table of visits.
+    pub tables: Vec<SourceTable>,
     /// Every other column that is modelled; the table may have more.
     pub columns: Vec<Column>,
 }
@@ -260,7 +264,7 @@ impl Schema {
     /// Positions of the columns that an attacker may know of a person.
     pub fn quasi_identifiers(&self) -> Vec<usize> {
         let is_known = |column: &Column| match self.patient.quasi_identifiers.as_slice() {
-            [] => column.is_static && !DERIVED.contains(&column.name.as_str()),
+            [] => column.is_static && !column.is_derived(),
             known => known.contains(&column.name),
         };
         (0..self.columns.len()).filter(|&n| is_known(&self.columns[n])).collect()

@@ -3,7 +3,7 @@
 use super::Proposal;
 use super::words::quoted;
 use crate::levels::settled;
-use crate::parsed::{DERIVED, ParsedTable, check};
+use crate::parsed::{ParsedTable, check};
 use crate::violations::Rows;
 use crate::{Column, Level, Origin, Result, Rule, Schema, Table};
 use std::fmt::Write;
@@ -66,7 +66,7 @@ impl Kept<'_> {
     }
 
     fn modelled(&self) -> impl Iterator<Item = &Column> {
-        self.schema.columns.iter().filter(|c| !DERIVED.contains(&c.name.as_str()))
+        self.schema.columns.iter().filter(|c| !c.is_derived())
     }
 
     fn why(rows: usize) -> String {
