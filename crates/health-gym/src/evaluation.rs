@@ -115,7 +115,7 @@ pub fn evaluate_files(
 pub fn evaluate_run(run: &Run, on_stage: &mut dyn FnMut(&'static str)) -> Result<Evaluated> {
     let RunManifest { train, .. } = &run.manifest;
     let schema = &run.encoder.schema;
-    let files = Files::read(schema, run.check_data()?, &run.synthetic_parquet())?;
+    let files = Files::read(schema, run.check_data()?, &run.synthetic())?;
     let subsets = (train.training_subset(), train.held_out_subset());
     let how = How { measures: &measures(), steps: &run.metrics()?, on_stage };
     compare(&run.encoder, &files.tables(), subsets, how)

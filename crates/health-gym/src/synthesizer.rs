@@ -41,13 +41,23 @@ impl Synthesizer {
         }
     }
 
-    /// A cohort of so many patients, with the real table's columns, types and order; the same
-    /// seed gives the same cohort.
+    /// A cohort of so many patients, with the real table's columns, types and order (of several
+    /// tables, the one that they were put together into); the same seed gives the same cohort.
     ///
     /// # Errors
     /// When `patients` is 0.
     pub fn sample(&self, patients: usize, seed: u64) -> Result<DataFrame> {
         Ok(self.sampler.sample(patients, seed)?)
+    }
+
+    /// A cohort of so many patients as several tables, by their names, in the form of the real
+    /// ones; as one table, where the schema has one.
+    ///
+    /// # Errors
+    /// When `patients` is 0.
+    pub fn sample_tables(&self, patients: usize, seed: u64) -> Result<Vec<(String, DataFrame)>> {
+        let cohort = self.sampler.sample(patients, seed)?;
+        Ok(self.sampler.encoder().take_apart(&cohort)?)
     }
 
     /// Writes a run folder, with which `hg generate` works too. It holds no row of the real table,
@@ -152,6 +162,7 @@ impl<'a> SynthesizerBuilder<'a> {
     }
 
     /// Fits to a table in memory (a [`Table`] or a `&DataFrame`): one row for each patient and time.
+    /// Several tables are put together before, by [`Schema::put_together`].
     ///
     /// # Errors
     /// Everything in the table that does not fit the schema, with its place; a setting out of its
@@ -165,7 +176,8 @@ impl<'a> SynthesizerBuilder<'a> {
         self.train(encoder, &encoded, held_out.as_ref())
     }
 
-    /// Fits to a table in files: CSV, Parquet or Arrow IPC, a folder of such files, or a pattern.
+    /// Fits to a table in files: CSV, Parquet or Arrow IPC, a folder of such files, or a pattern; or
+    /// to several tables in a folder.
     /// Large tables are read in parts.
     ///
     /// # Errors

@@ -56,7 +56,8 @@ pub(crate) enum Command {
     /// (`values` [patients, steps, features], `lengths`) and OUT/encoder.json.
     #[command(after_help = "Example:\n  hg encode visits.csv --schema my.toml --out encoded")]
     Encode {
-        /// The table, .csv, .parquet or .arrow: one row per patient and time.
+        /// The table, .csv, .parquet or .arrow: one row per patient and time; or the folder of
+        /// several tables.
         table: PathBuf,
         /// The TOML that describes its columns.
         #[arg(long)]
@@ -76,7 +77,7 @@ pub(crate) enum Command {
         /// The encoder.json of an encoded table or of a run.
         #[arg(long)]
         encoder: PathBuf,
-        /// The file to write, .csv, .parquet or .arrow.
+        /// The file to write, .csv, .parquet or .arrow; the folder where there are several tables.
         #[arg(long)]
         out: PathBuf,
         /// Drives the draws within bins.
@@ -108,8 +109,8 @@ const FRESH: [&str; 10] = [
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The table, .csv, .parquet or .arrow: one row per patient and time. With --resume or
-    /// --like, where the run's table lies now, if it has moved.
+    /// The table, .csv, .parquet or .arrow: one row per patient and time; or the folder of several
+    /// tables. With --resume or --like, where the run's table lies now, if it has moved.
     #[arg(long, required_unless_present_any = ["resume", "like", "print_config"])]
     pub(crate) data: Option<PathBuf>,
     /// The TOML that describes the table's columns.
@@ -191,7 +192,7 @@ pub(crate) struct GenerateArguments {
     /// How many patients.
     #[arg(long)]
     pub(crate) patients: usize,
-    /// The file to write, .csv, .parquet or .arrow.
+    /// The file to write, .csv, .parquet or .arrow; the folder where there are several tables.
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// Drives every random draw.
@@ -207,10 +208,10 @@ pub(crate) struct EvaluateArguments {
     /// Where the run's real table lies now, if it has moved.
     #[arg(long, requires = "run", conflicts_with_all = ["real", "synthetic", "schema"])]
     pub(crate) data: Option<PathBuf>,
-    /// A real table, .csv, .parquet or .arrow.
+    /// A real table, .csv, .parquet or .arrow, or the folder of several.
     #[arg(long, conflicts_with = "run", requires_all = ["synthetic", "schema"])]
     pub(crate) real: Option<PathBuf>,
-    /// A table to compare with it.
+    /// A table, or a folder of tables, to compare with it.
     #[arg(long, conflicts_with = "run")]
     pub(crate) synthetic: Option<PathBuf>,
     /// The TOML that describes both.
@@ -227,10 +228,10 @@ pub(crate) enum SchemaCommand {
     Check {
         /// The TOML file.
         schema: PathBuf,
-        /// The table, .csv, .parquet or .arrow.
+        /// The table, .csv, .parquet or .arrow, or the folder of several tables.
         table: Option<PathBuf>,
     },
-    /// Propose a schema for a table: a commented TOML to read through and edit.
+    /// Propose a schema for a table, or for a folder of tables: a commented TOML to read through and edit.
     #[command(after_help = "Example:\n  hg schema infer data/pbc/pbcseq.csv --out pbc.toml")]
     Infer(InferArguments),
     /// Print the JSON Schema of the TOML, for editors.
@@ -239,7 +240,7 @@ pub(crate) enum SchemaCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InferArguments {
-    /// The table, .csv, .parquet or .arrow: one row per patient and time.
+    /// The table, .csv, .parquet or .arrow: one row per patient and time; or a folder of tables.
     pub(crate) table: PathBuf,
     /// The TOML file to write; it must not exist.
     #[arg(long)]

@@ -3,13 +3,12 @@
 use crate::arguments::GenerateArguments;
 use crate::error::Result;
 use health_gym::Run;
-use health_gym::data::write_table;
 
 pub(crate) fn run(arguments: &GenerateArguments, json: bool) -> Result<()> {
     let GenerateArguments { run, patients, out, seed } = arguments;
     let run = Run::open(run)?;
-    let mut table = run.sampler()?.sample(*patients, *seed)?;
-    write_table(&mut table, out, &run.encoder.style)?;
+    let table = run.sampler()?.sample(*patients, *seed)?;
+    run.encoder.write(&table, out)?;
     if json {
         let rows = table.height();
         println!("{}", serde_json::json!({"out": out, "patients": patients, "rows": rows}));

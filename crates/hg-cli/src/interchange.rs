@@ -5,7 +5,7 @@ use crate::arguments::ImportArguments;
 use crate::built::program;
 use crate::error::Result;
 use crate::settings::Settings;
-use health_gym::data::{Encoded, Encoder, Schema, Subset, write_table};
+use health_gym::data::{Encoded, Encoder, Schema, Subset};
 use health_gym::training::{Run, sizes_of};
 use std::path::Path;
 use toml::{Table, Value};
@@ -49,8 +49,8 @@ pub(crate) fn decode(
         );
         return Err(health_gym::data::Error::File { path: encoded.to_owned(), problem }.into());
     }
-    let mut table = encoder.decode(&values, &lengths, steps, seed)?;
-    write_table(&mut table, out, &encoder.style)?;
+    let table = encoder.decode(&values, &lengths, steps, seed)?;
+    encoder.write(&table, out)?;
     if json {
         let summary =
             serde_json::json!({"out": out, "patients": lengths.len(), "rows": table.height()});

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::schema::of_rows;
 use crate::settings::Settings;
-use health_gym::data::{Encoded, write_table};
+use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -28,9 +28,8 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
     train(&run, &encoded)?;
 
-    let mut cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
-    write_table(&mut cohort, &run.synthetic_csv(), &run.encoder.style)?;
-    write_table(&mut cohort, &run.synthetic_parquet(), &run.encoder.style)?;
+    let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
+    run.write_synthetic(&cohort)?;
     let (evaluated, page) = evaluate::evaluate(&run)?;
     let evaluation = &evaluated.evaluation;
     if json {

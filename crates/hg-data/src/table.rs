@@ -175,20 +175,28 @@ pub(crate) fn read_files(
 /// Reads the files at `path` as one table, each once: CSVs in the dialect of the first, which is
 /// found.
 pub(crate) fn read_any_table(path: &Path) -> Result<(DataFrame, Option<Sniffed>)> {
+    read_any_files(&files(path)?, path)
+}
+
+/// Reads the files of the table at `path` as [`read_any_table`] does.
+pub(crate) fn read_any_files(
+    files: &[PathBuf],
+    path: &Path,
+) -> Result<(DataFrame, Option<Sniffed>)> {
     let (mut all, mut dialect) = (None, None);
-    for file in files(path)? {
+    for file in files {
         let table = match dialect {
-            None if all.is_none() && is_csv(&file)? => {
-                let (table, found) = read_any(&file)?;
+            None if all.is_none() && is_csv(file)? => {
+                let (table, found) = read_any(file)?;
                 dialect = Some(found);
                 table
             }
-            None => read_file(&file, None, Separator::Given(b','))?,
+            None => read_file(file, None, Separator::Given(b','))?,
             Some(Sniffed { encoding, separator, .. }) => {
-                read_file(&file, encoding, Separator::Given(separator))?
+                read_file(file, encoding, Separator::Given(separator))?
             }
         };
-        put_below(&mut all, table, &file)?;
+        put_below(&mut all, table, file)?;
     }
     let all = all.ok_or_else(|| Error::file(path, "holds no table"))?;
     Ok((all, dialect))

@@ -6,7 +6,7 @@
 //! metrics.jsonl   one line an iteration
 //! tensorboard/    the same for TensorBoard
 //! checkpoints/    the newest three, and that with the best validation score
-//! synthetic.csv, synthetic.parquet
+//! synthetic.csv, synthetic.parquet; where there are several tables: synthetic/
 //! report/
 //! ```
 
@@ -16,7 +16,7 @@ use crate::record::{self, Record};
 use crate::store::Store;
 use crate::{Error, Result, Sampler, StepMetrics, TrainConfig, Trainer, layout_of};
 use candle_core::Tensor;
-use hg_data::{Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
 use hg_lstm::kernel::SimdPath;
 use hg_models::read_weights;
 use serde::{Deserialize, Serialize};
@@ -332,14 +332,24 @@ impl Run {
         Ok(self.encoder.encode_file(self.check_data()?, subset)?)
     }
 
-    /// The synthetic cohort as CSV.
-    pub fn synthetic_csv(&self) -> PathBuf {
-        self.folder.join("synthetic.csv")
+    /// Where the synthetic cohort lies: a Parquet file, or a folder of several tables.
+    pub fn synthetic(&self) -> PathBuf {
+        self.folder.join(match self.encoder.tables.is_empty() {
+            true => "synthetic.parquet",
+            false => "synthetic",
+        })
     }
 
-    /// The synthetic cohort as Parquet.
-    pub fn synthetic_parquet(&self) -> PathBuf {
-        self.folder.join("synthetic.parquet")
+    /// Writes a synthetic cohort to the folder: as Parquet and as CSV, or several tables in the
+    /// form of the real ones.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_synthetic(&self, cohort: &DataFrame) -> Result<()> {
+        if self.encoder.tables.is_empty() {
+            self.encoder.write(cohort, &self.folder.join("synthetic.csv"))?;
+        }
+        Ok(self.encoder.write(cohort, &self.synthetic())?)
     }
 
     /// The folder.

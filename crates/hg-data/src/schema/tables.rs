@@ -62,14 +62,6 @@ impl SourceTable {
         Self { name: name.into(), role, patient: None, time: None }
     }
 
-    /// Its column of values, where it has one.
-    pub(crate) fn value(&self) -> Option<&str> {
-        match &self.role {
-            TableRole::Events { value, .. } => value.as_deref(),
-            TableRole::Static | TableRole::Visits => None,
-        }
-    }
-
     /// Whether its rows have times.
     pub(crate) fn has_times(&self) -> bool {
         self.role != TableRole::Static

@@ -143,6 +143,22 @@ impl Cells {
         Self::new(&column, true).expect("texts")
     }
 
+    /// Some rows of a column, under another name.
+    pub(super) fn of_rows(&self, rows: &[usize], name: &str) -> Self {
+        let mut cells = Self {
+            name: name.to_owned(),
+            nature: self.nature.clone(),
+            rows: vec![None; rows.len()],
+            values: Vec::new(),
+            missing: self.missing.clone(),
+            seconds: None,
+        };
+        cells.fill(rows.iter().map(|&row| self.text(row)));
+        // What is said of a row is said of the whole table's.
+        cells.values.iter_mut().for_each(|value| value.row = rows[value.row]);
+        cells
+    }
+
     fn fill<'t>(&mut self, texts: impl Iterator<Item = Option<&'t str>>) {
         let mut place: HashMap<&'t str, u32> = HashMap::new();
         for (row, text) in texts.enumerate() {

@@ -85,14 +85,24 @@ struct Layout<'a> {
     decimal: char,
 }
 
-/// What to say of a long table; `None` where it is none.
+/// A long table.
+pub(super) struct Long {
+    /// Its column of codes.
+    pub(super) code: usize,
+    /// Its column of values, where it has one.
+    pub(super) value: Option<usize>,
+    /// What to say of it where it stands alone.
+    pub(super) message: String,
+}
+
+/// The columns of a long table; `None` where it is none.
 pub(super) fn long_table(
     columns: &[Cells],
     patient: usize,
     time: usize,
     groups: &Groups,
     decimal: char,
-) -> Option<String> {
+) -> Option<Long> {
     let layout = Layout { columns, patient, time, groups, decimal };
     let rows: usize = groups.rows.iter().map(Vec::len).sum();
     let share = |n: usize| n as f64 / rows.max(1) as f64;
@@ -122,7 +132,8 @@ pub(super) fn long_table(
             && three >= 0.95
             && three - two > 0.01;
         if is_long || is_events {
-            return Some(layout.message(code, value, rows - pairs, rows));
+            let message = layout.message(code, value, rows - pairs, rows);
+            return Some(Long { code, value, message });
         }
     }
     None

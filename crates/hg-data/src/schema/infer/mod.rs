@@ -7,6 +7,7 @@ mod long;
 mod numbers;
 mod roles;
 mod rules;
+mod set;
 mod shape;
 mod step;
 mod time;
@@ -51,13 +52,16 @@ impl Proposal {
     }
 }
 
-/// A proposal for the table at `path`, read as [`Schema::read`] does; `patient` and `time` name
-/// columns where the guess is wrong.
+/// A proposal for the table at `path`, read as [`Schema::read`] does, or for the tables of a folder
+/// that differ; `patient` and `time` name columns where the guess is wrong.
 ///
 /// # Errors
 /// When the table cannot be read, no column can be the patient or the time, times are written
 /// in several ways, or the table has one row a measurement.
 pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
+    if let Some(tables) = set::tables(path)? {
+        return set::propose(path, &tables, patient, time);
+    }
     let (frame, dialect) = read_any_table(path)?;
     propose(&Table::of_file(frame, path), dialect, patient, time)
 }
@@ -117,8 +121,8 @@ fn propose(
     let long = long::long_table(&columns, roles.patient, roles.time, &groups, decimal);
     // Who names both columns knows better.
     let insists = patient.is_some() && time.is_some();
-    if let Some(problem) = long.as_ref().filter(|_| !insists) {
-        return Err(Error::table(&table.name, problem.as_str()));
+    if let Some(long) = long.as_ref().filter(|_| !insists) {
+        return Err(Error::table(&table.name, long.message.as_str()));
     }
     let times = groups.times(&roles.clock);
     let step = step::propose(&roles.clock, &times, &columns[roles.time].name);
@@ -144,7 +148,7 @@ fn propose(
         );
         return Err(Error::table(&table.name, problem));
     }
-    proposal.warnings.extend(long);
+    proposal.warnings.extend(long.map(|long| long.message));
     rules::propose(&mut proposal, table);
     Ok(proposal)
 }

@@ -50,7 +50,7 @@ const YEARS_OF_NUMBERS: (f64, f64) = (-5_370_000_000., 10_414_000_000.);
 const LOOKED_AT: usize = 300;
 
 /// A column read as times.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
     /// Seconds, or the column's own numbers.
     pub(super) values: Vec<Option<f64>>,
