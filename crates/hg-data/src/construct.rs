@@ -10,9 +10,12 @@
 //! (least) value of the sequence, so that `day <= futime` models the time from the last visit to the
 //! end of follow-up. A sequence that may not fall becomes the nearest one that does not (least
 //! squares: pool adjacent violators, Ayer et al., Ann. Math. Stat. 26, 1955); a level that is never
-//! left stays once it is shown; a carried value repeats the one before. A table in which the rules
+//! left stays once it is shown; of what happens once it is modelled whether it has happened by now; a
+//! carried value repeats the one before. Where a bound is missing, and could be nothing that the table
+//! has, the nearest possible one takes its place. A table in which the rules
 //! hold is left as it is by all of these.
 
+use crate::grid::HAPPENED;
 use crate::{Encoder, FittedKind, FittedTransform, Result, Rule, Schema, Transform};
 use polars_core::prelude::*;
 
@@ -442,6 +445,17 @@ impl Encoder {
                     if let Some(first) = first {
                         cells[first..rows.end].fill(level);
                     }
+                }
+            }
+            Rule::Once { column } => {
+                let Some(n) = position(column) else { return };
+                let mut rest = columns[n].cells.as_mut_slice();
+                for &length in lengths {
+                    let (sequence, others) = rest.split_at_mut(length);
+                    rest = others;
+                    let first = sequence.iter().position(|&cell| cell == HAPPENED);
+                    let at = |step: usize| if Some(step) == first { HAPPENED } else { 0. };
+                    sequence.iter_mut().enumerate().for_each(|(step, cell)| *cell = at(step));
                 }
             }
             Rule::Carried { column, flag, level } => {

@@ -25,6 +25,7 @@ use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
     Origin, Result, Schema, Shown, Subset, Table, TableStyle, TimeModel, Transform, Values,
 };
+use polars_core::prelude::Float64Chunked;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -325,6 +326,8 @@ struct ColumnSoFar {
     distances: Sample,
     facts: Option<ColumnFacts>,
     shown: ShownSoFar,
+    /// Whether a row of the table has no value; of a static column, whether a patient has none.
+    has_gaps: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -417,6 +420,7 @@ impl<'a> Fit<'a> {
                 let of_part = (part.times.as_slice(), part.lengths.as_slice());
                 so_far.distances.add(&made.distances(&part.frame, schema, of_part)?);
             }
+            so_far.has_gaps |= !column.is_derived() && has_gaps(cells, part, column.is_static);
             if column.is_static {
                 so_far.shown.add(cells, &part.invented, &part.lengths);
             }
@@ -527,6 +531,8 @@ impl FitOf<'_> {
         let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
         let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
         let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
+        let shows_some = so_far.has_gaps || shown == Shown::Some;
+        column.missing_indicator.get_or_insert(shows_some && !column.is_derived());
         let nan_gaps = facts.has_nan && !facts.has_null;
         Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
     }
@@ -568,8 +574,27 @@ impl FittedColumn {
 
     /// Whether it is modelled whether the column was measured.
     pub(crate) fn has_flag(&self, column: &Column) -> bool {
-        column.missing_indicator && self.kind != FittedKind::Empty
+        column.missing_indicator == Some(true) && self.kind != FittedKind::Empty
     }
+}
+
+/// Whether a step at which the table has a row has no value; of a static column, whether a sequence
+/// has none.
+fn has_gaps(cells: &Float64Chunked, part: &ResampledTable, is_static: bool) -> bool {
+    if cells.null_count() == 0 {
+        return false;
+    }
+    let is_real = |row: usize| !part.invented.get(row).copied().unwrap_or(false);
+    let is_gap = |row: usize| cells.get(row).is_none();
+    if !is_static {
+        return (0..cells.len()).any(|row| is_gap(row) && is_real(row));
+    }
+    let mut first = 0;
+    part.lengths.iter().any(|length| {
+        let mut rows = first..first + length;
+        first = rows.end;
+        rows.all(is_gap)
+    })
 }
 
 fn add_facts(so_far: &mut Option<ColumnFacts>, here: &ColumnFacts) {

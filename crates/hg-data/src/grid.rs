@@ -3,7 +3,7 @@
 
 use crate::clock::Grid;
 use crate::parsed::{GAP, PATIENT, ParsedTable, START, TIME};
-use crate::{Aggregate, Error, Result, Schema, ShortPatients, TimeModel};
+use crate::{Aggregate, Error, Result, Rule, Schema, ShortPatients, TimeModel};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -57,7 +57,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
         let mut frame = parsed.frame;
         let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
         derive(&mut frame, schema, clock, (&times, &lengths), None)?;
-        fill_occurrences(&mut frame, schema)?;
+        fill_occurrences(&mut frame, schema, &lengths)?;
         return Ok(ResampledTable { frame, lengths, times, invented, counts });
     }
 
@@ -87,7 +87,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
     let of_steps = (times.as_slice(), lengths.as_slice());
     let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
     derive(&mut frame, schema, clock, of_steps, Some(&firsts))?;
-    fill_occurrences(&mut frame, schema)?;
+    fill_occurrences(&mut frame, schema, &lengths)?;
 
     let invented: Vec<bool> = steps.iter().map(Option::is_none).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
@@ -116,11 +116,25 @@ fn merged_rows(
     Ok(merged)
 }
 
-/// What happened at no row of a step did not happen there.
-fn fill_occurrences(frame: &mut DataFrame, schema: &Schema) -> Result<()> {
+/// The position of the level of what happened.
+pub(crate) const HAPPENED: f64 = 1.;
+
+/// What happened at no row of a step did not happen there; what happens once has happened from its
+/// step on.
+fn fill_occurrences(frame: &mut DataFrame, schema: &Schema, lengths: &[usize]) -> Result<()> {
     for column in schema.columns.iter().filter(|column| schema.is_occurrence(column)) {
         let cells = frame.column(&column.name)?.f64()?;
-        let filled: Float64Chunked = cells.iter().map(|cell| cell.or(Some(0.))).collect();
+        let mut filled: Vec<f64> = cells.iter().map(|cell| cell.unwrap_or(0.)).collect();
+        if schema.rules.contains(&Rule::Once { column: column.name.clone() }) {
+            let mut rest = filled.as_mut_slice();
+            for &length in lengths {
+                let (sequence, others) = rest.split_at_mut(length);
+                let first = sequence.iter().position(|&cell| cell == HAPPENED);
+                sequence[first.unwrap_or(length)..].fill(HAPPENED);
+                rest = others;
+            }
+        }
+        let filled: Float64Chunked = filled.into_iter().map(Some).collect();
         frame.replace(&column.name, filled.with_name(column.name.as_str().into()).into_column())?;
     }
     Ok(())

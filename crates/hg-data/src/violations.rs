@@ -1,9 +1,11 @@
 //! Where rows of a table break the schema's rules.
 
+use crate::grid::HAPPENED;
 use crate::parsed::{PATIENT, ParsedTable, TIME};
 use crate::{Error, Result, Rule, Schema, Table};
 use polars_core::prelude::*;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// How often a table breaks a rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,8 +41,11 @@ impl Tally {
 pub(crate) struct Rows<'a> {
     schema: &'a Schema,
     frame: &'a DataFrame,
-    /// Rows in order, and where each patient's begin and end in it.
+    /// Rows in order, and where each patient's begin and end in it; of several tables, the first
+    /// row of each time.
     order: Vec<usize>,
+    /// Of several tables: the other rows of a time, by its first.
+    others: HashMap<usize, Vec<usize>>,
     patients: Vec<std::ops::Range<usize>>,
 }
 
@@ -56,18 +61,51 @@ impl<'a> Rows<'a> {
             let ((a, at_a), (b, at_b)) = (key(a), key(b));
             a.cmp(&b).then(at_a.total_cmp(&at_b))
         });
+        let mut others: HashMap<usize, Vec<usize>> = HashMap::new();
+        if !schema.tables.is_empty() {
+            // A row of each table is one step.
+            let mut firsts: Vec<usize> = Vec::new();
+            for row in order {
+                match firsts.last() {
+                    Some(&first) if key(first) == key(row) => {
+                        others.entry(first).or_default().push(row);
+                    }
+                    _ => firsts.push(row),
+                }
+            }
+            order = firsts;
+        }
         let mut patients = Vec::new();
         for run in order.chunk_by(|&a, &b| ids[a] == ids[b]) {
             let first = patients.last().map_or(0, |before: &std::ops::Range<usize>| before.end);
             patients.push(first..first + run.len());
         }
-        Ok(Self { schema, frame: &parsed.frame, order, patients })
+        Ok(Self { schema, frame: &parsed.frame, order, others, patients })
     }
 
     /// A column's cells, or the times.
     pub(crate) fn cells(&self, name: &str) -> Result<Cells> {
         let name = if name == self.schema.time.column { TIME } else { name };
-        Ok(self.frame.column(name)?.f64()?.iter().collect())
+        let mut cells: Cells = self.frame.column(name)?.f64()?.iter().collect();
+        for (&first, others) in &self.others {
+            // Of several values at one time the last counts.
+            let last = others.iter().rev().find_map(|&row| cells[row]);
+            cells[first] = last.or(cells[first]);
+        }
+        let column = self.schema.columns.iter().find(|column| column.name == name);
+        if column.is_some_and(|column| self.schema.is_occurrence(column)) {
+            // What is not said to have happened did not.
+            cells.iter_mut().for_each(|cell| *cell = cell.or(Some(0.)));
+        }
+        Ok(cells)
+    }
+
+    /// The row of the table in which a column has its value at the time of `row`.
+    fn row_of(&self, row: usize, column: &str) -> Result<usize> {
+        let name = if column == self.schema.time.column { TIME } else { column };
+        let cells = self.frame.column(name)?.is_not_null();
+        let others = self.others.get(&row).into_iter().flatten().rev();
+        Ok(others.copied().find(|&row| cells.get(row) == Some(true)).unwrap_or(row))
     }
 
     fn is_static(&self, name: &str) -> bool {
@@ -91,6 +129,7 @@ impl<'a> Rows<'a> {
             Rule::Order { lesser, greater, strict } => self.order(lesser, greater, *strict),
             Rule::Monotone { column, rises } => self.monotone(column, *rises),
             Rule::NeverLeft { column, level } => self.never_left(column, level),
+            Rule::Once { column } => self.once(column),
             Rule::Carried { column, flag, level } => self.carried(column, flag, level),
         }
     }
@@ -149,6 +188,21 @@ impl<'a> Rows<'a> {
                     tally.add(row, (here != at).then_some(say));
                 }
                 reached |= here == at;
+            }
+        }
+        Ok(tally)
+    }
+
+    fn once(&self, column: &str) -> Result<Tally> {
+        let cells = self.cells(column)?;
+        let mut tally = Tally::default();
+        for patient in &self.patients {
+            let mut happened = false;
+            let rows = self.order[patient.clone()].iter();
+            for &row in rows.filter(|row| cells[**row] == Some(HAPPENED)) {
+                let say = || format!("`{column}` happens again here");
+                tally.add(row, happened.then_some(say));
+                happened = true;
             }
         }
         Ok(tally)
@@ -214,6 +268,7 @@ pub(crate) fn refuse_violations(
             "{what}, but the schema says `{rule}`{more}\nhint: correct the cell, or remove the rule"
         );
         let columns = rule.columns();
+        let row = rows.row_of(row, columns[0])?;
         problems.push(table.cell_error((first_row, row), columns[0], problem));
     }
     Error::all(problems)

@@ -129,7 +129,7 @@ fn steps_without_a_row_are_filled_as_the_column_says() -> Result<()> {
         ("none", [20., 10., 20., 20., 20., 30., 20., 20., 20.]),
     ] {
         let (lengths, cells, counts) =
-            filled(&schema("", &format!("impute = \"{impute}\""))?, &rows)?;
+            filled(&schema("", &format!("impute = \"{impute}\"\nmissing_indicator = false"))?, &rows)?;
         ensure!(lengths == [5, 3, 1], "{lengths:?}");
         ensure!(cells == right, "{impute}: {cells:?}");
         ensure!(counts == RowCounts { invented_steps: 3, ..RowCounts::default() }, "{counts:?}");

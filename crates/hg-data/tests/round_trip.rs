@@ -268,6 +268,9 @@ fn the_shipped_cohorts_are_encoded_as_scikit_learn_does() -> Result<()> {
         schema.time.model = step.into();
         schema.sequence.max_length = max_length;
         schema.rules.clear();
+        for column in &mut schema.columns {
+            column.missing_indicator.get_or_insert(false);
+        }
         let path = repository(table);
         let (_, encoded) = Encoder::fit(&schema, &schema.read(&path)?, Subset::Whole)?;
         let lengths = golden.tensor(&format!("{name}.lengths"))?;

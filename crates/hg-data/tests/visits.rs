@@ -93,11 +93,11 @@ prop_compose! {
 
 fn schema(times: Times) -> Result<Schema> {
     let mut schema = Schema::builder("any", "id", "t", TimeModel::Visits)
-        .column(Column::numeric("low").transform(Transform::Log1p).missing_indicator())
-        .column(Column::numeric("high").missing_indicator())
+        .column(Column::numeric("low").transform(Transform::Log1p).missing_indicator(true))
+        .column(Column::numeric("high").missing_indicator(true))
         .column(Column::numeric("dose").transform(Transform::BoxCox { shift: 1. }))
         .column(Column::categorical("stage").levels(["a", "b", "c"]))
-        .column(Column::numeric("load").missing_indicator())
+        .column(Column::numeric("load").missing_indicator(true))
         .column(Column::binary("new").levels([false, true]))
         .column(Column::numeric("end").constant());
     if matches!(times, Times::Texts) {

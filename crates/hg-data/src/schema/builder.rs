@@ -21,7 +21,7 @@ impl Schema {
     /// use polars_core::df;
     ///
     /// let schema = Schema::builder("ward", "patient", "hour", 4.)
-    ///     .column(Column::numeric("lactate").transform(Transform::Log1p).missing_indicator())
+    ///     .column(Column::numeric("lactate").transform(Transform::Log1p).missing_indicator(true))
     ///     .column(Column::binary("ventilated").levels(["no", "yes"]))
     ///     .build()?;
     /// let table = df!(

@@ -316,6 +316,13 @@ fn of_rule(rule: &Rule, schema: &SchemaKeys) -> Vec<String> {
             found.extend(of_level(column, level));
             found.extend(varies(column));
         }
+        Rule::Once { column } => {
+            let schema = schema.clone().meaning();
+            let mut columns = schema.columns.iter().filter(|other| other.name == *column);
+            if columns.any(|column| column.is_static || !schema.is_occurrence(column)) {
+                found.push(format!("`{column}` is no code without values that happens at some time"));
+            }
+        }
         Rule::Carried { column: carried, flag, level } => {
             found.extend(of_level(flag, level));
             found.extend(varies(carried));
@@ -331,7 +338,9 @@ fn of_rule(rule: &Rule, schema: &SchemaKeys) -> Vec<String> {
 /// distance from others.
 fn of_pairs_of_rules(rules: &[Rule], constructed: Vec<&str>) -> Vec<(Place, String)> {
     let changed = |rule: &Rule| match rule {
-        Rule::Monotone { column, .. } | Rule::Carried { column, .. } => Some(column.clone()),
+        Rule::Monotone { column, .. } | Rule::Carried { column, .. } | Rule::Once { column } => {
+            Some(column.clone())
+        }
         Rule::Order { .. } | Rule::NeverLeft { .. } => None,
     };
     let mut found = Vec::new();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///     .unit("mg/dL")
 ///     .transform(Transform::Log1p)
 ///     .bounds([("< 0.2", 0.1), ("> 30", 31.)])
-///     .missing_indicator()
+///     .missing_indicator(true)
 ///     .into();
 /// let sex: Column = Column::binary("sex").levels(["f", "m"]).constant().into();
 /// assert!(bilirubin.is_numeric() && sex.is_static);
@@ -34,8 +34,9 @@ pub struct Column {
     pub missing: Vec<String>,
     /// The column is constant within a patient.
     pub is_static: bool,
-    /// Model whether the value was measured, and leave synthetic cells empty where it was not.
-    pub missing_indicator: bool,
+    /// Model whether the value was measured, and leave synthetic cells empty where it was not; if
+    /// nothing is said, where the table has gaps.
+    pub missing_indicator: Option<bool>,
     /// How a missing value is filled from the patient's other steps.
     pub impute: Impute,
 }
@@ -400,7 +401,7 @@ pub struct ColumnBuilder<K> {
     unit: String,
     missing: Vec<String>,
     is_static: bool,
-    missing_indicator: bool,
+    missing_indicator: Option<bool>,
     impute: Impute,
     kind: K,
 }
@@ -413,7 +414,7 @@ impl<K: Default> ColumnBuilder<K> {
             unit: String::new(),
             missing: Vec::new(),
             is_static: false,
-            missing_indicator: false,
+            missing_indicator: None,
             impute: Impute::default(),
             kind: K::default(),
         }
@@ -443,9 +444,9 @@ impl<K> ColumnBuilder<K> {
         Self { is_static: true, ..self }
     }
 
-    /// Model whether the value was measured.
-    pub fn missing_indicator(self) -> Self {
-        Self { missing_indicator: true, ..self }
+    /// Model whether the value was measured, or do not, whether the table has gaps or not.
+    pub fn missing_indicator(self, is_modelled: bool) -> Self {
+        Self { missing_indicator: Some(is_modelled), ..self }
     }
 
     /// How a missing value is filled from the patient's other steps.

@@ -102,8 +102,9 @@ pub(crate) enum TimeModelKey {
 #[schemars(rename = "Rule")]
 pub(crate) struct RuleKeys {
     /// `sbp >= dbp` (also `<=`, `<`, `>`; of a static column and the time as of any two
-    /// numbers), `dose never falls` (or `rises`), `status = 2 is never left`, or
-    /// `VL carried when flag = 0`. A name with spaces stands in backticks.
+    /// numbers), `dose never falls` (or `rises`), `status = 2 is never left`, `diabetes happens
+    /// once` (of a code without values), or `VL carried when flag = 0`. A name with spaces stands
+    /// in backticks.
     pub(crate) holds: String,
 }
 
@@ -168,10 +169,10 @@ pub(crate) struct ColumnKeys {
     /// The column is constant within a patient.
     #[serde(default, rename = "static", skip_serializing_if = "is_false")]
     pub(crate) is_static: bool,
-    /// Model whether the value was measured, and leave synthetic cells empty
-    /// where it was not.
-    #[serde(default, alias = "measured", skip_serializing_if = "is_false")]
-    pub(crate) missing_indicator: bool,
+    /// Whether it is modelled if the value was measured, and synthetic cells are left empty
+    /// where it was not; if nothing is said, it is where the table has gaps.
+    #[serde(default, alias = "measured", skip_serializing_if = "Option::is_none")]
+    pub(crate) missing_indicator: Option<bool>,
     /// Which of several values in one grid step counts.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub(crate) aggregate: Aggregate,

@@ -39,6 +39,12 @@ pub enum Rule {
         /// The level.
         level: Level,
     },
+    /// Of a code without values: it happens to a patient once, or never. What is modelled is whether
+    /// it has happened by now.
+    Once {
+        /// The column.
+        column: String,
+    },
     /// Where a flag has this level, the value is that of the row before.
     Carried {
         /// The column.
@@ -52,15 +58,15 @@ pub enum Rule {
 
 impl Rule {
     /// A rule as the schema writes it: `a <= b` (also `<`, `>=`, `>`), `a never falls`, `a never
-    /// rises`, `a = level is never left`, or `a carried when flag = level`. Names and levels with
-    /// spaces stand in backticks.
+    /// rises`, `a = level is never left`, `a happens once`, or `a carried when flag = level`. Names and
+    /// levels with spaces stand in backticks.
     ///
     /// # Errors
     /// What it should look like.
     pub fn parse(text: &str) -> Result<Self, String> {
         let unknown = || {
             format!(
-                "`{text}` is no rule\nhint: write `a <= b`, `a never falls`, `a = level is never left` or `a carried when flag = level`"
+                "`{text}` is no rule\nhint: write `a <= b`, `a never falls`, `a = level is never left`, `a happens once` or `a carried when flag = level`"
             )
         };
         let words = words(text).ok_or_else(unknown)?;
@@ -77,6 +83,7 @@ impl Rule {
             [a, ">", b] => order(b, a, true),
             [a, "never", "falls"] => Self::Monotone { column: (*a).to_owned(), rises: true },
             [a, "never", "rises"] => Self::Monotone { column: (*a).to_owned(), rises: false },
+            [a, "happens", "once"] => Self::Once { column: (*a).to_owned() },
             [a, "=", level, "is", "never", "left"] => {
                 Self::NeverLeft { column: (*a).to_owned(), level: level_of(level) }
             }
@@ -92,7 +99,9 @@ impl Rule {
     pub(crate) fn columns(&self) -> Vec<&str> {
         match self {
             Self::Order { lesser, greater, .. } => vec![lesser, greater],
-            Self::Monotone { column, .. } | Self::NeverLeft { column, .. } => vec![column],
+            Self::Monotone { column, .. }
+            | Self::NeverLeft { column, .. }
+            | Self::Once { column } => vec![column],
             Self::Carried { column, flag, .. } => vec![column, flag],
         }
     }
@@ -112,6 +121,7 @@ impl fmt::Display for Rule {
             Self::NeverLeft { column, level } => {
                 write!(f, "{} = {} is never left", word(column), word(&level.to_string()))
             }
+            Self::Once { column } => write!(f, "{} happens once", word(column)),
             Self::Carried { column, flag, level } => {
                 let (column, flag) = (word(column), word(flag));
                 write!(f, "{column} carried when {flag} = {}", word(&level.to_string()))
@@ -171,6 +181,7 @@ mod tests {
             "status = 2 is never left",
             "stage = `IV b` is never left",
             "VL carried when `VL (M)` = false",
+            "`heart failure` happens once",
         ] {
             let rule = Rule::parse(text).expect("a rule");
             assert_eq!(rule.to_string(), text);

@@ -108,7 +108,8 @@ mod tests {
             std::fs::write(path, "a\n1\n").expect("writes");
         };
         ["labs.csv.gz", "a.b.csv", "note.txt", "data/x/1.parquet", "data/0.parquet", "no/x.md"]
-            .map(write);
+            .into_iter()
+            .for_each(write);
         let found = members(folder.path())?;
         let shown: Vec<(&str, &str, usize)> = found
             .iter()

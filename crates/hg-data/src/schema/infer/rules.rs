@@ -40,6 +40,7 @@ fn found(schema: &Schema, table: &Table) -> Result<Vec<(Rule, String)>> {
     let mut found = kept.orders()?;
     found.extend(kept.monotones(&found)?);
     found.extend(kept.never_lefts()?);
+    found.extend(kept.onces()?);
     found.extend(kept.carried()?);
     // Rules of which not all can be built in together are left to the reader.
     let mut together: Vec<(Rule, String)> = Vec::new();
@@ -129,7 +130,9 @@ impl Kept<'_> {
     /// Levels that patients reach and never leave.
     fn never_lefts(&self) -> Result<Vec<(Rule, String)>> {
         let mut found = Vec::new();
-        for column in self.modelled().filter(|c| !c.is_numeric() && !c.is_static) {
+        let happens = |c: &&Column| self.schema.is_occurrence(c);
+        let of_levels = self.modelled().filter(|c| !c.is_numeric() && !c.is_static);
+        for column in of_levels.filter(|c| !happens(c)) {
             let levels = column.levels();
             let mut kept = Vec::new();
             for level in levels {
@@ -142,6 +145,20 @@ impl Kept<'_> {
             // Where no level is ever left, the column is as good as static.
             if kept.len() < levels.len() {
                 found.extend(kept);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What happens to each patient once at most.
+    fn onces(&self) -> Result<Vec<(Rule, String)>> {
+        let mut found = Vec::new();
+        let happens = |c: &&Column| !c.is_static && self.schema.is_occurrence(c);
+        for column in self.modelled().filter(happens) {
+            let rule = Rule::Once { column: column.name.clone() };
+            let (rows, again) = self.rows.count(&rule)?;
+            if again == 0 && rows >= LEAST_ROWS {
+                found.push((rule, format!("to {rows} patients")));
             }
         }
         Ok(found)
