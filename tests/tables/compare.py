@@ -3,7 +3,7 @@
 python compare.py REAL SYNTHETIC TABLE ...   (needs requirements.txt)
 
 REAL and SYNTHETIC are folders, TABLE the names of the tables that must be in SYNTHETIC, and no others. Each has the
-real one's kind of file, and columns of the real one, in its order and with its types. What differs goes to standard error.
+real one's kind of file, and columns of the real one, in its order and with its types. Standard error says what differs.
 """
 
 import sys
