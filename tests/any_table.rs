@@ -196,7 +196,7 @@ fn what_is_generated_is_read_like_the_real_table() {
         ("04-utf16/unicode-text.csv", "csv", ""),
         ("02-codes/codes.csv", "csv", "0417"),
         ("08-constant/constant.csv", "csv", ""),
-        ("12-hhmm/set.csv", "csv", "24:00"),
+        ("12-hhmm/set.csv", "csv", ",24:"),
         ("18-durations/dyn.parquet", "parquet", ""),
         ("25-months/month-name.csv", "csv.zst", ""),
         ("29-lines/unit.csv", "csv", "°C"),

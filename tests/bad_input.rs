@@ -28,7 +28,7 @@ type Case = (&'static str, [&'static str; 2], [&'static str; 2], &'static str);
 const NONE: [&str; 2] = ["", ""];
 
 /// TABLE and SCHEMA stand for the files.
-const CASES: [Case; 58] = [
+const CASES: [Case; 66] = [
     (
         "a missing column",
         ["x", "y"],
@@ -237,7 +237,7 @@ const CASES: [Case; 58] = [
         "an unknown key",
         NONE,
         ["step = 1.0\n[[columns]]", "step = 1.0\nstpe = 2\n[[columns]]"],
-        "SCHEMA, line 7: unknown field `stpe`, expected one of `column`, `unit`, `step`, `format`, `start`",
+        "SCHEMA, line 7: unknown field `stpe`, expected one of `column`, `unit`, `model`, `step`, `format`, `start`",
     ),
     (
         "an unknown kind",
@@ -268,6 +268,57 @@ const CASES: [Case; 58] = [
         NONE,
         ["step = 1.0", "step = 0.0"],
         "SCHEMA, line 6: time.step is 0, it must be above 0",
+    ),
+    (
+        "no step",
+        NONE,
+        ["step = 1.0\n", ""],
+        "SCHEMA, line 5: time.step is missing, the width of the grid\nhint: give it, or set time.model = \"visits\" where rows are steps",
+    ),
+    (
+        "visits on a grid",
+        NONE,
+        ["step = 1.0", "step = 1.0\nmodel = \"visits\""],
+        "SCHEMA, line 6: visits have no time.step\nhint: remove it, or time.model = \"visits\"",
+    ),
+    (
+        "visits with a start",
+        NONE,
+        ["step = 1.0", "model = \"visits\"\nstart = \"modelled\""],
+        "SCHEMA, line 7: time.start goes with a grid: the first times of visits are modelled anyway\nhint: remove it",
+    ),
+    (
+        "no rule",
+        NONE,
+        ["step = 1.0", "step = 1.0\n[[rules]]\nholds = \"x is fine\""],
+        "SCHEMA, line 8: `x is fine` is no rule\nhint: write `a <= b`, `a never falls`, `a = level is never left` or `a carried when flag = level`",
+    ),
+    (
+        "a rule about an unknown column",
+        NONE,
+        ["step = 1.0", "step = 1.0\n[[rules]]\nholds = \"y never falls\""],
+        "SCHEMA, line 8: rule `y never falls`: `y` is no [[columns]] entry\nhint: correct the name",
+    ),
+    (
+        "a rule about levels as numbers",
+        NONE,
+        ["step = 1.0", "step = 1.0\n[[rules]]\nholds = \"day <= sex\""],
+        "SCHEMA, line 8: rule `day <= sex`: `sex` must be numeric and have no bins",
+    ),
+    (
+        "rules in a circle",
+        NONE,
+        [
+            "step = 1.0",
+            "step = 1.0\n[[rules]]\nholds = \"x <= day\"\n[[rules]]\nholds = \"day <= x\"",
+        ],
+        "SCHEMA, line 8: the rules go round in a circle over `x`\nhint: remove one",
+    ),
+    (
+        "a spike twice",
+        NONE,
+        ["kind = \"numeric\"", "kind = \"numeric\"\nspikes = [0.0, 0.0]"],
+        "SCHEMA, line 10: column `x`: a spike is named twice\nhint: remove one",
     ),
     (
         "a min_length of 0",

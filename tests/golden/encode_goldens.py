@@ -18,7 +18,7 @@ root = Path(__file__).parents[2]
 PATIENTS = 40
 
 
-def encode(schema, table):
+def encode(schema, table, step, max_length=10**9):
     schema = tomllib.loads((root / schema).read_text())
     raw = pd.read_csv(root / table, dtype=str, keep_default_na=False, na_values=[""])
     patient, time = schema["patient"]["column"], schema["time"]["column"]
@@ -34,11 +34,11 @@ def encode(schema, table):
             as_level = str if isinstance(levels[0], str) else float
             places = {as_level(level): n for n, level in enumerate(levels)}
             data[name] = cells.map(lambda cell: places[as_level(cell)], na_action="ignore").astype(float)
-    # The grid: nearest step since the first row, the last value measured in each.
+    # A regular grid, whatever the schema's steps are: nearest step since the first row, the last value measured in each.
     data = data.sort_values(["patient", "time"], kind="stable")
     since = data["time"] - data.groupby("patient")["time"].transform("min")
-    data["step"] = np.floor(since / schema["time"]["step"] + 0.5).astype(int)
-    data = data[data["step"] < schema.get("sequence", {}).get("max_length", 10**9)]
+    data["step"] = np.floor(since / step + 0.5).astype(int)
+    data = data[data["step"] < max_length]
     grid = data.drop(columns="time").groupby(["patient", "step"]).last()
     lengths = grid.reset_index().groupby("patient")["step"].max() + 1
     index = [(p, step) for p, length in lengths.items() for step in range(length)]

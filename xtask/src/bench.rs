@@ -92,6 +92,9 @@ enum What {
         /// Patients of 48 steps.
         #[arg(long, default_value_t = 100_000)]
         patients: usize,
+        /// How often both take turns.
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
     },
 }
 
@@ -104,7 +107,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             execute(iteration)
         }
         Some(What::Growth) => growth(&programs),
-        Some(What::Scale { patients }) => scale(&programs, *patients),
+        Some(What::Scale { patients, pairs }) => scale(&programs, *patients, *pairs),
         None if bench.peers => peers(bench, &programs),
         None => {
             let mut kernels = programs.command("kernels")?;
@@ -171,13 +174,13 @@ fn growth(programs: &Programs) -> Result<()> {
     Ok(())
 }
 
-fn scale(programs: &Programs, patients: usize) -> Result<()> {
+fn scale(programs: &Programs, patients: usize, pairs: usize) -> Result<()> {
     let file = target().join("scale.parquet");
     let mut make = programs.command("scale")?;
     make.arg("make").arg(&file).args(["--patients", &patients.to_string()]);
     execute(make)?;
     let mut measure = programs.command("scale")?;
-    measure.arg("measure").arg(&file);
+    measure.arg("measure").arg(&file).args(["--pairs", &pairs.to_string()]);
     execute(measure)
 }
 

@@ -8,6 +8,9 @@ use hg_train::{Run, RunManifest, StepMetrics};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Cells of a table that are compared; of a file with more, whole patients with about so many are.
+const MOST_CELLS: usize = 1 << 25;
+
 /// The report's page in its folder.
 const PAGE: &str = "report.html";
 const TEXT: &str = "report.md";
@@ -81,12 +84,14 @@ pub fn evaluate_with(
     let real = real.into().or_named("real table");
     let synthetic = synthetic.into().or_named("synthetic table");
     let (encoder, _) = Encoder::fit(schema, &real, Subset::Whole)?;
-    let tables = Tables { real: &real, synthetic: &synthetic };
+    let tables = Tables { real: &real, synthetic: &synthetic, remarks: &[] };
     let how = How { measures, steps: &[], on_stage: &mut |_| {} };
     compare(&encoder, &tables, (Subset::Whole, None), how)
 }
 
 /// Compares two tables in files, as [`evaluate`] does; `on_stage` hears of each stage as it begins.
+/// Of a table that is too large, whole patients are compared, chosen by a hash of the id, and the
+/// report says so.
 ///
 /// # Errors
 /// As [`evaluate`], and when a file cannot be read.
@@ -96,33 +101,64 @@ pub fn evaluate_files(
     schema: &Schema,
     on_stage: &mut dyn FnMut(&'static str),
 ) -> Result<Evaluated> {
-    let (encoder, _) = Encoder::fit_file(schema, real, Subset::Whole)?;
-    let (real, synthetic) = (schema.read(real)?, schema.read(synthetic)?);
-    let tables = Tables { real: &real, synthetic: &synthetic };
+    let files = Files::read(schema, real, synthetic)?;
+    let (encoder, _) = Encoder::fit(schema, &files.real, Subset::Whole)?;
     let how = How { measures: &measures(), steps: &[], on_stage };
-    compare(&encoder, &tables, (Subset::Whole, None), how)
+    compare(&encoder, &files.tables(), (Subset::Whole, None), how)
 }
 
 /// Compares a run's synthetic cohort with its real table; `on_stage` hears of each stage as it
-/// begins.
+/// begins. Of large tables some patients are compared, as by [`evaluate_files`].
 ///
 /// # Errors
 /// When one of the tables is gone or has changed.
 pub fn evaluate_run(run: &Run, on_stage: &mut dyn FnMut(&'static str)) -> Result<Evaluated> {
     let RunManifest { train, .. } = &run.manifest;
-    let (data, synthetic) = (run.check_data()?, run.synthetic_parquet());
     let schema = &run.encoder.schema;
-    let (real, synthetic) = (schema.read(data)?, schema.read(&synthetic)?);
-    let tables = Tables { real: &real, synthetic: &synthetic };
+    let files = Files::read(schema, run.check_data()?, &run.synthetic_parquet())?;
     let subsets = (train.training_subset(), train.held_out_subset());
     let how = How { measures: &measures(), steps: &run.metrics()?, on_stage };
-    compare(&run.encoder, &tables, subsets, how)
+    compare(&run.encoder, &files.tables(), subsets, how)
 }
 
 /// The tables that are compared.
 struct Tables<'a> {
     real: &'a Table,
     synthetic: &'a Table,
+    /// What a reader of the report must know of them.
+    remarks: &'a [String],
+}
+
+/// Tables from files, or as much of them as is compared.
+struct Files {
+    real: Table,
+    synthetic: Table,
+    remarks: Vec<String>,
+}
+
+impl Files {
+    fn read(schema: &Schema, real: &Path, synthetic: &Path) -> Result<Self> {
+        let most = MOST_CELLS / (schema.columns.len() + 2);
+        let mut remarks = Vec::new();
+        let mut read = |path: &Path, which: &str| -> Result<Table> {
+            let (table, sampled) = schema.read_sample(path, most)?;
+            if let Some(sampled) = sampled {
+                let remark = format!(
+                    "The {which} table is too large to be compared as a whole: {sampled} are, \
+                     chosen by a hash of the id alone."
+                );
+                tracing::warn!("{}: {remark}", path.display());
+                remarks.push(remark);
+            }
+            Ok(table)
+        };
+        let (real, synthetic) = (read(real, "real")?, read(synthetic, "synthetic")?);
+        Ok(Self { real, synthetic, remarks })
+    }
+
+    fn tables(&self) -> Tables<'_> {
+        Tables { real: &self.real, synthetic: &self.synthetic, remarks: &self.remarks }
+    }
 }
 
 /// How they are compared.
@@ -153,6 +189,7 @@ fn compare(
     let subject = Subject::new(encoder, &real, &synthetic)
         .with_held_out(held_out.as_ref())
         .with_identifiers(&identifiers)
+        .with_remarks(tables.remarks)
         .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
     let evaluation = hg_eval::evaluate(&subject, how.measures, how.on_stage)?;
     let curves = curves(how.steps);

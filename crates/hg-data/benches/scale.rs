@@ -80,13 +80,13 @@ fn main() -> Result<()> {
                 .map(|first| part(first, PATIENTS_PER_PART.min(patients - first)));
             println!("{} rows", write_simulated(parts, Path::new(file))?);
         }
-        ["measure", file] => measure(Path::new(file))?,
-        _ => bail!("say `make FILE --patients N` or `measure FILE`"),
+        ["measure", file, "--pairs", pairs] => measure(Path::new(file), pairs.parse::<usize>()?)?,
+        _ => bail!("say `make FILE --patients N` or `measure FILE --pairs N`"),
     }
     Ok(())
 }
 
-fn measure(file: &Path) -> Result<()> {
+fn measure(file: &Path, pairs_wanted: usize) -> Result<()> {
     // Row group after row group, so that no more than one is in memory.
     let scan = || -> Result<usize> {
         let metadata = ParquetReader::new(File::open(file)?).get_metadata()?.clone();
@@ -101,16 +101,30 @@ fn measure(file: &Path) -> Result<()> {
     };
     // Once before, so that both find the file in memory.
     let rows = scan()?;
-    let start = Instant::now();
-    scan()?;
-    let scanned = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let (_, encoded) = Encoder::fit_file(&schema()?, file, Subset::Whole)?;
-    let took = start.elapsed().as_secs_f64();
+    let schema = schema()?;
+    let mut pairs = Vec::new();
+    for _ in 0..pairs_wanted {
+        let start = Instant::now();
+        scan()?;
+        let scanned = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let (_, encoded) = Encoder::fit_file(&schema, file, Subset::Whole)?;
+        let took = start.elapsed().as_secs_f64();
+        let (patients, features) = (encoded.lengths.len(), encoded.features);
+        println!("{scanned:.2} s, {took:.2} s: {patients} patients, {features} features");
+        pairs.push([scanned, took, took / scanned]);
+    }
+    let median = |of: usize| {
+        let mut all: Vec<f64> = pairs.iter().map(|pair| pair[of]).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
     let rate = |seconds: f64| rows as f64 / seconds / 1e6;
-    println!("{rows} rows, {} patients, {} features", encoded.lengths.len(), encoded.features);
+    let [scanned, took, ratio] = [0, 1, 2].map(median);
+    println!("{rows} rows, medians of {pairs_wanted} pairs");
     println!("polars scanning: {scanned:.1} s, {:.2} million rows/s", rate(scanned));
     println!("fit and encode:  {took:.1} s, {:.2} million rows/s", rate(took));
+    println!("ratio:           {ratio:.2}");
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in
         status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("RssFile"))

@@ -3,7 +3,7 @@
 //! Within the crate a time is a number: in the column's own unit where it holds numbers, else in
 //! seconds (since 1 January 1970 for dates), or in months where the grid counts months.
 
-use crate::Time;
+use crate::{Time, TimeModel};
 use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use std::fmt::Write;
@@ -173,6 +173,12 @@ impl TimeFormat {
         Some(text)
     }
 
+    /// Whether the texts of two days of a month differ.
+    fn tells_days(&self) -> bool {
+        let written = |days: f64| self.write(origin_seconds() + days * DAY, 0);
+        written(0.) != written(1.)
+    }
+
     /// Whether its texts are dates.
     pub(crate) fn is_date(&self) -> bool {
         matches!(self, Self::Date(_))
@@ -267,12 +273,14 @@ pub(crate) enum Axis {
     Months,
 }
 
-/// The regular grid of a time column.
+/// The axis of a time column, and the regular grid on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Grid {
     pub(crate) axis: Axis,
-    /// The width of a step on the axis.
-    pub(crate) width: f64,
+    /// The width of a step on the axis; `None` where a row is a step.
+    pub(crate) width: Option<f64>,
+    /// What the column holds.
+    pub(crate) kind: TimeKind,
 }
 
 /// What a time column holds, as far as a grid asks.
@@ -321,42 +329,65 @@ impl Time {
     /// # Errors
     /// Why the step does not go with the column, and the way out.
     pub(crate) fn grid(&self, kind: TimeKind) -> Result<Grid, String> {
-        let text = match &self.step {
+        let step = match &self.model {
+            TimeModel::Visits => return Ok(Grid { axis: self.axis(kind), width: None, kind }),
+            TimeModel::Grid { step, .. } => step,
+        };
+        let grid = |axis, width| Ok(Grid { axis, width: Some(width), kind });
+        let text = match step {
             crate::Step::Number(days) if kind != TimeKind::Numbers => {
-                return Ok(Grid { axis: Axis::Seconds, width: days * DAY });
+                return grid(Axis::Seconds, days * DAY);
             }
-            crate::Step::Number(width) => return Ok(Grid { axis: Axis::Own, width: *width }),
+            crate::Step::Number(width) => return grid(Axis::Own, *width),
             crate::Step::Text(text) => text,
         };
         let (axis, width) =
             parse_step(text).ok_or_else(|| format!("time.step `{text}` is no step"))?;
         match kind {
-            TimeKind::Dates => Ok(Grid { axis, width }),
-            TimeKind::Elapsed if axis == Axis::Seconds => Ok(Grid { axis, width }),
+            TimeKind::Dates => grid(axis, width),
+            TimeKind::Elapsed if axis == Axis::Seconds => grid(axis, width),
             TimeKind::Elapsed => Err(format!(
                 "time.step `{text}` counts months, and the column holds time that has elapsed\nhint: give days or hours"
             )),
             // A column of numbers has the unit that the schema names.
             TimeKind::Numbers => match unit(&self.unit) {
-                Some((own, each)) if own == axis => {
-                    Ok(Grid { axis: Axis::Own, width: width / each })
-                }
+                Some((own, each)) if own == axis => grid(Axis::Own, width / each),
                 _ => Err(format!(
                     "time.step `{text}` needs to know what the column's numbers count\nhint: set time.unit = \"days\" or the like, or give the step as a number"
                 )),
             },
         }
     }
+
+    /// The axis of visits.
+    fn axis(&self, kind: TimeKind) -> Axis {
+        let format = self.format.as_deref().and_then(TimeFormat::parse);
+        match (kind, format) {
+            (TimeKind::Numbers, _) => Axis::Own,
+            // Where a text names no day, visits are months apart.
+            (TimeKind::Dates, Some(format)) if !format.tells_days() => Axis::Months,
+            (TimeKind::Dates | TimeKind::Elapsed, _) => Axis::Seconds,
+        }
+    }
 }
 
 impl Grid {
-    /// A synthetic date's seconds since 1970, `steps` after 1 January 2000.
-    pub(crate) fn date(self, steps: f64) -> f64 {
+    /// What is modelled of a patient's first time: the time itself where times count from an event;
+    /// of dates, which begin anew at a fixed day, the time of day, as it is `offset` seconds east
+    /// of Greenwich.
+    pub(crate) fn first_time(self, time: f64, offset: i32) -> f64 {
+        match (self.kind, self.axis) {
+            (TimeKind::Numbers | TimeKind::Elapsed, _) => time,
+            (TimeKind::Dates, Axis::Months) => 0.,
+            (TimeKind::Dates, _) => (time + f64::from(offset)).rem_euclid(DAY),
+        }
+    }
+
+    /// A synthetic date's seconds since 1970, so long on the axis after 1 January 2000.
+    pub(crate) fn date(self, passed: f64) -> f64 {
         match self.axis {
-            Axis::Months => {
-                seconds_of_month(ORIGIN_MONTHS + steps * self.width).unwrap_or(origin_seconds())
-            }
-            Axis::Own | Axis::Seconds => origin_seconds() + steps * self.width,
+            Axis::Months => seconds_of_month(ORIGIN_MONTHS + passed).unwrap_or(origin_seconds()),
+            Axis::Own | Axis::Seconds => origin_seconds() + passed,
         }
     }
 }
@@ -449,7 +480,7 @@ mod tests {
     fn months_are_those_of_the_calendar() {
         assert_eq!(months_of(10_957. * DAY), Some(360.));
         assert_eq!(months_of(10_988. * DAY), Some(361.));
-        let grid = Grid { axis: Axis::Months, width: 3. };
-        assert_eq!(grid.date(1.), seconds("2000-04-01", "%Y-%m-%d").expect("a date"));
+        let grid = Grid { axis: Axis::Months, width: Some(3.), kind: TimeKind::Dates };
+        assert_eq!(grid.date(3.), seconds("2000-04-01", "%Y-%m-%d").expect("a date"));
     }
 }

@@ -154,6 +154,10 @@ pub(crate) struct Csv {
     pub(crate) header: Vec<String>,
     /// The columns that are wanted.
     wanted: Vec<bool>,
+    /// The line end of the header.
+    line_end: &'static str,
+    /// Whether every cell of the header and of the first rows stands in quotes.
+    all_quoted: bool,
 }
 
 impl Csv {
@@ -180,6 +184,8 @@ impl Csv {
             empty_rows: 0,
             header: Vec::new(),
             wanted: Vec::new(),
+            line_end: "\n",
+            all_quoted: true,
         };
         csv.preamble(separator)?;
         csv.read_header()?;
@@ -305,6 +311,7 @@ impl Csv {
             return Err(Error::file(&self.path, problem));
         }
         self.rows = 0;
+        self.line_end = line_end_before(&self.buffer.as_bytes()[..self.at]);
         let cells = self.scanner.cells.iter();
         self.header = cells.map(|cell| cell.text(&self.buffer).into_owned()).collect();
         let mut names = HashSet::new();
@@ -329,6 +336,9 @@ impl Csv {
                     self.line += self.scanner.lines.at(b"") - 1;
                     if !self.is_empty_row() {
                         self.rows += 1;
+                        if self.all_quoted && self.rows <= SNIFFED {
+                            self.all_quoted = self.scanner.cells.iter().all(|cell| cell.quoted);
+                        }
                         return Ok(true);
                     }
                     self.empty_rows += 1;
@@ -489,21 +499,36 @@ pub(crate) struct Sniffed {
     pub(crate) all_quoted: bool,
 }
 
-/// The dialect of a CSV.
-pub(crate) fn sniff(path: &Path) -> Result<Sniffed> {
-    let encoding = sniff_encoding(path)?;
+/// Reads a whole CSV in whatever dialect it is written, and says which.
+pub(crate) fn read_any(path: &Path) -> Result<(Option<DataFrame>, Sniffed)> {
+    let read = |encoding| {
+        let mut csv = Csv::open(path, encoding, Separator::Guessed)?;
+        let table = csv.batch(usize::MAX)?;
+        Ok((table, csv.dialect()))
+    };
+    // Most are UTF-8, or have a mark, so that they need not be read before.
+    read(None).or_else(|problem| match other_encoding(path)? {
+        None => Err(problem),
+        other => read(other),
+    })
+}
+
+/// The dialect of a CSV, of which no more than the first rows are read where it is in this
+/// encoding.
+pub(crate) fn sniff(path: &Path, encoding: Option<&'static Encoding>) -> Result<Sniffed> {
     let mut csv = Csv::open(path, encoding, Separator::Guessed)?;
-    let mut all_quoted = csv.scanner.cells.iter().all(|cell| cell.quoted);
-    let line_end = line_end_before(&csv.buffer.as_bytes()[..csv.at]);
-    for _ in 0..SNIFFED {
-        if !all_quoted || !csv.next_row()? {
-            break;
-        }
-        all_quoted = csv.scanner.cells.iter().all(|cell| cell.quoted);
+    while csv.all_quoted && csv.rows < SNIFFED && csv.next_row()? {}
+    Ok(csv.dialect())
+}
+
+impl Csv {
+    /// How it is written, as far as it was read.
+    fn dialect(&self) -> Sniffed {
+        let encoding = Some(self.text.encoding).filter(|encoding| *encoding != UTF_8);
+        let (had_mark, separator) = (self.text.has_mark, self.scanner.separator);
+        let (line_end, all_quoted) = (self.line_end, self.all_quoted);
+        Sniffed { encoding, had_mark, separator, line_end, all_quoted }
     }
-    let encoding = Some(csv.text.encoding).filter(|encoding| *encoding != UTF_8);
-    let (had_mark, separator) = (csv.text.has_mark, csv.scanner.separator);
-    Ok(Sniffed { encoding, had_mark, separator, line_end, all_quoted })
 }
 
 fn line_end_before(bytes: &[u8]) -> &'static str {
@@ -515,7 +540,7 @@ fn line_end_before(bytes: &[u8]) -> &'static str {
 }
 
 /// The encoding that is to be given where it is not UTF-8 and no mark says so.
-fn sniff_encoding(path: &Path) -> Result<Option<&'static Encoding>> {
+pub(crate) fn other_encoding(path: &Path) -> Result<Option<&'static Encoding>> {
     let read_all = |encoding| {
         let mut text = Text::open(path, encoding)?;
         let mut block = String::new();
@@ -686,7 +711,9 @@ mod tests {
         let path = folder.path().join("t.csv");
         let sniffed = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("writes");
-            let s = sniff(&path).expect("sniffs");
+            let encoding = other_encoding(&path).expect("reads");
+            let s = sniff(&path, encoding).expect("sniffs");
+            assert_eq!(read_any(&path).expect("reads").1, s);
             let encoding = s.encoding.map_or("-", Encoding::name);
             (encoding, s.had_mark, char::from(s.separator), s.line_end, s.all_quoted)
         };

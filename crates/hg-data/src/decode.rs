@@ -1,8 +1,11 @@
 //! From encoded sequences back to a table.
 
 use crate::clock::{Grid, TimeFormat, TimeKind};
-use crate::parsed::START;
+use crate::construct::Decoded;
+use crate::encode::Place;
+use crate::parsed::{DERIVED, GAP, START};
 use crate::source::{SourceType, TimeSource};
+use crate::visits::clean;
 use crate::{
     Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Level, Result, Shown,
     ValueGrid,
@@ -15,7 +18,8 @@ impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
     /// table with the original names, order, levels and types. Patients are numbered
     /// from 1. Times run on the grid, from 0, from 1 January 2000 where they are dates, or from
-    /// each patient's own first time where that is modelled. Of a
+    /// each patient's own first time where that is modelled; or they are sums of the times between
+    /// visits. Of a
     /// block, the greatest feature is the level; static columns keep their first
     /// value, and show it where the real table does; cells that were "not measured" are empty.
     /// `seed` drives the draws within bins.
@@ -42,37 +46,30 @@ impl Encoder {
         let of_row =
             |row: &Row, step: usize| &values[(row.patient * steps + step) * features..][..features];
 
+        let of_columns = self.schema.columns.iter().zip(&self.columns).zip(self.places());
+        let mut decoded: Vec<Decoded> = of_columns
+            .enumerate()
+            .map(|(n, ((column, fitted), place))| {
+                let mut draws = ChaCha8Rng::seed_from_u64(seed);
+                draws.set_stream(n as u64);
+                let is_distance = self.construction.get(n).is_some();
+                let how = Reading { column, fitted, place, is_distance };
+                how.cells(&rows, &of_row, &mut draws)
+            })
+            .collect();
+        let times = self.passed(&decoded, lengths)?;
+        self.construct(&mut decoded, &times, lengths);
+
         let mut columns = vec![self.patients(&rows).into_column()];
-        let mut starts: Vec<f64> = vec![0.; rows.len()];
-        for (n, ((column, fitted), (at, flag))) in
-            self.schema.columns.iter().zip(&self.columns).zip(self.places()).enumerate()
-        {
-            let mut draws = ChaCha8Rng::seed_from_u64(seed);
-            draws.set_stream(n as u64);
-            // One position a patient for a static column, else one a row.
-            let mut position = 0.;
-            let mut cell = |row: &Row| {
-                let step = if column.is_static { 0 } else { row.step };
-                if row.step == step {
-                    position = draws.random();
-                }
-                let shows = match fitted.shown {
-                    Shown::First => row.step == 0,
-                    Shown::Throughout | Shown::Some => true,
-                };
-                let flags = of_row(row, if fitted.shown == Shown::Some { row.step } else { step });
-                let measured = flag.is_none_or(|flag| flags[flag + 1] > flags[flag]);
-                let decoded = fitted.decode(&of_row(row, step)[at..], position, column);
-                decoded.filter(|_| measured && shows)
-            };
-            let cells: Vec<Option<f64>> = rows.iter().map(&mut cell).collect();
-            if column.name == START {
-                starts = cells.into_iter().map(|cell| cell.unwrap_or(0.)).collect();
-            } else {
+        let of_columns = self.schema.columns.iter().zip(&self.columns).zip(decoded);
+        for ((column, fitted), Decoded { cells, shown }) in of_columns {
+            if !DERIVED.contains(&column.name.as_str()) {
+                let cells = cells.into_iter().zip(shown).map(|(cell, shows)| shows.then_some(cell));
+                let cells: Vec<Option<f64>> = cells.collect();
                 columns.push(self.series(column, fitted, &cells).into_column());
             }
         }
-        columns.push(self.times(&rows, &starts)?.into_column());
+        columns.push(self.times(&times)?.into_column());
         Ok(DataFrame::new(rows.len(), columns)?.select(self.order.iter().map(String::as_str))?)
     }
 
@@ -117,18 +114,41 @@ impl Encoder {
         })
     }
 
-    /// Times on the grid, `starts` being each row's patient's first.
-    fn times(&self, rows: &[Row], starts: &[f64]) -> Result<Series> {
+    /// Each row's time on the axis of the time column; of dates, what has passed since 1 January
+    /// 2000.
+    fn passed(&self, decoded: &[Decoded], lengths: &[usize]) -> Result<Vec<f64>> {
+        let grid = self.grid()?;
+        let cells = |name: &str| {
+            let n = self.schema.columns.iter().position(|column| column.name == name)?;
+            Some(decoded[n].cells.as_slice())
+        };
+        let (starts, gaps) = (cells(START), cells(GAP));
+        let mut times = Vec::new();
+        let mut row = 0;
+        for &length in lengths.iter().filter(|length| **length > 0) {
+            let start = starts.map_or(0., |starts| starts[row]);
+            match (grid.width, gaps, &self.visits) {
+                (Some(width), ..) => {
+                    times.extend((0..length).map(|step| clean(start + step as f64 * width)));
+                }
+                (None, Some(gaps), Some(visits)) => {
+                    times.extend(visits.times(start, gaps[row + 1..row + length].iter().copied()));
+                }
+                // Invariant: an encoder of visits has both.
+                (None, ..) => times.extend((0..length).map(|step| step as f64)),
+            }
+            row += length;
+        }
+        Ok(times)
+    }
+
+    /// The time column, from what has passed.
+    fn times(&self, times: &[f64]) -> Result<Series> {
         let name: PlSmallStr = self.schema.time.column.as_str().into();
         let grid = self.grid()?;
-        let elapsed = || {
-            let rows = rows.iter().zip(starts);
-            rows.map(|(row, start)| clean(start + row.step as f64 * grid.width))
-        };
-        let dates = || -> Vec<f64> { rows.iter().map(|row| grid.date(row.step as f64)).collect() };
+        let dates = || -> Vec<f64> { times.iter().map(|&passed| grid.date(passed)).collect() };
         Ok(match &self.time {
             TimeSource::Number { source, integer } => {
-                let times: Vec<f64> = elapsed().collect();
                 let numbers = if *integer && times.iter().all(|time| time.fract() == 0.) {
                     Series::new(name, times.iter().map(|&time| time as i64).collect::<Vec<_>>())
                 } else {
@@ -141,15 +161,12 @@ impl Encoder {
                 let seconds = match format.is_date() {
                     // A day begins where the texts are written.
                     true => dates().into_iter().map(|date| date - f64::from(*offset)).collect(),
-                    false => elapsed().collect::<Vec<_>>(),
+                    false => times.to_vec(),
                 };
                 let texts = seconds.into_iter().map(|seconds| format.write(seconds, *offset));
                 source.restore(Series::new(name, texts.collect::<Vec<_>>()))
             }
-            TimeSource::Duration { .. } => {
-                let seconds: Vec<f64> = elapsed().collect();
-                self.time.series(name, &seconds)?.unwrap_or_default()
-            }
+            TimeSource::Duration { .. } => self.time.series(name, times)?.unwrap_or_default(),
             TimeSource::Date | TimeSource::Datetime { .. } => {
                 self.time.series(name, &dates())?.unwrap_or_default()
             }
@@ -168,7 +185,9 @@ impl Encoder {
                 let cells = cells.iter().map(|cell| cell.and_then(label));
                 return Series::new(name, cells.collect::<Vec<_>>());
             }
-            FittedKind::Numeric { values, .. } | FittedKind::Binned { values, .. } => {
+            FittedKind::Numeric { values, .. }
+            | FittedKind::Binned { values, .. }
+            | FittedKind::Constant { values, .. } => {
                 self.number_series(column, fitted, values, cells)
             }
         };
@@ -217,43 +236,83 @@ fn nan_for_null(series: Series) -> Series {
     filled.unwrap_or(series)
 }
 
-/// A sum of steps without what doubles leave behind: 9.12, not 9.119999999999997.
-fn clean(x: f64) -> f64 {
-    const SCALE: f64 = 1e9;
-    let rounded = (x * SCALE).round() / SCALE;
-    if rounded.is_finite() && x.abs() < 1e6 { rounded } else { x }
-}
-
 struct Row {
     patient: usize,
     step: usize,
 }
 
-impl FittedColumn {
-    /// The value, or the position of the level, from a row that begins with
-    /// this column's features; `position` is where in its bin a value lies.
-    fn decode(&self, features: &[f32], position: f64, column: &Column) -> Option<f64> {
-        Some(match &self.kind {
-            FittedKind::Numeric { transform, values, .. } => {
+/// How a column's features are read.
+struct Reading<'a> {
+    column: &'a Column,
+    fitted: &'a FittedColumn,
+    place: Place,
+    /// Whether the value is a distance from others, which only these make a value.
+    is_distance: bool,
+}
+
+impl Reading<'_> {
+    /// The column's cells in `rows`, and whether they are shown.
+    fn cells<'r>(
+        &self,
+        rows: &[Row],
+        of_row: &dyn Fn(&Row, usize) -> &'r [f32],
+        draws: &mut ChaCha8Rng,
+    ) -> Decoded {
+        let Self { column, fitted, place, .. } = *self;
+        // One position a patient for a static column, else one a row.
+        let mut position = 0.;
+        let mut cell = |row: &Row| {
+            let step = if column.is_static { 0 } else { row.step };
+            if row.step == step {
+                position = draws.random();
+            }
+            let shows = match fitted.shown {
+                Shown::First => row.step == 0,
+                Shown::Throughout | Shown::Some => true,
+            };
+            let flags = of_row(row, if fitted.shown == Shown::Some { row.step } else { step });
+            let measured = place.flag.is_none_or(|flag| flags[flag + 1] > flags[flag]);
+            let value = self.value(of_row(row, step), position);
+            (value, measured && shows && fitted.kind != FittedKind::Empty)
+        };
+        let (cells, shown) = rows.iter().map(&mut cell).unzip();
+        Decoded { cells, shown }
+    }
+
+    /// The value, or the position of the level, from a row; `position` is where in its bin a value
+    /// lies.
+    fn value(&self, row: &[f32], position: f64) -> f64 {
+        let features = &row[self.place.value..];
+        match &self.fitted.kind {
+            FittedKind::Numeric { transform, values, spikes, .. } => {
                 let value = transform.decode(f64::from(features[0]));
-                nearest_or_bound(value, values, column.censored())
+                if self.is_distance {
+                    return value;
+                }
+                let nearest = nearest_or_bound(value, values, self.column.censored());
+                let Some(width) = spikes.width() else { return nearest };
+                let level = greatest(&row[self.place.spikes..][..width]);
+                let ends = [transform.decode(0.), transform.decode(1.)];
+                let besides = || spikes.besides(value, nearest, values, ends);
+                spikes.values().get(level).copied().unwrap_or_else(besides)
             }
             FittedKind::Binned { bins, values, .. } => {
                 let bin = greatest(&features[..bins.count()]);
                 let drawn = bins.value(bin, position);
-                let value = nearest_or_bound(drawn, values, column.censored());
+                let value = nearest_or_bound(drawn, values, self.column.censored());
                 // Rounding may not leave the bin.
                 if bins.bin(value) == bin { value } else { drawn }
             }
             FittedKind::Discrete { levels, .. } => greatest(&features[..*levels]) as f64,
-            FittedKind::Empty => return None,
-        })
+            FittedKind::Constant { value, .. } => *value,
+            FittedKind::Empty => 0.,
+        }
     }
 }
 
 /// The nearest number that the column may hold, or the bound that is nearer; beyond the outermost
 /// bound, that one.
-fn nearest_or_bound(x: f64, values: &ValueGrid, censored: &[Censored]) -> f64 {
+pub(crate) fn nearest_or_bound(x: f64, values: &ValueGrid, censored: &[Censored]) -> f64 {
     let number = values.nearest(x);
     let below = |bound: &&Censored| bound.text.starts_with(['<', '≤']);
     let bounds = |below_it: bool| {
@@ -280,7 +339,12 @@ fn greatest(features: &[f32]) -> usize {
 }
 
 impl ValueGrid {
-    fn nearest(&self, value: f64) -> f64 {
+    /// What values are multiples of, where that is known.
+    pub(crate) fn unit(&self) -> Option<f64> {
+        self.decimals.map(|decimals| 1. / 10f64.powi(decimals as i32))
+    }
+
+    pub(crate) fn nearest(&self, value: f64) -> f64 {
         match self.decimals {
             Some(decimals) => {
                 let scale = 10f64.powi(decimals as i32);
@@ -399,16 +463,5 @@ mod tests {
         ] {
             assert_eq!(significant(x), expected, "{x}");
         }
-    }
-
-    #[test]
-    fn sums_of_steps_are_clean() {
-        assert_eq!(clean(0.1 + 0.2), 0.3);
-        assert_eq!(clean(12. * 0.76), 9.12);
-        assert_eq!(clean(1e12 + 0.5), 1e12 + 0.5);
-        // Of large times nine decimals are more than a double has.
-        let large = 1_234_567.123_456_789_2;
-        assert_eq!(clean(large), large);
-        assert_ne!((large * 1e9).round() / 1e9, large);
     }
 }

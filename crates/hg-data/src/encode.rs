@@ -4,22 +4,26 @@
 //! block for each categorical, binary and binned column, then a block of two for
 //! each column whose measuring is modelled (not measured, measured).
 
-use crate::grid::{ResampledTable, RowCounts, fill_within_patients, grid};
+use crate::construct::{Constructed, Construction};
+use crate::grid::{ResampledTable, RowCounts, grid};
+use crate::kept::Kept;
 use crate::levels::settled;
 use crate::notation::is_code;
 use crate::notes::ColumnFacts;
-use crate::parsed::{ParsedTable, check};
+use crate::parsed::{DERIVED, GAP, ParsedTable, START, check};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
 use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
 use crate::source::{SourceType, TimeSource};
+use crate::spikes::{FittedSpikes, is_at};
 use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
+use crate::violations::refuse_violations;
+use crate::visits::{Multiples, VisitGrid};
 use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
-    Origin, Result, Schema, Shown, Subset, Table, TableStyle, Transform, Values,
+    Origin, Result, Schema, Shown, Subset, Table, TableStyle, TimeModel, Transform, Values,
 };
-use polars_core::prelude::DataFrame;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -50,6 +54,11 @@ pub struct Encoder {
     pub order: Vec<String>,
     /// `lengths[n]` sequences have `n` steps.
     pub lengths: Vec<usize>,
+    /// What the times of visits are multiples of, where rows are steps.
+    pub visits: Option<VisitGrid>,
+    /// How the schema's rules are made to hold.
+    #[serde(skip)]
+    pub(crate) construction: Construction,
 }
 
 /// What the patient column holds.
@@ -84,6 +93,8 @@ pub enum FittedKind {
         transform: FittedTransform,
         /// Its values' grid.
         values: ValueGrid,
+        /// The exact values that are levels of their own.
+        spikes: FittedSpikes,
         /// The median.
         fill: f64,
     },
@@ -103,6 +114,13 @@ pub enum FittedKind {
         /// The position of the commonest level.
         fill: usize,
     },
+    /// First times, or times between visits, that are all the same: they have no features.
+    Constant {
+        /// Its value.
+        value: f64,
+        /// Its values' grid.
+        values: ValueGrid,
+    },
     /// A column in which nothing was measured: it has no features, and comes back empty.
     Empty,
 }
@@ -114,6 +132,17 @@ pub struct ValueGrid {
     pub integer: bool,
     /// Their decimals, where at most six.
     pub decimals: Option<u32>,
+}
+
+/// Where a column's features begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Place {
+    /// The number, or the block of levels or bins.
+    pub(crate) value: usize,
+    /// The block of a number's spikes.
+    pub(crate) spikes: usize,
+    /// Whether it was measured, where that is modelled.
+    pub(crate) flag: Option<usize>,
 }
 
 /// Encoded sequences.
@@ -156,7 +185,7 @@ impl Encoder {
         let resampled = fit.part(table, 0)?;
         fit.add(&resampled)?;
         let encoder = fit.finish()?;
-        let encoded = encoder.encode_one(resampled)?;
+        let encoded = encoder.encode_one(&resampled)?;
         Ok((encoder, encoded))
     }
 
@@ -169,7 +198,7 @@ impl Encoder {
         refuse_empty_subset(subset, &parsed.patients, &table.name)?;
         let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;
         refuse_no_sequence(&resampled.lengths, &self.schema, &table.name)?;
-        self.encode_one(resampled)
+        self.encode_one(&resampled)
     }
 
     /// Numeric features, which lead every row.
@@ -180,7 +209,7 @@ impl Encoder {
 
     /// The widths of the one-hot blocks that follow.
     pub fn blocks(&self) -> Vec<usize> {
-        let levels = self.columns.iter().filter_map(FittedColumn::width).filter(|&width| width > 0);
+        let levels = self.columns.iter().filter_map(FittedColumn::block).filter(|&width| width > 0);
         let measured = self.schema.columns.iter().zip(&self.columns);
         let measured = measured.filter(|(column, fitted)| fitted.has_flag(column)).map(|_| 2);
         levels.chain(measured).collect()
@@ -193,35 +222,32 @@ impl Encoder {
 
     /// The features of a column's value in a row: one of a number, a block of levels or bins.
     pub fn features_of(&self, column: usize) -> std::ops::Range<usize> {
-        let first = self.places()[column].0;
+        let first = self.places()[column].value;
         first..first + self.columns[column].width().unwrap_or(1)
     }
 
-    /// The first feature of each column's value, and of each column's measured
-    /// flag where it has one.
-    pub(crate) fn places(&self) -> Vec<(usize, Option<usize>)> {
+    /// Where each column's features begin.
+    pub(crate) fn places(&self) -> Vec<Place> {
         let (mut numeric, mut discrete) = (0, self.numeric_features());
-        let values: Vec<usize> = self
+        let mut places: Vec<Place> = self
             .columns
             .iter()
-            .map(|column| match column.width() {
-                None => {
-                    numeric += 1;
-                    numeric - 1
+            .map(|column| {
+                let block = discrete;
+                discrete += column.block().unwrap_or(0);
+                if column.width().is_some() {
+                    return Place { value: block, spikes: block, flag: None };
                 }
-                Some(width) => {
-                    discrete += width;
-                    discrete - width
-                }
+                numeric += 1;
+                Place { value: numeric - 1, spikes: block, flag: None }
             })
             .collect();
-        let flags = self.schema.columns.iter().zip(&self.columns).map(|(column, fitted)| {
-            fitted.has_flag(column).then(|| {
-                discrete += 2;
-                discrete - 2
-            })
-        });
-        values.into_iter().zip(flags.collect::<Vec<_>>()).collect()
+        let flagged = self.schema.columns.iter().zip(&self.columns).zip(&mut places);
+        for (_, place) in flagged.filter(|((column, fitted), _)| fitted.has_flag(column)) {
+            place.flag = Some(discrete);
+            discrete += 2;
+        }
+        places
     }
 
     /// A checked part of a table, after `first_row` rows, on the grid.
@@ -235,56 +261,10 @@ impl Encoder {
         grid(subset.of(parsed)?, &self.schema, &table.name)
     }
 
-    pub(crate) fn encode_one(&self, whole: ResampledTable) -> Result<Encoded> {
-        let steps = whole.lengths.iter().copied().max().unwrap_or(0);
-        let features = self.features();
-        let values = Values::fill(whole.lengths.len() * steps * features, |values| {
-            self.encode_part(&whole, steps, values)
-        })?;
-        let ResampledTable { lengths, counts, .. } = whole;
-        Ok(Encoded { values, lengths, steps, features, counts })
-    }
-
-    /// Encodes a part into `values` `[its sequences, steps, features]`, which are 0.
-    pub(crate) fn encode_part(
-        &self,
-        part: &ResampledTable,
-        steps: usize,
-        values: &mut [f32],
-    ) -> Result<()> {
-        let filled = fill_within_patients(part, &self.schema)?;
-        let mut starts = Vec::with_capacity(part.lengths.len());
-        part.lengths.iter().fold(0, |row, length| {
-            starts.push(row);
-            row + length
-        });
-        let columns = self.schema.columns.par_iter().zip(&self.columns).zip(self.places());
-        let columns: Vec<ToEncode<'_>> = columns
-            .map(|((column, fitted), place)| {
-                ToEncode::new(column, fitted, place, part, &starts, &filled)
-            })
-            .collect::<Result<_>>()?;
-
-        // Some sequences at a time stay in the cache while every column writes to them.
-        let (together, features) = (64, self.features());
-        values
-            .par_chunks_mut(together * steps * features)
-            .zip(starts.par_chunks(together).zip(part.lengths.par_chunks(together)))
-            .for_each(|(values, (starts, lengths))| {
-                for column in &columns {
-                    let sequences = starts.iter().zip(lengths);
-                    for ((&start, &length), values) in
-                        sequences.zip(values.chunks_exact_mut(steps * features))
-                    {
-                        for (row, values) in
-                            (start..start + length).zip(values.chunks_exact_mut(features))
-                        {
-                            column.encode(row, values);
-                        }
-                    }
-                }
-            });
-        Ok(())
+    pub(crate) fn encode_one(&self, whole: &ResampledTable) -> Result<Encoded> {
+        let mut kept = Kept::new(&self.schema);
+        kept.add(whole)?;
+        self.encode_kept(kept)
     }
 }
 
@@ -309,71 +289,6 @@ pub(crate) fn refuse_no_sequence(lengths: &[usize], schema: &Schema, table: &str
     Err(Error::table(table, problem))
 }
 
-/// A column on its way into the rows.
-struct ToEncode<'a> {
-    fitted: &'a FittedColumn,
-    at: usize,
-    flag: Option<usize>,
-    cells: Cow<'a, [f64]>,
-    /// Whether each cell was observed, where that is modelled.
-    observed: Vec<bool>,
-}
-
-impl<'a> ToEncode<'a> {
-    /// `starts` are the rows at which the part's sequences begin, and `filled` is the part
-    /// without the gaps that the patient's other steps fill.
-    fn new(
-        column: &Column,
-        fitted: &'a FittedColumn,
-        (at, flag): (usize, Option<usize>),
-        part: &ResampledTable,
-        starts: &[usize],
-        filled: &'a DataFrame,
-    ) -> Result<Self> {
-        let with_gaps = filled.column(&column.name)?.f64()?;
-        let cells = match with_gaps.cont_slice() {
-            // Without gaps there is nothing to fill.
-            Ok(cells) if with_gaps.null_count() == 0 => Cow::Borrowed(cells),
-            _ => {
-                let fill = fitted.fill();
-                with_gaps.iter().map(|cell| cell.unwrap_or(fill)).collect()
-            }
-        };
-
-        let mut observed: Vec<bool> = match flag {
-            Some(_) => {
-                let is_there = part.frame.column(&column.name)?.is_not_null();
-                is_there.iter().map(|cell| cell == Some(true)).collect()
-            }
-            None => Vec::new(),
-        };
-        if column.is_static && fitted.shown != Shown::Some && flag.is_some() {
-            // A patient has the value or has not.
-            for (&start, &length) in starts.iter().zip(&part.lengths) {
-                let of_patient = &mut observed[start..start + length];
-                let has = of_patient.contains(&true);
-                of_patient.fill(has);
-            }
-        }
-        Ok(Self { fitted, at, flag, cells, observed })
-    }
-
-    fn encode(&self, row: usize, values: &mut [f32]) {
-        let cell = self.cells[row];
-        match &self.fitted.kind {
-            FittedKind::Numeric { transform, .. } => {
-                values[self.at] = transform.encode(cell) as f32;
-            }
-            FittedKind::Binned { bins, .. } => values[self.at + bins.bin(cell)] = 1.,
-            FittedKind::Discrete { .. } => values[self.at + cell as usize] = 1.,
-            FittedKind::Empty => {}
-        }
-        if let Some(flag) = self.flag {
-            values[flag + usize::from(self.observed[row])] = 1.;
-        }
-    }
-}
-
 /// A fit that sees the table part by part.
 pub(crate) struct Fit<'a> {
     schema: &'a Schema,
@@ -387,6 +302,9 @@ pub(crate) struct Fit<'a> {
     time: Option<TimeSource>,
     time_facts: Option<ColumnFacts>,
     order: Vec<String>,
+    construction: Construction,
+    /// What the first times, and the times between visits, are multiples of.
+    multiples: [Multiples; 2],
     /// Patients on this subset of the split, and on the other.
     sides: [usize; 2],
     /// Steps of each sequence so far.
@@ -398,6 +316,8 @@ pub(crate) struct Fit<'a> {
 #[derive(Default)]
 struct ColumnSoFar {
     sample: Sample,
+    /// Of a column that is constructed: its distances from its bounds.
+    distances: Sample,
     facts: Option<ColumnFacts>,
     shown: ShownSoFar,
 }
@@ -420,6 +340,9 @@ impl<'a> Fit<'a> {
             time: None,
             time_facts: None,
             order: Vec::new(),
+            // Invariant: a schema is checked, so that its rules do not go round in a circle.
+            construction: Construction::of(schema).unwrap_or_default(),
+            multiples: Default::default(),
             sides: [0; 2],
             lengths: Vec::new(),
             counts: RowCounts::default(),
@@ -449,6 +372,7 @@ impl<'a> Fit<'a> {
             (Some(before @ TimeSource::Text { .. }), _) => before,
             (_, here) => here,
         });
+        refuse_violations(&parsed, self.schema, (&table.name, first_row))?;
         grid(self.subset.of(parsed)?, self.schema, self.table)
     }
 
@@ -472,9 +396,20 @@ impl<'a> Fit<'a> {
     pub(crate) fn add(&mut self, part: &ResampledTable) -> Result<()> {
         self.lengths.extend(&part.lengths);
         self.counts += part.counts;
-        self.schema.columns.par_iter().zip(&mut self.columns).try_for_each(|(column, so_far)| {
+        for (name, multiples) in [START, GAP].into_iter().zip(&mut self.multiples) {
+            if let Ok(times) = part.frame.column(name) {
+                times.f64()?.iter().flatten().for_each(|time| multiples.add(time));
+            }
+        }
+        let (schema, construction) = (self.schema, &self.construction);
+        let columns = schema.columns.par_iter().zip(&mut self.columns).enumerate();
+        columns.try_for_each(|(n, (column, so_far))| {
             let cells = part.frame.column(&column.name)?.f64()?;
             so_far.sample.add(cells);
+            if let Some(made) = construction.get(n) {
+                let of_part = (part.times.as_slice(), part.lengths.as_slice());
+                so_far.distances.add(&made.distances(&part.frame, schema, of_part)?);
+            }
             if column.is_static {
                 so_far.shown.add(cells, &part.invented, &part.lengths);
             }
@@ -492,21 +427,14 @@ impl<'a> Fit<'a> {
         }
         refuse_no_sequence(&self.lengths, self.schema, self.table)?;
         let mut schema = self.schema.clone();
-        let fitted: Vec<Result<(FittedColumn, CellStyle)>> = schema
-            .columns
-            .par_iter_mut()
-            .zip(self.columns)
-            .map(|(column, so_far)| {
-                let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
-                let kind = fit_kind(column, so_far.sample.sorted(), facts.integer, self.table)?;
-                let numbers = column.numbers();
-                let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
-                let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
-                let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
-                let nan_gaps = facts.has_nan && !facts.has_null;
-                Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
-            })
-            .collect();
+        let of_column = |n: usize| FitOf {
+            is_made: self.construction.get(n).is_some(),
+            gap_unit: self.multiples[1].unit(),
+            table: self.table,
+        };
+        let columns = schema.columns.par_iter_mut().zip(self.columns).enumerate();
+        let fitted: Vec<Result<(FittedColumn, CellStyle)>> =
+            columns.map(|(n, (column, so_far))| of_column(n).fit(column, so_far)).collect();
         let (mut columns, mut problems) = (Vec::with_capacity(fitted.len()), Vec::new());
         let mut styles = BTreeMap::new();
         for (name, fitted) in self.schema.columns.iter().map(|c| &c.name).zip(fitted) {
@@ -538,18 +466,70 @@ impl<'a> Fit<'a> {
         // What is as usual need not be said.
         styles.retain(|_, style| *style != CellStyle::default());
         let style = TableStyle::of(&schema, self.csv, styles);
-        Ok(Encoder { schema, columns, patient, time, style, order: self.order, lengths })
+        let (order, construction) = (self.order, self.construction);
+        let is_visits = schema.time.model == TimeModel::Visits;
+        let visits = is_visits.then(|| VisitGrid::of(&self.multiples));
+        Ok(Encoder { schema, columns, patient, time, style, order, lengths, visits, construction })
+    }
+}
+
+/// What the fit of one column rests on besides its cells.
+struct FitOf<'a> {
+    /// Whether the column is modelled by its distance from others.
+    is_made: bool,
+    /// What the times between visits are multiples of.
+    gap_unit: Option<f64>,
+    /// The table's name.
+    table: &'a str,
+}
+
+impl FitOf<'_> {
+    fn fit(self, column: &mut Column, so_far: ColumnSoFar) -> Result<(FittedColumn, CellStyle)> {
+        let facts = so_far.facts.unwrap_or_else(|| ColumnFacts::new(SourceType::Float64));
+        let observed = so_far.sample.sorted();
+        if column.name == GAP {
+            keep_gaps_apart(column, &observed, self.gap_unit);
+        }
+        if DERIVED.contains(&column.name.as_str())
+            && let Some(kind) = constant(column, &observed)
+        {
+            let (source, shown) = (facts.source, Shown::default());
+            let fitted = FittedColumn { kind, source, shown, nan_gaps: false };
+            return Ok((fitted, CellStyle::default()));
+        }
+
+        let distances = self.is_made.then(|| so_far.distances.sorted());
+        let kind = match distances.filter(|distances| !distances.is_empty()) {
+            Some(distances) => {
+                fit_distances(column, (&observed, &distances), facts.integer, self.table)?
+            }
+            None => fit_kind(column, observed, facts.integer, self.table)?,
+        };
+        let numbers = column.numbers();
+        let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
+        let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
+        let shown = if column.is_static { so_far.shown.shown() } else { Shown::default() };
+        let nan_gaps = facts.has_nan && !facts.has_null;
+        Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
     }
 }
 
 impl FittedColumn {
-    /// The width of its one-hot block; `None` for a single number.
+    /// How many features its value has in place of a number; `None` for a number.
     pub(crate) fn width(&self) -> Option<usize> {
         match &self.kind {
             FittedKind::Numeric { .. } => None,
             FittedKind::Binned { bins, .. } => Some(bins.count()),
             FittedKind::Discrete { levels, .. } => Some(*levels),
-            FittedKind::Empty => Some(0),
+            FittedKind::Constant { .. } | FittedKind::Empty => Some(0),
+        }
+    }
+
+    /// The width of its one-hot block; `None` for a number without spikes.
+    pub(crate) fn block(&self) -> Option<usize> {
+        match &self.kind {
+            FittedKind::Numeric { spikes, .. } => spikes.width(),
+            _ => self.width(),
         }
     }
 
@@ -558,6 +538,7 @@ impl FittedColumn {
         match self.kind {
             FittedKind::Numeric { fill, .. } | FittedKind::Binned { fill, .. } => fill,
             FittedKind::Discrete { fill, .. } => fill as f64,
+            FittedKind::Constant { value, .. } => value,
             FittedKind::Empty => 0.,
         }
     }
@@ -604,6 +585,49 @@ fn fit_kind(
     }
 }
 
+/// A column that only the steps have, and whose ascending values are all the same: every patient
+/// is first seen on day 0, for one.
+fn constant(column: &Column, observed: &[f64]) -> Option<FittedKind> {
+    let (least, greatest) = (*observed.first()?, *observed.last()?);
+    let values = value_grid(column.numbers()?, observed, false);
+    (least == greatest).then_some(FittedKind::Constant { value: least, values })
+}
+
+/// Has ascending gaps, which are multiples of `unit`, modelled by their logarithm where by quantiles
+/// an encoded number would not tell all of them apart.
+fn keep_gaps_apart(column: &mut Column, gaps: &[f64], unit: Option<f64>) {
+    let (ColumnKind::Numeric(numbers), Some(unit)) = (&mut column.kind, unit) else { return };
+    let NumericModel::Value { transform, margin } = &mut numbers.model else { return };
+    let Ok(fitted) = FittedTransform::fit(*transform, *margin, gaps) else { return };
+    let back = |gap: f64| fitted.decode(f64::from(fitted.encode(gap) as f32));
+    if gaps.iter().any(|&gap| (back(gap) - gap).abs() >= 0.4 * unit) {
+        *transform = Transform::Log1p;
+    }
+}
+
+/// Fits a column of ascending values `observed` to its ascending distances from others.
+fn fit_distances(
+    column: &mut Column,
+    (observed, distances): (&[f64], &[f64]),
+    integer: bool,
+    table: &str,
+) -> Result<FittedKind> {
+    let ColumnKind::Numeric(numbers) = &mut column.kind else {
+        // Invariant: the schema's check allows no other columns in such a rule.
+        return fit_kind(column, observed.to_vec(), integer, table);
+    };
+    let values = value_grid(numbers, observed, integer);
+    let (own, margin) = match numbers.model {
+        NumericModel::Value { transform, margin } => (transform, margin),
+        NumericModel::Bin(_) => (Transform::Identity, 0.),
+    };
+    let transform = Constructed::transform(own);
+    let fitted = FittedTransform::fit(transform, margin, distances)
+        .map_err(|value| Error::column(table, &column.name, undefined(transform, value)))?;
+    let (spikes, fill) = (FittedSpikes::default(), quantile(observed, 0.5));
+    Ok(FittedKind::Numeric { transform: fitted, values, spikes, fill })
+}
+
 fn fit_levels(levels: usize, observed: &[f64]) -> FittedKind {
     let mut counts = vec![0usize; levels];
     for &level in observed {
@@ -621,27 +645,42 @@ fn fit_numbers(
     observed: &[f64],
     integer: bool,
 ) -> std::result::Result<FittedKind, String> {
-    let Numeric { model, aggregate, censored, .. } = numbers;
     let fill = quantile(observed, 0.5);
-    let is_mean = *aggregate == Aggregate::Mean;
-    // A bound is modelled as a number that the column's own numbers need not be like.
-    let is_bound = |x: f64| censored.iter().any(|censored| censored.value == x);
-    let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
-    let values = ValueGrid {
-        integer: integer && !is_mean,
-        decimals: if is_mean { None } else { decimals(&exact) },
-    };
-    match model {
+    let values = value_grid(numbers, observed, integer);
+    match &mut numbers.model {
         NumericModel::Bin(bins) => {
             let fitted = FittedBins::fit(bins, observed);
             bins.cuts = Cuts::Edges(fitted.edges().to_vec());
             Ok(FittedKind::Binned { bins: fitted, values, fill })
         }
         NumericModel::Value { transform, margin } => {
-            let fitted = FittedTransform::fit(*transform, *margin, observed);
+            let is_spike = |x: &f64| numbers.spikes.iter().any(|&spike| is_at(*x, spike));
+            let mut besides = Cow::Borrowed(observed);
+            if !numbers.spikes.is_empty() {
+                besides = observed.iter().copied().filter(|x| !is_spike(x)).collect();
+            }
+            let mut of_others = *transform;
+            if besides.is_empty() {
+                // Nothing besides: any of the spikes stands for it.
+                (besides, of_others) = (vec![observed[0]].into(), Transform::Identity);
+            }
+            let fitted = FittedTransform::fit(of_others, *margin, &besides);
             let transform = fitted.map_err(|value| undefined(*transform, value))?;
-            Ok(FittedKind::Numeric { transform, values, fill })
+            let spikes = FittedSpikes::new(&numbers.spikes, quantile(&besides, 0.5));
+            Ok(FittedKind::Numeric { transform, values, spikes, fill })
         }
+    }
+}
+
+/// The grid of a column's ascending values.
+fn value_grid(numbers: &Numeric, observed: &[f64], integer: bool) -> ValueGrid {
+    let is_mean = numbers.aggregate == Aggregate::Mean;
+    // A bound is modelled as a number that the column's own numbers need not be like.
+    let is_bound = |x: f64| numbers.censored.iter().any(|censored| censored.value == x);
+    let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
+    ValueGrid {
+        integer: integer && !is_mean,
+        decimals: if is_mean { None } else { decimals(&exact) },
     }
 }
 

@@ -1,7 +1,9 @@
-//! From rows at any time to one row per grid step, ordered by patient and step.
+//! From rows at any time to one row per step, ordered by patient and step: a point of the regular
+//! grid, or a visit.
 
-use crate::parsed::{PATIENT, ParsedTable, TIME};
-use crate::{Aggregate, Error, Impute, Result, Schema, ShortPatients};
+use crate::clock::Grid;
+use crate::parsed::{DERIVED, GAP, PATIENT, ParsedTable, START, TIME};
+use crate::{Aggregate, Error, Result, Schema, ShortPatients, TimeModel};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -10,13 +12,15 @@ use std::ops::Range;
 /// Steps of a patient at most: more are a slip in the times.
 const MAX_STEPS: f64 = 100_000.;
 
-/// Rows on the regular grid.
+/// One row per step.
 pub(crate) struct ResampledTable {
     /// One f64 column per schema column, ordered by patient and step, nulls
     /// where nothing was measured.
     pub(crate) frame: DataFrame,
     /// Steps of each sequence: of each patient, or of a patient's windows.
     pub(crate) lengths: Vec<usize>,
+    /// The time of each step, on the axis of the time column.
+    pub(crate) times: Vec<f64>,
     /// Whether each step is one that the table has no row for; empty where there is none.
     pub(crate) invented: Vec<bool>,
     /// What became of the table's rows.
@@ -46,24 +50,29 @@ impl std::ops::AddAssign for RowCounts {
     }
 }
 
-/// Puts a checked table, whose name is `table`, on the schema's grid.
+/// Puts a checked table, whose name is `table`, in steps.
 pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<ResampledTable> {
-    if let Some(lengths) = regular(&parsed, schema)? {
+    if let Some((lengths, times)) = regular(&parsed, schema)? {
         let (invented, counts) = (Vec::new(), RowCounts::default());
-        return Ok(ResampledTable { frame: parsed.frame, lengths, invented, counts });
+        let mut frame = parsed.frame;
+        let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
+        derive(&mut frame, schema, clock, (&times, &lengths), None)?;
+        return Ok(ResampledTable { frame, lengths, times, invented, counts });
     }
 
-    // The table's rows in order, those of one grid step together.
-    let order = rows_in_order(&parsed)?;
+    // The table's rows in order, those of one step together.
+    let keys = keys(&parsed)?;
+    let order = rows_in_order(&parsed, &keys)?;
     let copies = parsed.frame.height() - order.len();
-    let observed = observed_steps(&parsed, &order, schema.sequence.max_length)?;
+    let observed = observed_steps(&keys, &order, parsed.grid.width, schema.sequence.max_length);
     let taken: usize = observed.iter().map(|step| step.rows.len()).sum();
     let merged_rows = taken - observed.len();
 
     // Every step of every patient, whether the table has rows there or not.
-    let Skeleton { patients, steps, lengths, dropped_patients } =
+    let Skeleton { patients, steps, times, lengths, firsts, dropped_patients } =
         skeleton(&observed, &parsed, schema, table)?;
-    let columns = schema.columns.par_iter().map(|column| {
+    let of_table = schema.columns.par_iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
+    let columns = of_table.map(|column| {
         let cells: Vec<Option<f64>> = parsed.frame.column(&column.name)?.f64()?.iter().collect();
         let at = |step: &Option<usize>| {
             let rows = &order[observed[(*step)?].rows.clone()];
@@ -74,12 +83,57 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
     });
     let mut columns = columns.collect::<Result<Vec<_>>>()?;
     columns.insert(0, Column::new(PATIENT.into(), patients));
-    let frame = DataFrame::new(steps.len(), columns)?;
+    let mut frame = DataFrame::new(steps.len(), columns)?;
+    let of_steps = (times.as_slice(), lengths.as_slice());
+    let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
+    derive(&mut frame, schema, clock, of_steps, Some(&firsts))?;
 
     let invented: Vec<bool> = steps.iter().map(Option::is_none).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
     let counts = RowCounts { dropped_patients, copies, merged_rows, invented_steps };
-    Ok(ResampledTable { frame, lengths, invented, counts })
+    Ok(ResampledTable { frame, lengths, times, invented, counts })
+}
+
+/// How the time column counts.
+#[derive(Clone, Copy)]
+struct Clock {
+    grid: Grid,
+    /// Seconds east of Greenwich.
+    offset: i32,
+}
+
+/// Adds the columns that the schema has and the table has not: each sequence's first time, of
+/// which `firsts` are other than the first step's where it is a window on a grid, and the time
+/// since the step before.
+fn derive(
+    frame: &mut DataFrame,
+    schema: &Schema,
+    clock: Clock,
+    (times, lengths): (&[f64], &[usize]),
+    firsts: Option<&[f64]>,
+) -> Result<()> {
+    if !schema.time.model.has_first_times() {
+        return Ok(());
+    }
+    let is_visits = schema.time.model == TimeModel::Visits;
+    let (mut starts, mut gaps) = (Vec::with_capacity(times.len()), Vec::new());
+    let mut rest = times;
+    for (n, &length) in lengths.iter().enumerate() {
+        let (sequence, others) = rest.split_at(length);
+        rest = others;
+        let first = firsts.filter(|_| !is_visits).map_or(sequence[0], |firsts| firsts[n]);
+        let first = clock.grid.first_time(first, clock.offset);
+        starts.extend(std::iter::repeat_n(first, length));
+        if is_visits {
+            gaps.push(None);
+            gaps.extend(sequence.windows(2).map(|pair| Some(pair[1] - pair[0])));
+        }
+    }
+    frame.with_column(Column::new(START.into(), starts))?;
+    if is_visits {
+        frame.with_column(Column::new(GAP.into(), gaps))?;
+    }
+    Ok(())
 }
 
 /// What a column shows at a step of several rows: `values` are those measured there, in order.
@@ -99,16 +153,17 @@ fn aggregate(how: Aggregate, values: impl Iterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// The lengths of a table that already is on the grid: patient after patient, step after
-/// step, none missing, and no patient to cut or refuse. Most large tables are.
-fn regular(parsed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> {
+/// The lengths of a table that already is in steps, and its times: patient after patient, step
+/// after step, none missing, and no patient to cut or refuse. Most large tables are.
+fn regular(parsed: &ParsedTable, schema: &Schema) -> Result<Option<(Vec<usize>, Vec<f64>)>> {
     let patients = parsed.frame.column(PATIENT)?.u32()?;
-    let times = parsed.frame.column(TIME)?.f64()?;
+    let of_rows = parsed.frame.column(TIME)?.f64()?;
     let sequence = &schema.sequence;
     let longest = sequence.max_length.unwrap_or(usize::MAX).min(MAX_STEPS as usize);
-    let mut lengths: Vec<usize> = Vec::new();
+    let (mut lengths, mut times): (Vec<usize>, Vec<f64>) = (Vec::new(), Vec::new());
+    times.reserve(of_rows.len());
     let (mut current, mut start, mut before) = (None, 0., f64::NEG_INFINITY);
-    for (patient, time) in patients.iter().zip(times.iter()) {
+    for (patient, time) in patients.iter().zip(of_rows.iter()) {
         let (Some(patient), Some(time)) = (patient, time) else { return Ok(None) };
         if current != Some(patient) {
             if current.is_some_and(|current| patient < current) {
@@ -118,22 +173,27 @@ fn regular(parsed: &ParsedTable, schema: &Schema) -> Result<Option<Vec<usize>>> 
             lengths.push(0);
         }
         let Some(length) = lengths.last_mut() else { return Ok(None) };
-        let step = ((time - start) / parsed.grid.width + 0.5).floor();
-        if step != *length as f64 || time <= before {
+        if let Some(width) = parsed.grid.width
+            && ((time - start) / width + 0.5).floor() != *length as f64
+        {
+            return Ok(None);
+        }
+        if time <= before {
             return Ok(None);
         }
         *length += 1;
         before = time;
+        // Adding 0 makes −0 and 0 one time.
+        times.push(time + 0.);
     }
     let shortest = sequence.min_length;
     let fits = lengths.iter().all(|length| (shortest..=longest).contains(length));
-    Ok((fits && sequence.window.is_none()).then_some(lengths))
+    Ok((fits && sequence.window.is_none()).then_some((lengths, times)))
 }
 
 /// The rows by patient and time, those at the same time as they stand in the table; of exact
 /// copies the first alone.
-fn rows_in_order(parsed: &ParsedTable) -> Result<Vec<usize>> {
-    let (patients, times) = keys(parsed)?;
+fn rows_in_order(parsed: &ParsedTable, (patients, times): &Keys) -> Result<Vec<usize>> {
     let key = |row: usize| (patients[row], times[row]);
     let compare = |a: (u32, f64), b: (u32, f64)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
     let mut order: Vec<usize> = (0..patients.len()).collect();
@@ -170,57 +230,77 @@ fn rows_in_order(parsed: &ParsedTable) -> Result<Vec<usize>> {
 }
 
 /// The patient and the time of each row.
-fn keys(parsed: &ParsedTable) -> Result<(Vec<u32>, Vec<f64>)> {
+type Keys = (Vec<u32>, Vec<f64>);
+
+fn keys(parsed: &ParsedTable) -> Result<Keys> {
     let patients = parsed.frame.column(PATIENT)?.u32()?.iter().map(Option::unwrap_or_default);
     // Adding 0 makes −0 and 0 one time.
     let times = parsed.frame.column(TIME)?.f64()?.iter().map(|time| time.unwrap_or_default() + 0.);
     Ok((patients.collect(), times.collect()))
 }
 
-/// A grid step at which the table has rows.
+/// A step at which the table has rows.
 struct ObservedStep {
     patient: u32,
     /// Counted from the patient's first row.
     step: f64,
+    /// Its time: on a grid that of its point.
+    time: f64,
     /// Its rows, as positions in the order of [`rows_in_order`].
     rows: Range<usize>,
 }
 
-/// The grid steps, each the nearest of its rows, in order; none from `max_length` on.
+/// The steps, in order: each time of a patient, or on a grid of such `width` the nearest point of
+/// each row; none from `max_length` on.
 fn observed_steps(
-    parsed: &ParsedTable,
+    (patients, times): &Keys,
     order: &[usize],
+    width: Option<f64>,
     max_length: Option<usize>,
-) -> Result<Vec<ObservedStep>> {
-    let (patients, times) = keys(parsed)?;
+) -> Vec<ObservedStep> {
     let limit = max_length.unwrap_or(usize::MAX) as f64;
     let mut found: Vec<ObservedStep> = Vec::new();
-    let mut first = (None, 0.);
+    // The patient, the first time, the time before, and how many there were.
+    let mut seen: (Option<u32>, f64, f64, f64) = (None, 0., 0., 0.);
     for (position, &row) in order.iter().enumerate() {
         let (patient, time) = (patients[row], times[row]);
-        if first.0 != Some(patient) {
-            first = (Some(patient), time);
-        }
-        let step = ((time - first.1) / parsed.grid.width + 0.5).floor();
+        seen = match seen {
+            (Some(before), first, last, count) if before == patient => {
+                (Some(patient), first, time, if last == time { count } else { count + 1. })
+            }
+            _ => (Some(patient), time, time, 0.),
+        };
+        let (_, first, _, rank) = seen;
+        let (step, time) = match width {
+            None => (rank, time),
+            Some(width) => {
+                let step = ((time - first) / width + 0.5).floor();
+                (step, first + step * width)
+            }
+        };
         match found.last_mut() {
             _ if step >= limit => {}
             Some(last) if last.patient == patient && last.step == step => {
                 last.rows.end = position + 1;
             }
-            _ => found.push(ObservedStep { patient, step, rows: position..position + 1 }),
+            _ => found.push(ObservedStep { patient, step, time, rows: position..position + 1 }),
         }
     }
-    Ok(found)
+    found
 }
 
-/// Every step of the grid, of the patients that are long enough, in order.
+/// Every step, of the patients that are long enough, in order.
 struct Skeleton {
     /// The patient of each step.
     patients: Vec<u32>,
     /// Which of the observed steps each is; `None` where the table has no row.
     steps: Vec<Option<usize>>,
+    /// The time of each step.
+    times: Vec<f64>,
     /// Steps of each sequence: of each patient, or of a patient's windows.
     lengths: Vec<usize>,
+    /// The first time of each sequence's patient.
+    firsts: Vec<f64>,
     /// Patients that are shorter than the schema wants.
     dropped_patients: usize,
 }
@@ -232,6 +312,7 @@ fn skeleton(
     table: &str,
 ) -> Result<Skeleton> {
     let (mut patients, mut steps, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut firsts) = (Vec::new(), Vec::new());
     let sequence = &schema.sequence;
     let (shortest, mut dropped_patients, mut problems) = (sequence.min_length, 0, Vec::new());
     let of_patient = |patient: u32, problem: String| {
@@ -243,10 +324,13 @@ fn skeleton(
         let of_run = first..first + run.len();
         first = of_run.end;
         if last >= MAX_STEPS {
-            let problem = format!(
-                "spans {last:e} steps of the grid\nhint: correct its times, raise time.step, or set \
-                 sequence.max_length"
-            );
+            let problem = match parsed.grid.width {
+                Some(_) => format!(
+                    "spans {last:e} steps of the grid\nhint: correct its times, raise time.step, or \
+                     set sequence.max_length"
+                ),
+                None => format!("has {last:e} visits\nhint: set sequence.max_length"),
+            };
             return Err(of_patient(patient, problem));
         }
         let length = last as usize + 1;
@@ -266,56 +350,22 @@ fn skeleton(
         for (step, place) in run.iter().zip(of_run) {
             places[step.step as usize] = Some(place);
         }
-        for window in places.chunks(sequence.window.unwrap_or(length)) {
+        let time_of = |step: usize, place: &Option<usize>| match place {
+            Some(place) => observed[*place].time,
+            None => run[0].time + step as f64 * parsed.grid.width.unwrap_or_default(),
+        };
+        let of_steps: Vec<f64> = places.iter().enumerate().map(|(n, p)| time_of(n, p)).collect();
+        let together = sequence.window.unwrap_or(length);
+        for (window, of_window) in places.chunks(together).zip(of_steps.chunks(together)) {
             if window.len() >= shortest {
                 lengths.push(window.len());
+                firsts.push(run[0].time);
+                times.extend(of_window);
                 patients.extend(std::iter::repeat_n(patient, window.len()));
                 steps.extend(window);
             }
         }
     }
     Error::all(problems)?;
-    Ok(Skeleton { patients, steps, lengths, dropped_patients })
-}
-
-/// Fills gaps from the same patient's other steps, as each column asks.
-pub(crate) fn fill_within_patients(
-    resampled: &ResampledTable,
-    schema: &Schema,
-) -> Result<DataFrame> {
-    let mut frame = resampled.frame.clone();
-    let patients: Vec<Option<u32>> = frame.column(PATIENT)?.u32()?.iter().collect();
-    let filled = schema.columns.par_iter().filter(|column| column.impute != Impute::None);
-    let filled = filled.map(|column| {
-        let cells = resampled.frame.column(&column.name)?.f64()?;
-        if cells.null_count() == 0 {
-            return Ok(None);
-        }
-        let mut cells: Vec<Option<f64>> = cells.iter().collect();
-        let mut rest = cells.as_mut_slice();
-        for patient in patients.chunk_by(|a, b| a == b) {
-            let (of_patient, others) = rest.split_at_mut(patient.len());
-            carry_forward(of_patient.iter_mut());
-            if column.impute == Impute::Both {
-                carry_forward(of_patient.iter_mut().rev());
-            }
-            rest = others;
-        }
-        let cells: Float64Chunked = cells.into_iter().collect();
-        Ok(Some(cells.with_name(column.name.as_str().into()).into_column()))
-    });
-    for column in filled.collect::<Result<Vec<_>>>()?.into_iter().flatten() {
-        let name = column.name().clone();
-        frame.replace(&name, column)?;
-    }
-    Ok(frame)
-}
-
-/// Gives each gap the value before it.
-fn carry_forward<'a>(cells: impl Iterator<Item = &'a mut Option<f64>>) {
-    let mut before = None;
-    for cell in cells {
-        *cell = cell.or(before);
-        before = *cell;
-    }
+    Ok(Skeleton { patients, steps, times, lengths, firsts, dropped_patients })
 }

@@ -1,5 +1,6 @@
 //! Cells of levels.
 
+use crate::compact::with_nan_gaps;
 use crate::notation::{EXACT, finite};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
@@ -11,6 +12,8 @@ use std::collections::{HashMap, HashSet};
 /// The levels of a column, to find a cell's among.
 struct Levels {
     names: Vec<String>,
+    /// The numbers that the names are.
+    numbers: Vec<Option<f64>>,
     /// Of those that the schema writes as numbers.
     values: Vec<Option<f64>>,
     /// Where levels go that are not named.
@@ -23,7 +26,8 @@ impl Levels {
         let values = column.levels().iter().map(Level::number).collect();
         let pooled =
             column.rare().and_then(|rare| names.iter().position(|name| *name == rare.into));
-        Self { names, values, pooled }
+        let numbers = names.iter().map(|name| finite(name)).collect();
+        Self { names, numbers, values, pooled }
     }
 
     /// Of a text: the level of this very name, else one that the schema writes as a number of
@@ -39,7 +43,7 @@ impl Levels {
 
     /// Of a number in a typed column.
     fn of_number(&self, value: f64) -> Option<usize> {
-        self.names.iter().position(|name| finite(name) == Some(value))
+        self.numbers.iter().position(|number| *number == Some(value))
     }
 }
 
@@ -54,13 +58,19 @@ impl Checker<'_> {
         let has_signs = !(self.schema.missing.is_empty() && column.missing.is_empty());
         let name: PlSmallStr = column.name.as_str().into();
 
-        if source.is_number() && !has_signs && cells.null_count() == 0 {
+        if source.is_number() && !has_signs {
             // The usual case, at speed.
             let read = cells.cast(&DataType::Float64)?;
-            let read = read.f64()?.rechunk();
             let of_number = |value: f64| levels.of_number(value);
-            if let Some(found) = positions_of_codes(read.cont_slice()?, &of_number) {
-                return Ok((Float64Chunked::from_vec(name, found), facts));
+            if let Some(found) = positions_of_codes(&with_nan_gaps(read.f64()?), &of_number) {
+                let gaps = found.iter().filter(|position| position.is_nan()).count();
+                facts.has_nan = gaps > cells.null_count();
+                let is_there = |position: f64| Some(position).filter(|p| !p.is_nan());
+                let found = match gaps {
+                    0 => Float64Chunked::from_vec(name, found),
+                    _ => Float64Chunked::from_iter_options(name, found.into_iter().map(is_there)),
+                };
+                return Ok((found, facts));
             }
         }
 
@@ -116,7 +126,7 @@ impl Checker<'_> {
 }
 
 /// The position of each level, where all are found: small whole numbers in a table, others one
-/// by one.
+/// by one. NaN is no level, and stays.
 fn positions_of_codes(cells: &[f64], by_value: &impl Fn(f64) -> Option<usize>) -> Option<Vec<f64>> {
     const CODES: usize = 256;
     let unknown = f64::NAN;
@@ -134,7 +144,7 @@ fn positions_of_codes(cells: &[f64], by_value: &impl Fn(f64) -> Option<usize>) -
             Some(&position) if code as f64 == value => position,
             _ => of(value),
         };
-        all_found &= !position.is_nan();
+        all_found &= !position.is_nan() || value.is_nan();
         position
     }));
     all_found.then_some(positions)

@@ -1,9 +1,9 @@
 //! Levels that the schema leaves to the table.
 
 use crate::notation::{finite, is_code};
-use crate::parsed::{START, plural, present};
+use crate::parsed::{GAP, START, plural, present};
 use crate::source::SourceType;
-use crate::{Column, ColumnKind, Error, Level, Rare, Result, Schema, Start, Table};
+use crate::{Column, ColumnKind, Error, Level, Rare, Result, Schema, Table, TimeModel, Transform};
 use polars_core::prelude::DataType;
 use std::collections::BTreeMap;
 
@@ -72,20 +72,29 @@ impl LevelCounts {
             }
         }
         Error::all(problems)?;
-        if schema.time.start == Start::Modelled && !schema.columns.iter().any(is_start) {
-            schema.columns.push(start_column(&schema.time.unit));
+        for name in derived(&schema.time.model) {
+            if !schema.columns.iter().any(|column| column.name == name) {
+                schema.columns.push(derived_column(name, &schema.time.unit));
+            }
         }
         Ok(schema)
     }
 }
 
-fn is_start(column: &Column) -> bool {
-    column.name == START
+/// The columns that the steps have beside those of the table.
+fn derived(model: &TimeModel) -> impl Iterator<Item = &'static str> {
+    let start = model.has_first_times().then_some(START);
+    start.into_iter().chain((*model == TimeModel::Visits).then_some(GAP))
 }
 
-/// The column of each patient's first time.
-fn start_column(unit: &str) -> Column {
-    Column::numeric(START).unit(unit).constant().into()
+/// The column of each patient's first time, or of the time since the row before.
+fn derived_column(name: &str, unit: &str) -> Column {
+    let column = Column::numeric(name).unit(unit);
+    match name {
+        START => column.constant().into(),
+        // By quantiles, visits that are planned for certain days are far enough apart to be told.
+        _ => column.transform(Transform::Quantile).into(),
+    }
 }
 
 /// Gives a column the levels that were counted in the table, where it names none, and pools the

@@ -11,6 +11,8 @@
 
 mod bins;
 mod clock;
+mod compact;
+mod construct;
 mod csv;
 mod decode;
 mod encode;
@@ -19,6 +21,7 @@ mod files;
 mod grid;
 mod identifiers;
 mod interchange;
+mod kept;
 mod level_cells;
 mod levels;
 mod notation;
@@ -29,10 +32,13 @@ mod parsed;
 mod parts;
 mod quantile_table;
 mod sample;
+mod sampled;
 mod saved;
+mod scattered;
 mod schema;
 pub mod simulate;
 mod source;
+mod spikes;
 mod split;
 mod statics;
 mod style;
@@ -41,6 +47,8 @@ mod text;
 mod time_cells;
 mod transform;
 mod values;
+mod violations;
+mod visits;
 mod write;
 
 pub use bins::FittedBins;
@@ -50,19 +58,23 @@ pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically}
 pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use observe::{Observed, Origin, OutOfDomain};
+pub use sampled::Sampled;
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind, Cuts,
     Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient, Proposal, Rare,
-    Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, Transform, infer,
-    infer_table, json_schema,
+    Rule, Schema, SchemaBuilder, Sequence, ShortPatients, Start, Step, Time, TimeModel, Transform,
+    infer, infer_table, json_schema,
 };
 pub use source::{Resolution, SourceType, TimeSource};
+pub use spikes::FittedSpikes;
 pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
 pub use table::{READING, Table};
 pub use transform::FittedTransform;
 pub use values::Values;
+pub use violations::Violations;
+pub use visits::VisitGrid;
 pub use write::{write_simulated, write_table};
 
 pub use polars_core::prelude::DataFrame;

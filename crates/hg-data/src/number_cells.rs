@@ -1,10 +1,12 @@
 //! Cells of numbers.
 
+use crate::compact::with_nan_gaps;
 use crate::encode::undefined;
 use crate::notation::{EXACT, Notation, is_beyond};
 use crate::notes::ColumnFacts;
 use crate::parsed::{Checker, Strays, present};
 use crate::source::SourceType;
+use crate::spikes::is_at;
 use crate::{Column, Cuts, FittedBins, NumericModel, Result, Transform};
 use polars_core::prelude::*;
 use std::collections::HashMap;
@@ -18,8 +20,8 @@ struct Reading<'c> {
     labels: HashMap<String, f64>,
     /// The column's own texts for a missing value.
     missing: &'c [String],
-    /// The transform that every number must be in the domain of.
-    transform: Option<Transform>,
+    /// Where every number must lie.
+    domain: Option<Domain<'c>>,
 }
 
 impl Checker<'_> {
@@ -36,7 +38,7 @@ impl Checker<'_> {
             notation: Notation::of(self.schema, column),
             labels: column.map(labels_of).unwrap_or_default(),
             missing: column.map(|column| column.missing.as_slice()).unwrap_or_default(),
-            transform: column.and_then(transform_of).filter(|_| !self.counts_strays()),
+            domain: column.and_then(Domain::of).filter(|_| !self.counts_strays()),
         };
         let mut facts = ColumnFacts::new(source.clone());
         facts.has_null = cells.null_count() > 0;
@@ -50,9 +52,17 @@ impl Checker<'_> {
         let read = read.f64()?;
         let has_signs = !(self.schema.missing.is_empty() && reading.missing.is_empty());
         let is_integer = source.is_integer();
-        if source.is_number() && !has_signs && is_sound(read, is_integer, reading.transform) {
+        if source.is_number() && !has_signs && is_sound(read, is_integer, reading.domain) {
             facts.integer = is_integer;
             return Ok((read.clone(), facts));
+        }
+        if source.is_number()
+            && !has_signs
+            && reading.labels.is_empty()
+            && let Some(values) = without_nan(read, reading.domain)
+        {
+            (facts.integer, facts.has_nan) = (is_integer, true);
+            return Ok((values.with_name(name.into()), facts));
         }
         facts.has_nan = source.is_number() && read.iter().flatten().any(f64::is_nan);
         let values = self.numbers_one_by_one(&reading, read, &mut facts)?;
@@ -88,7 +98,7 @@ impl Checker<'_> {
                 None => self.number(present, row, name, *notation, &mut strays),
             };
             if let Some(value) = value {
-                self.check_domain(value, reading.transform, row, name);
+                self.check_domain(value, reading.domain, row, name);
             }
             if let Some(value) = value.filter(|_| label.is_none()) {
                 whole &= value.fract() == 0.;
@@ -107,9 +117,9 @@ impl Checker<'_> {
     }
 
     /// Refuses a value at which its column's transform is not defined.
-    fn check_domain(&mut self, x: f64, transform: Option<Transform>, row: usize, name: &str) {
-        if let Some(transform) = transform.filter(|transform| !transform.is_defined_at(x)) {
-            self.say(row, name, undefined(transform, x));
+    fn check_domain(&mut self, x: f64, domain: Option<Domain<'_>>, row: usize, name: &str) {
+        if let Some(domain) = domain.filter(|domain| !domain.holds(x)) {
+            self.say(row, name, undefined(domain.transform, x));
         }
     }
 
@@ -160,18 +170,50 @@ impl Checker<'_> {
 }
 
 /// Whether every cell is a finite number that a double holds exactly, and the transform is defined
-/// there. (What an empty cell holds may say no, too, which costs only time.)
-fn is_sound(cells: &Float64Chunked, integers: bool, transform: Option<Transform>) -> bool {
-    let is_defined = |x: f64| transform.is_none_or(|transform| transform.is_defined_at(x));
+/// there.
+fn is_sound(cells: &Float64Chunked, integers: bool, domain: Option<Domain<'_>>) -> bool {
+    let is_defined = |x: f64| domain.is_none_or(|domain| domain.holds(x));
     let sound = |x: &f64| x.is_finite() && !(integers && x.abs() >= EXACT) && is_defined(*x);
-    cells.downcast_iter().all(|chunk| chunk.values().iter().all(sound))
+    cells.downcast_iter().all(|chunk| match chunk.validity() {
+        None => chunk.values().iter().all(sound),
+        // What an empty cell holds mostly is a number as sound as others.
+        Some(_) if chunk.values().iter().all(sound) => true,
+        Some(valid) => {
+            chunk.values().iter().zip(valid.iter()).all(|(x, is_there)| !is_there || sound(x))
+        }
+    })
 }
 
-/// The transform of a column whose values are modelled.
-fn transform_of(column: &Column) -> Option<Transform> {
-    match column.numbers()?.model {
-        NumericModel::Value { transform, .. } => Some(transform),
-        NumericModel::Bin(_) => None,
+/// The cells with nulls for NaN, where every other one is a number that a double holds exactly,
+/// and the transform is defined there.
+fn without_nan(cells: &Float64Chunked, domain: Option<Domain<'_>>) -> Option<Float64Chunked> {
+    let cells = with_nan_gaps(cells);
+    let is_defined = |x: f64| domain.is_none_or(|domain| domain.holds(x));
+    let sound = |x: &f64| x.is_nan() || (x.abs() < EXACT && is_defined(*x));
+    let is_there = |x: &f64| Some(*x).filter(|x| !x.is_nan());
+    cells.iter().all(sound).then(|| cells.iter().map(is_there).collect())
+}
+
+/// Where the numbers of a column lie whose values are modelled.
+#[derive(Clone, Copy)]
+struct Domain<'a> {
+    transform: Transform,
+    /// These need no transform.
+    spikes: &'a [f64],
+}
+
+impl<'a> Domain<'a> {
+    fn of(column: &'a Column) -> Option<Self> {
+        match column.numbers()?.model {
+            NumericModel::Value { transform, .. } => {
+                Some(Self { transform, spikes: column.spikes() })
+            }
+            NumericModel::Bin(_) => None,
+        }
+    }
+
+    fn holds(self, x: f64) -> bool {
+        self.transform.is_defined_at(x) || self.spikes.iter().any(|&spike| is_at(x, spike))
     }
 }
 

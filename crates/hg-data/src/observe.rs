@@ -3,7 +3,8 @@
 use crate::encode::{refuse_empty_subset, refuse_no_sequence};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
-use crate::parsed::{ParsedTable, check};
+use crate::parsed::{DERIVED, ParsedTable, check};
+use crate::violations::{Violations, violations};
 use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset, Table};
 use serde::Serialize;
 
@@ -43,6 +44,8 @@ pub struct Observed {
     pub lengths: Vec<usize>,
     /// Of a synthetic table: what has no place in the fitted domain.
     pub out_of_domain: Vec<OutOfDomain>,
+    /// How often the table breaks each of the schema's rules.
+    pub violations: Vec<Violations>,
 }
 
 impl Observed {
@@ -52,8 +55,10 @@ impl Observed {
     /// The first thing in the table that does not fit the schema.
     pub fn new(schema: &Schema, table: &Table, subset: Subset) -> Result<Self> {
         let schema = &settled(schema, table)?;
-        let parsed = check(table, schema, 0, Origin::Real)?;
-        Self::of(&grid(subset.of(parsed)?, schema, &table.name)?, schema)
+        let parsed = subset.of(check(table, schema, 0, Origin::Real)?)?;
+        let violations = violations(&parsed, schema)?;
+        let observed = Self::of(&grid(parsed, schema, &table.name)?, schema)?;
+        Ok(Self { violations, ..observed })
     }
 
     fn of(resampled: &ResampledTable, schema: &Schema) -> Result<Self> {
@@ -74,7 +79,7 @@ impl Observed {
         }
         let at_rows = |cells: &Vec<Option<f64>>| rows.iter().map(|&row| cells[row]).collect();
         let columns = columns.iter().map(at_rows).collect();
-        Ok(Self { columns, lengths, out_of_domain: Vec::new() })
+        Ok(Self { columns, lengths, out_of_domain: Vec::new(), violations: Vec::new() })
     }
 }
 
@@ -101,20 +106,31 @@ impl Encoder {
         if origin == Origin::Synthetic {
             out_of_domain.extend(self.beyond(&parsed)?);
         }
+        let violations = violations(&parsed, &schema)?;
         let resampled = grid(parsed, &schema, &table.name)?;
         refuse_no_sequence(&resampled.lengths, &schema, &table.name)?;
-        let observed = Observed { out_of_domain, ..Observed::of(&resampled, &schema)? };
-        Ok((observed, self.encode_one(resampled)?))
+        let of_steps = Observed::of(&resampled, &schema)?;
+        let observed = Observed { out_of_domain, violations, ..of_steps };
+        Ok((observed, self.encode_one(&resampled)?))
     }
 
     /// The numbers of a checked table for which a column's transform has no place.
     fn beyond(&self, parsed: &ParsedTable) -> Result<Vec<OutOfDomain>> {
         let mut found = Vec::new();
-        for (column, fitted) in self.schema.columns.iter().zip(&self.columns) {
+        for (n, (column, fitted)) in self.schema.columns.iter().zip(&self.columns).enumerate() {
+            let is_derived = DERIVED.contains(&column.name.as_str());
+            // Of what is modelled by its distance from others, that is fitted.
+            if is_derived || self.construction.get(n).is_some() {
+                continue;
+            }
             let cells = parsed.frame.column(&column.name)?.f64()?;
             let is_beyond = |x: f64| match &fitted.kind {
-                FittedKind::Numeric { transform, .. } => !transform.has_place_for(x),
-                FittedKind::Binned { .. } | FittedKind::Discrete { .. } => false,
+                FittedKind::Numeric { transform, spikes, .. } => {
+                    !(spikes.holds(x) || transform.has_place_for(x))
+                }
+                FittedKind::Constant { .. }
+                | FittedKind::Binned { .. }
+                | FittedKind::Discrete { .. } => false,
                 FittedKind::Empty => true,
             };
             let rows = cells.iter().enumerate().filter_map(|(row, cell)| Some((row, cell?)));

@@ -17,6 +17,10 @@ pub(crate) const PATIENT: &str = "__patient";
 pub(crate) const TIME: &str = "__time";
 /// Name of the column that holds each patient's first time, where that is modelled.
 pub(crate) const START: &str = "(first time)";
+/// Name of the column that holds the time since the row before, where rows are steps.
+pub(crate) const GAP: &str = "(time since the row before)";
+/// Columns that the schema has and the table has not.
+pub(crate) const DERIVED: [&str; 2] = [START, GAP];
 
 /// A checked table.
 pub(crate) struct ParsedTable {
@@ -52,7 +56,7 @@ pub(crate) fn check(
     let mut first = checker();
     let (patients, positions, patient_source) = first.patients()?;
     let (times, time, grid, time_facts) = first.times()?;
-    let modelled = schema.columns.par_iter().filter(|column| column.name != START);
+    let modelled = schema.columns.par_iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
     let read: Vec<(Float64Chunked, ColumnFacts, Checker<'_>)> =
         modelled.map(|column| checker().column(column)).collect::<Result<_>>()?;
 
@@ -67,18 +71,18 @@ pub(crate) fn check(
     }
     Error::all(problems)?;
 
-    if schema.columns.iter().any(|column| column.name == START) {
-        columns.push(starts(&positions, patients.len(), &times).into_column());
-        facts.push(ColumnFacts {
-            integer: time_facts.integer,
-            ..ColumnFacts::new(SourceType::Float64)
-        });
+    for column in &schema.columns {
+        // The steps will have them.
+        if DERIVED.contains(&column.name.as_str()) {
+            let of_numbers = ColumnFacts::new(SourceType::Float64);
+            facts.push(ColumnFacts { integer: time_facts.integer, ..of_numbers });
+        }
     }
     columns.push(Series::new(PATIENT.into(), positions).into_column());
     columns.push(times.with_name(TIME.into()).into_column());
     let mut frame = DataFrame::new(table.frame.height(), columns)?;
 
-    let place = Place { schema, table: &table.name, first_row, patients: &patients };
+    let place = Place { schema, table, first_row, patients: &patients };
     check_statics(&mut frame, &place, origin, &mut out_of_domain)?;
     Ok(ParsedTable {
         frame,
@@ -95,22 +99,10 @@ pub(crate) fn check(
 /// Where messages about a table's rows point to.
 pub(crate) struct Place<'a> {
     pub(crate) schema: &'a Schema,
-    /// The table's name.
-    pub(crate) table: &'a str,
+    pub(crate) table: &'a Table,
     /// Rows that stand before the table in its file.
     pub(crate) first_row: usize,
     pub(crate) patients: &'a [String],
-}
-
-/// Each row's patient's first time.
-fn starts(positions: &[u32], patients: usize, times: &Float64Chunked) -> Float64Chunked {
-    let mut first = vec![f64::INFINITY; patients];
-    for (&patient, time) in positions.iter().zip(times.iter()) {
-        let first = &mut first[patient as usize];
-        *first = first.min(time.unwrap_or(f64::INFINITY));
-    }
-    let of_rows = positions.iter().map(|&patient| first[patient as usize]).collect();
-    Float64Chunked::from_vec(START.into(), of_rows)
 }
 
 /// Refuses a table, whose name is `table`, that lacks one of the schema's columns.
@@ -191,7 +183,8 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn say(&mut self, row: usize, name: &str, problem: impl Into<String>) {
-        self.problems.push(Error::cell(&self.table.name, self.first_row + row + 1, name, problem));
+        let row = self.table.row_number(self.first_row, row);
+        self.problems.push(Error::cell(&self.table.name, row, name, problem));
     }
 
     /// A column as texts.
@@ -216,7 +209,7 @@ impl<'a> Checker<'a> {
             problem: problem.to_owned(),
             cells,
             example,
-            row: self.first_row + row + 1,
+            row: self.table.row_number(self.first_row, row),
         });
     }
 
@@ -298,19 +291,28 @@ pub(crate) fn present<'t>(
 
 /// The distinct ids in order, and each row's position among them.
 fn order_patients(ids: &[String]) -> (Vec<String>, Vec<u32>) {
-    let mut patients = ids.to_vec();
-    patients.sort();
+    // A patient's rows mostly stand together.
+    let runs = || ids.chunk_by(|a, b| a == b);
+    let mut patients: Vec<&str> = runs().map(|run| run[0].as_str()).collect();
+    patients.sort_unstable();
     patients.dedup();
-    let numbers: Option<Vec<i128>> = patients
-        .iter()
-        .map(|id| id.strip_suffix(".0").unwrap_or(id).parse::<i128>().ok())
-        .collect();
-    if numbers.is_some() {
-        let number = |id: &String| id.strip_suffix(".0").unwrap_or(id).parse().unwrap_or(0i128);
-        patients.sort_by_key(number);
+    sort_ids(&mut patients, |id| id);
+    let position: HashMap<&str, u32> = patients.iter().copied().zip(0u32..).collect();
+    let mut rows = Vec::with_capacity(ids.len());
+    for run in runs() {
+        rows.extend(std::iter::repeat_n(position[run[0].as_str()], run.len()));
     }
-    let position: HashMap<&str, u32> =
-        patients.iter().zip(0u32..).map(|(id, n)| (id.as_str(), n)).collect();
-    let rows = ids.iter().map(|id| position[id.as_str()]).collect();
-    (patients, rows)
+    (patients.into_iter().map(str::to_owned).collect(), rows)
+}
+
+/// Puts patients in the order that encoded cohorts have: by number where all their ids are
+/// numbers, else by text.
+pub(crate) fn sort_ids<T>(patients: &mut [T], id: impl Fn(&T) -> &str) {
+    fn number(id: &str) -> Option<i128> {
+        id.strip_suffix(".0").unwrap_or(id).parse().ok()
+    }
+    patients.sort_by(|a, b| id(a).cmp(id(b)));
+    if patients.iter().all(|patient| number(id(patient)).is_some()) {
+        patients.sort_by_cached_key(|patient| number(id(patient)));
+    }
 }

@@ -1,11 +1,13 @@
 //! Tables too large for memory, in parts of whole patients.
 
-use crate::encode::Fit;
+use crate::encode::{Fit, refuse_no_sequence};
 use crate::files::{files, first_csv, is_csv, reach};
+use crate::kept::Kept;
 use crate::levels::LevelCounts;
 use crate::parsed::require_columns;
+use crate::scattered::Scattered;
 use crate::table::{Batches, READING, names_of};
-use crate::{Encoded, Encoder, Error, Result, RowCounts, Schema, Subset, Table, Values};
+use crate::{Encoded, Encoder, Error, Result, Schema, Subset, Table};
 use polars_core::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,15 +15,19 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Tables of more bytes, once decompressed, are read part by part.
-const LARGE: u64 = 64 << 20;
-/// Rows of a part, besides the rest of its last patient.
-const ROWS: usize = 1 << 17;
+pub(crate) const LARGE: u64 = 64 << 20;
+/// Rows of a part, besides the rest of its last patient: so many that what is made of a column
+/// stays in the cache.
+const ROWS: usize = 1 << 15;
+/// So many parts' rows are read at once.
+const PARTS_OF_A_BATCH: usize = 4;
 
 impl Encoder {
     /// Reads, fits to and encodes one subset of the table at `path`: a file, a folder of files, or a
-    /// pattern as `visits/*.parquet`. A large table is read part by part, for which each
-    /// patient's rows must stand together; what is fitted then rests on every second,
-    /// fourth … row beyond a million.
+    /// pattern as `visits/*.parquet`. A large table is read part by part; what is fitted then
+    /// rests on every second, fourth … row beyond a million. Where the rows of some patient do not
+    /// stand together, the parts are put together in temporary files first, and the cohort comes
+    /// as that of the table sorted by patient.
     ///
     /// # Errors
     /// As [`Schema::read`] and [`Encoder::fit`].
@@ -40,14 +46,13 @@ impl Encoder {
         if !reach(path, LARGE)? {
             return self.encode(&self.schema.read(path)?, subset);
         }
-        let (mut lengths, mut counts) = (Vec::new(), RowCounts::default());
-        for part in Parts::open(&self.schema, path, ROWS)? {
-            let Part { first_row, table } = part?;
-            let part = self.resampled(&table, first_row, subset)?;
-            lengths.extend(part.lengths);
-            counts += part.counts;
-        }
-        self.encode_in_parts(path, subset, ROWS, (lengths, counts))
+        let mut source = Source::new(&self.schema, path, ROWS);
+        let kept = source.fold(
+            || Kept::new(&self.schema),
+            |kept, part| kept.add(&self.resampled(&part.table, part.first_row, subset)?),
+        )?;
+        refuse_no_sequence(&kept.lengths, &self.schema, &source.name)?;
+        self.encode_kept(kept)
     }
 
     fn fit_in_parts(
@@ -56,105 +61,119 @@ impl Encoder {
         subset: Subset,
         rows: usize,
     ) -> Result<(Self, Encoded)> {
+        let mut source = Source::new(schema, path, rows);
+        let (name, csv) = (source.name.clone(), first_csv(path));
         let mut counts = LevelCounts::new(schema);
         if counts.is_needed() {
-            for part in Parts::open(schema, path, rows)? {
-                counts.add(&part?.table, schema)?;
-            }
+            let start = || LevelCounts::new(schema);
+            counts = source.fold(start, |counts, part| counts.add(&part.table, schema))?;
         }
-        let (name, csv) = (path.display().to_string(), first_csv(path));
         let schema = counts.settle(schema, &name)?;
-        let mut fit = Fit::new(&schema, &name, csv.as_deref(), subset);
-        for part in Parts::open(&schema, path, rows)? {
-            let Part { first_row, table } = part?;
-            let resampled = fit.part(&table, first_row)?;
+        let start = || (Fit::new(&schema, &name, csv.as_deref(), subset), Kept::new(&schema));
+        let (fit, kept) = source.fold(start, |(fit, kept), part| {
+            let resampled = fit.part(&part.table, part.first_row)?;
             fit.add(&resampled)?;
-        }
-        let of_rows = (fit.lengths.clone(), fit.counts);
-        let encoder = fit.finish()?;
-        let encoded = encoder.encode_in_parts(path, subset, rows, of_rows)?;
-        Ok((encoder, encoded))
-    }
-
-    fn encode_in_parts(
-        &self,
-        path: &Path,
-        subset: Subset,
-        rows: usize,
-        (lengths, counts): (Vec<usize>, RowCounts),
-    ) -> Result<Encoded> {
-        let steps = lengths.iter().copied().max().unwrap_or(0);
-        let features = self.features();
-        let values = Values::fill(lengths.len() * steps * features, |mut values| {
-            for part in Parts::open(&self.schema, path, rows)? {
-                let Part { first_row, table } = part?;
-                let part = self.resampled(&table, first_row, subset)?;
-                let (here, rest) =
-                    values.split_at_mut_checked(part.lengths.len() * steps * features).ok_or_else(
-                        || Error::file(path, "changed while it was read\nhint: try again"),
-                    )?;
-                self.encode_part(&part, steps, here)?;
-                values = rest;
-            }
-            Ok(())
+            kept.add(&resampled)
         })?;
-        Ok(Encoded { values, lengths, steps, features, counts })
+        let encoder = fit.finish()?;
+        let encoded = encoder.encode_kept(kept)?;
+        Ok((encoder, encoded))
     }
 }
 
 /// Rows of whole patients.
-struct Part {
-    /// Rows that stand before it.
-    first_row: usize,
-    table: Table,
+pub(crate) struct Part {
+    /// Rows that stand before it, where its rows follow each other.
+    pub(crate) first_row: usize,
+    pub(crate) table: Table,
 }
 
-/// A table, part by part.
-struct Parts<'a> {
+/// A table that is read in parts, as often as need be.
+struct Source<'a> {
     schema: &'a Schema,
     path: &'a Path,
     name: String,
-    csv: Option<PathBuf>,
     rows: usize,
-    files: VecDeque<PathBuf>,
-    batches: Option<std::sync::mpsc::IntoIter<Result<DataFrame>>>,
-    /// Rows that wait for the rest of their patient.
-    carried: Option<DataFrame>,
-    first_row: usize,
-    /// Hashes of the patients that are done.
-    seen: HashSet<u64>,
+    /// The table by patients, once it is known that their rows do not stand together.
+    scattered: Option<Scattered>,
 }
 
-impl<'a> Parts<'a> {
-    fn open(schema: &'a Schema, path: &'a Path, rows: usize) -> Result<Self> {
-        Ok(Self {
-            schema,
-            path,
-            name: path.display().to_string(),
-            csv: first_csv(path),
-            rows,
-            files: files(path)?.into(),
-            batches: None,
-            carried: None,
-            first_row: 0,
-            seen: HashSet::new(),
-        })
+impl<'a> Source<'a> {
+    fn new(schema: &'a Schema, path: &'a Path, rows: usize) -> Self {
+        Self { schema, path, name: path.display().to_string(), rows, scattered: None }
     }
 
-    /// Some further rows, `None` after the last.
-    fn batch(&mut self) -> Result<Option<DataFrame>> {
-        loop {
-            if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
-                return batch.map(Some);
+    /// Begins with `start` and takes every part by `step`; begins anew where a patient's rows turn
+    /// out not to stand together.
+    fn fold<T>(
+        &mut self,
+        start: impl Fn() -> T,
+        mut step: impl FnMut(&mut T, &Part) -> Result<()>,
+    ) -> Result<T> {
+        if self.scattered.is_none() {
+            let mut state = start();
+            let mut parts = Parts::open(self.schema, self.path, self.rows)?;
+            let taken = parts.by_ref().try_for_each(|part| step(&mut state, &part?));
+            // What is wrong with half a patient may be right of the whole one.
+            let are_whole = !(parts.are_scattered || taken.is_err() && parts.turn_out_scattered());
+            if are_whole {
+                return taken.map(|()| state);
             }
-            let Some(file) = self.files.pop_front() else { return Ok(None) };
-            let batches = if is_csv(&file)? { self.csv(&file) } else { self.binary(&file) };
-            self.batches = Some(batches?.into_iter());
+            tracing::info!(
+                "{}: rows of one patient do not stand together; they are put together in \
+                 temporary files in {}",
+                self.name,
+                std::env::temp_dir().display()
+            );
         }
+        let scattered = match &mut self.scattered {
+            Some(scattered) => scattered,
+            none => none.insert(Scattered::gather(self.schema, self.path, self.rows)?),
+        };
+        let mut state = start();
+        scattered.parts().try_for_each(|part| step(&mut state, &part?))?;
+        Ok(state)
+    }
+}
+
+/// The columns of a table that are wanted.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// Those of the schema.
+    Modelled,
+    /// One of them.
+    Only(&'a str),
+    /// All that there are.
+    All,
+}
+
+/// The rows of a table as they stand, some at a time.
+pub(crate) struct Rows<'a> {
+    schema: &'a Schema,
+    path: &'a Path,
+    /// Rows that are read at once, about.
+    rows: usize,
+    wanted: Wanted<'a>,
+    files: VecDeque<PathBuf>,
+    batches: Option<std::sync::mpsc::IntoIter<Result<DataFrame>>>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn open(
+        schema: &'a Schema,
+        path: &'a Path,
+        rows: usize,
+        wanted: Wanted<'a>,
+    ) -> Result<Self> {
+        Ok(Self { schema, path, rows, wanted, files: files(path)?.into(), batches: None })
     }
 
-    fn matters(&self, name: &str) -> bool {
-        self.schema.names().any(|n| n == name)
+    fn is_wanted(&self, name: &str) -> bool {
+        match self.wanted {
+            Wanted::Modelled => self.schema.names().any(|n| n == name),
+            Wanted::Only(only) => name == only,
+            Wanted::All => true,
+        }
     }
 
     /// The batches of a CSV.
@@ -162,7 +181,7 @@ impl<'a> Parts<'a> {
         let mut csv = self.schema.open_csv(file)?;
         let names: Vec<PlSmallStr> = csv.header.iter().map(|name| name.as_str().into()).collect();
         require_columns(names.iter(), self.schema, file.display())?;
-        csv.want(|name| self.matters(name));
+        csv.want(|name| self.is_wanted(name));
         let (rows, (send, receive)) = (self.rows, sync_channel(2));
         std::thread::spawn(move || {
             while let Some(batch) = csv.batch(rows).transpose() {
@@ -181,7 +200,7 @@ impl<'a> Parts<'a> {
         let names = names_of(file)?.map_err(|problem| Error::file(file, problem))?;
         let names: Vec<PlSmallStr> = names.into_iter().map(Into::into).collect();
         require_columns(names.iter(), self.schema, file.display())?;
-        let wanted = names.iter().filter(|name| self.matters(name)).map(ToString::to_string);
+        let wanted = names.iter().filter(|name| self.is_wanted(name)).map(ToString::to_string);
         let batches = Batches::open(file, wanted.collect(), self.rows)?;
         let (file, (send, receive)) = (file.to_owned(), sync_channel(2));
         let read = move || {
@@ -200,49 +219,151 @@ impl<'a> Parts<'a> {
         Ok(receive)
     }
 
-    /// The next part, `None` after the last.
-    fn part(&mut self) -> Result<Option<Part>> {
-        let mut table = self.carried.take();
-        let table = loop {
-            let more = self.batch()?;
-            let is_last = more.is_none();
-            table = match (table, more) {
-                (Some(mut table), Some(more)) => {
-                    table.vstack_mut(&more)?;
-                    Some(table)
-                }
-                (table, more) => table.or(more),
-            };
-            let Some(gathered) = &table else { return Ok(None) };
-            if is_last {
-                break table;
+    fn batch(&mut self) -> Result<Option<DataFrame>> {
+        loop {
+            if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
+                return batch.map(Some);
             }
-            if gathered.height() >= self.rows {
-                let runs = runs(gathered.column(&self.schema.patient.column)?)?;
-                let last = runs.last().map_or(0, |(_, rows)| *rows);
-                let whole = gathered.height() - last;
-                if whole > 0 {
-                    self.carried = Some(gathered.slice(whole as i64, last));
-                    break Some(gathered.slice(0, whole));
-                }
-            }
-        };
-        let Some(mut table) = table.filter(|table| table.height() > 0) else { return Ok(None) };
-        table.rechunk_mut();
-        let first_row = self.first_row;
-        let mut row = first_row;
-        for (patient, rows) in runs(table.column(&self.schema.patient.column)?)? {
-            if !self.seen.insert(patient) {
-                let problem = "the patient's rows do not stand together, which a table of this \
-                               size needs\nhint: sort it by patient";
-                let column = &self.schema.patient.column;
-                return Err(Error::cell(self.path.display(), row + 1, column, problem));
-            }
-            row += rows;
+            let Some(file) = self.files.pop_front() else { return Ok(None) };
+            let batches = if is_csv(&file)? { self.csv(&file) } else { self.binary(&file) };
+            self.batches = Some(batches?.into_iter());
         }
-        self.first_row = row;
-        let table = Table { frame: table, name: self.name.clone(), csv: self.csv.clone() };
-        Ok(Some(Part { first_row, table }))
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<DataFrame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batch().transpose()
+    }
+}
+
+/// A table, part by part, until a patient comes again.
+struct Parts<'a> {
+    source: Rows<'a>,
+    name: String,
+    csv: Option<PathBuf>,
+    /// Rows of a part, besides the rest of its last patient.
+    rows: usize,
+    /// Rows that wait for the rest of their patient.
+    carried: Option<DataFrame>,
+    /// Parts that are cut.
+    cut: VecDeque<DataFrame>,
+    has_ended: bool,
+    first_row: usize,
+    /// Hashes of the patients that are done.
+    seen: HashSet<u64>,
+    /// Whether a patient came again, with which the parts end.
+    are_scattered: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn open(schema: &'a Schema, path: &'a Path, rows: usize) -> Result<Self> {
+        Ok(Self {
+            source: Rows::open(
+                schema,
+                path,
+                rows.saturating_mul(PARTS_OF_A_BATCH),
+                Wanted::Modelled,
+            )?,
+            name: path.display().to_string(),
+            csv: first_csv(path),
+            rows,
+            carried: None,
+            cut: VecDeque::new(),
+            has_ended: false,
+            first_row: 0,
+            seen: HashSet::new(),
+            are_scattered: false,
+        })
+    }
+
+    /// Whether a patient comes again in what is left.
+    fn turn_out_scattered(&mut self) -> bool {
+        while let Some(Ok(_)) = self.next() {}
+        self.are_scattered
+    }
+
+    /// Takes further rows, and cuts what is whole.
+    fn read_on(&mut self) -> Result<()> {
+        let Some(batch) = self.source.next().transpose()? else {
+            self.has_ended = true;
+            return match self.carried.take() {
+                Some(last) => self.cut_off(last, true),
+                None => Ok(()),
+            };
+        };
+        match self.carried.take() {
+            None => self.cut_off(batch, false),
+            // Few rows are put to the others.
+            Some(carried) if batch.height() < self.rows => {
+                self.cut_off(vstacked(carried, &batch)?, false)
+            }
+            // Of many rows only those of the patient who began before.
+            Some(carried) => {
+                let patient = &self.source.schema.patient.column;
+                let last = carried.tail(Some(1));
+                let last = hashes(last.column(patient)?)?.pop();
+                let (first, rows) =
+                    runs(batch.column(patient)?)?.first().copied().unwrap_or_default();
+                let of_before = if Some(first) == last { rows } else { 0 };
+                let begun = vstacked(carried, &batch.slice(0, of_before))?;
+                if of_before == batch.height() {
+                    self.carried = Some(begun);
+                    return Ok(());
+                }
+                self.cut_off(begun, true)?;
+                self.cut_off(batch.slice(of_before as i64, usize::MAX), false)
+            }
+        }
+    }
+
+    /// Cuts rows into parts, and carries those of the last patient, unless `is_whole`.
+    fn cut_off(&mut self, table: DataFrame, is_whole: bool) -> Result<()> {
+        if !is_whole && table.height() < self.rows {
+            self.carried = Some(table);
+            return Ok(());
+        }
+        let mut runs = runs(table.column(&self.source.schema.patient.column)?)?;
+        let carried = if is_whole { None } else { runs.pop() };
+        let (mut from, mut to) = (0, 0);
+        for (patient, rows) in runs {
+            if !self.seen.insert(patient) {
+                self.are_scattered = true;
+                return Ok(());
+            }
+            to += rows;
+            if to - from >= self.rows {
+                self.cut.push_back(table.slice(from as i64, to - from));
+                from = to;
+            }
+        }
+        if to > from {
+            self.cut.push_back(table.slice(from as i64, to - from));
+        }
+        self.carried = carried.map(|(_, rows)| table.slice(to as i64, rows));
+        Ok(())
+    }
+
+    fn part(&mut self) -> Result<Option<Part>> {
+        loop {
+            if self.are_scattered {
+                return Ok(None);
+            }
+            if let Some(mut frame) = self.cut.pop_front() {
+                frame.rechunk_mut();
+                let first_row = self.first_row;
+                self.first_row += frame.height();
+                let csv = self.csv.clone();
+                let table = Table { csv, ..Table::new(frame, self.name.clone()) };
+                return Ok(Some(Part { first_row, table }));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            self.read_on()?;
+        }
     }
 }
 
@@ -254,10 +375,20 @@ impl Iterator for Parts<'_> {
     }
 }
 
+pub(crate) fn vstacked(mut table: DataFrame, more: &DataFrame) -> Result<DataFrame> {
+    table.vstack_mut(more)?;
+    Ok(table)
+}
+
 /// (hash of the patient, rows) of each run of rows of one patient.
-fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
+pub(crate) fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
+    Ok(hashes(ids)?.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect())
+}
+
+/// A hash of each row's patient: a whole number is its own.
+fn hashes(ids: &Column) -> Result<Vec<u64>> {
     let integers = ids.strict_cast(&DataType::Int64).ok().filter(|_| ids.dtype().is_integer());
-    let hashes: Vec<u64> = if let Some(ids) = integers {
+    Ok(if let Some(ids) = integers {
         ids.i64()?.iter().map(|id| id.unwrap_or(i64::MIN) as u64).collect()
     } else {
         let hash = |id: Option<&str>| {
@@ -266,8 +397,7 @@ fn runs(ids: &Column) -> Result<Vec<(u64, usize)>> {
             hasher.finish()
         };
         ids.cast(&DataType::String)?.str()?.iter().map(hash).collect()
-    };
-    Ok(hashes.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect())
+    })
 }
 
 #[cfg(test)]
@@ -348,19 +478,92 @@ mod tests {
         Ok(())
     }
 
-    #[test]
-    fn a_patient_whose_rows_are_scattered_is_named() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(|e| Error::file(Path::new(""), e.to_string()))?;
+    /// A table with these lines, and a schema of it.
+    fn lines(lines: &str, more: &str) -> (tempfile::TempDir, PathBuf, Schema) {
+        let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.csv");
-        let table = "id,t,x\na,0,1\nb,0,1\na,1,2\n";
-        std::fs::write(&path, table).map_err(|e| Error::file(&path, e.to_string()))?;
+        std::fs::write(&path, lines).expect("writes");
+        let schema = format!(
+            "name = \"t\"\n{more}[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
+             step = 1.0\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n"
+        );
+        let schema = Schema::parse(&schema, Path::new("t.toml")).expect("a schema");
+        (folder, path, schema)
+    }
+
+    #[test]
+    fn a_scattered_table_is_encoded_as_the_whole() -> Result<()> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = tempfile::tempdir().expect("a folder");
+        for (schema, table) in [
+            ("data-schemas/pbc.toml", "data/pbc/pbcseq.csv"),
+            ("data-schemas/eicu-demo.toml", "data/eicu-demo/labs.csv"),
+        ] {
+            let schema = Schema::load(&repository.join(schema))?;
+            let text = std::fs::read_to_string(repository.join(table)).expect("reads");
+            let (header, rows) = text.split_once('\n').expect("a header");
+            let mut rows: Vec<&str> = rows.lines().collect();
+            // As good as any order: by the digits from behind.
+            rows.sort_by_cached_key(|row| row.bytes().rev().collect::<Vec<u8>>());
+            let path = folder.path().join("t.csv");
+            std::fs::write(&path, format!("{header}\n{}\n", rows.join("\n"))).expect("writes");
+            let split = crate::Split { share: 0.3, seed: 1 };
+            for subset in [Subset::Whole, Subset::HeldOut(split)] {
+                let (whole, encoded) = Encoder::fit(&schema, &schema.read(&path)?, subset)?;
+                for rows in [1, 100, 1_000_000] {
+                    let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, subset, rows)?;
+                    assert!(encoder == whole, "{table}, {rows} rows, {subset:?}");
+                    assert!(in_parts == encoded, "{table}, {rows} rows, {subset:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn typed_columns_come_through_the_temporary_files_as_they_are() -> Result<()> {
+        use polars_core::df;
+        let mut frame = df!(
+            "id" => ["b, a long name of a patient", "a", "b, a long name of a patient", "a"],
+            "t" => [0i32, 0, 1, 1],
+            "x" => [1.5f32, 2.5, f32::NAN, 4.5],
+            "sex" => ["m", "f", "m", "f"],
+        )?;
+        let levels = FrozenCategories::new(["f", "m"])?;
+        let sex = frame.column("sex")?.cast(&DataType::from_frozen_categories(levels))?;
+        frame.replace("sex", sex)?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.parquet");
+        crate::write_table(&mut frame, &path, &crate::TableStyle::default())?;
         let schema = "name = \"t\"\n[patient]\ncolumn = \"id\"\n[time]\ncolumn = \"t\"\n\
-            step = 1.0\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
+            step = 1.0\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n\
+            [[columns]]\nname = \"sex\"\nkind = \"binary\"\n";
         let schema = Schema::parse(schema, Path::new("t.toml"))?;
-        let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1)
-            .expect_err("refused")
-            .to_string();
-        assert!(error.contains("row 3") && error.contains("sort it by patient"), "{error}");
+        let whole = Encoder::fit(&schema, &schema.read(&path)?, Subset::Whole)?;
+        assert!(Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1)? == whole);
+        Ok(())
+    }
+
+    #[test]
+    fn a_message_about_a_scattered_patient_names_the_row_of_the_table() {
+        let (_folder, path, schema) = lines("id,t,x\na,0,1\nb,0,1\na,1,2\nb,1,?\n", "");
+        let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1).expect_err("refused");
+        assert!(error.to_string().contains("row 4, column `x`: `?` is not"), "{error}");
+        let (_folder, path, schema) = lines("id,t,x\na,0,1\n,0,1\na,1,2\n", "");
+        let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1).expect_err("refused");
+        assert!(error.to_string().contains("row 2, column `id`: the patient is"), "{error}");
+    }
+
+    #[test]
+    fn a_patient_who_seems_short_in_one_place_goes_on_in_another() -> Result<()> {
+        let short = "sequence = { min_length = 2 }\n";
+        let (_folder, path, schema) = lines("id,t,x\na,0,1\nb,0,1\nb,1,1\na,1,2\n", short);
+        let (_, encoded) = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1)?;
+        assert_eq!(encoded.lengths, [2, 2]);
+        // One who is short is told of, though all stand together.
+        let (_folder, path, schema) = lines("id,t,x\na,0,1\nb,0,1\nb,1,1\n", short);
+        let error = Encoder::fit_in_parts(&schema, &path, Subset::Whole, 1).expect_err("refused");
+        assert!(error.to_string().contains("patient `a`"), "{error}");
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a column's fit rests on, gathered part by part.
 
-use polars_core::prelude::{ChunkAgg, Float64Chunked};
+use crate::compact::with_nan_gaps;
+use polars_core::prelude::Float64Chunked;
 
 /// Values that are kept; of longer columns every second, every fourth … cell is.
 const MAX_VALUES: usize = 1 << 20;
@@ -27,19 +28,24 @@ impl Default for Sample {
 impl Sample {
     /// Takes further cells.
     pub(crate) fn add(&mut self, cells: &Float64Chunked) {
-        self.least = self.least.min(cells.min().unwrap_or(f64::INFINITY));
-        self.greatest = self.greatest.max(cells.max().unwrap_or(f64::NEG_INFINITY));
+        let numbers = with_nan_gaps(cells);
+        // A comparison with NaN is false.
+        let least = |least, &x: &f64| if x < least { x } else { least };
+        let greatest = |greatest, &x: &f64| if x > greatest { x } else { greatest };
+        self.least = numbers.iter().fold(self.least, least);
+        self.greatest = numbers.iter().fold(self.greatest, greatest);
         let first = self.cells;
-        self.cells += cells.len() as u64;
+        self.cells += numbers.len() as u64;
         let mut number = first.next_multiple_of(1 << self.thinning);
         while number < self.cells {
-            if let Some(value) = cells.get((number - first) as usize) {
+            let value = numbers[(number - first) as usize];
+            if !value.is_nan() {
                 self.kept.push((number, value));
-            }
-            if self.kept.len() > MAX_VALUES {
-                self.thinning += 1;
-                let step = 1 << self.thinning;
-                self.kept.retain(|(number, _)| number.is_multiple_of(step));
+                if self.kept.len() > MAX_VALUES {
+                    self.thinning += 1;
+                    let step = 1 << self.thinning;
+                    self.kept.retain(|(number, _)| number.is_multiple_of(step));
+                }
             }
             number = (number + 1).next_multiple_of(1 << self.thinning);
         }
@@ -51,7 +57,7 @@ impl Sample {
         if self.thinning > 0 {
             values.extend([self.least, self.greatest]);
         }
-        values.sort_by(f64::total_cmp);
+        values.sort_unstable_by(f64::total_cmp);
         values
     }
 }

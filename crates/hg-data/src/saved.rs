@@ -2,12 +2,14 @@
 
 use crate::bins::SavedBins;
 use crate::clock::TimeFormat;
+use crate::construct::Construction;
+use crate::parsed::{GAP, START};
 use crate::schema::check::{Stage, problems};
 use crate::schema::keys::SchemaKeys;
 use crate::transform::SavedTransform;
 use crate::{
-    Column, Cuts, Encoder, Error, FittedColumn, FittedKind, PatientSource, Result, Schema, Shown,
-    SourceType, TableStyle, TimeSource, ValueGrid,
+    Column, Cuts, Encoder, Error, FittedColumn, FittedKind, FittedSpikes, PatientSource, Result,
+    Schema, Shown, SourceType, TableStyle, TimeModel, TimeSource, ValueGrid, VisitGrid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,8 @@ pub(crate) struct SavedEncoder {
     style: TableStyle,
     order: Vec<String>,
     lengths: Vec<usize>,
+    #[serde(default)]
+    visits: Option<VisitGrid>,
 }
 
 /// The JSON of a [`FittedColumn`].
@@ -44,9 +48,22 @@ pub(crate) struct SavedColumn {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum SavedKind {
-    Numeric { transform: SavedTransform, values: ValueGrid },
-    Binned { bins: SavedBins, values: ValueGrid },
-    Discrete { levels: usize },
+    Numeric {
+        transform: SavedTransform,
+        values: ValueGrid,
+        #[serde(default)]
+        spikes: FittedSpikes,
+    },
+    Binned {
+        bins: SavedBins,
+        values: ValueGrid,
+    },
+    Discrete {
+        levels: usize,
+    },
+    Constant {
+        values: ValueGrid,
+    },
     Empty,
 }
 
@@ -55,13 +72,14 @@ impl From<FittedColumn> for SavedColumn {
         let fill = column.fill();
         let FittedColumn { kind, source, shown, nan_gaps } = column;
         let kind = match kind {
-            FittedKind::Numeric { transform, values, .. } => {
-                SavedKind::Numeric { transform: transform.into(), values }
+            FittedKind::Numeric { transform, values, spikes, .. } => {
+                SavedKind::Numeric { transform: transform.into(), values, spikes }
             }
             FittedKind::Binned { bins, values, .. } => {
                 SavedKind::Binned { bins: bins.into(), values }
             }
             FittedKind::Discrete { levels, .. } => SavedKind::Discrete { levels },
+            FittedKind::Constant { values, .. } => SavedKind::Constant { values },
             FittedKind::Empty => SavedKind::Empty,
         };
         Self { kind, fill, source, shown, nan_gaps }
@@ -74,7 +92,7 @@ impl TryFrom<SavedEncoder> for Encoder {
     /// # Errors
     /// [`Error::Encoder`], several where several things are wrong.
     fn try_from(saved: SavedEncoder) -> Result<Self> {
-        let SavedEncoder { schema, columns, patient, time, style, order, lengths } = saved;
+        let SavedEncoder { schema, columns, patient, time, style, order, lengths, visits } = saved;
         let mut wrong: Vec<Error> = problems(&schema, "", Stage::Fitted)
             .into_iter()
             .map(|(_, problem)| of_encoder(format!("its schema: {problem}")))
@@ -102,8 +120,12 @@ impl TryFrom<SavedEncoder> for Encoder {
         wrong.extend(of_time(&time, &schema).map(|e| of_column(&schema.time.column, e)));
         wrong.extend(of_order(&order, &schema));
         wrong.extend(of_lengths(&lengths).map(of_encoder));
+        wrong.extend(of_visits(&schema, visits).map(of_encoder));
         Error::all(wrong)?;
-        Ok(Self { schema, columns: fitted, patient, time, style, order, lengths })
+        // Invariant: the schema was checked above.
+        let construction = Construction::of(&schema).unwrap_or_default();
+        let columns = fitted;
+        Ok(Self { schema, columns, patient, time, style, order, lengths, visits, construction })
     }
 }
 
@@ -134,11 +156,21 @@ impl SavedColumn {
         let (is_numeric, bins_of_schema) = (column.is_numeric(), column.bins());
         let kind = match kind {
             SavedKind::Empty => FittedKind::Empty,
-            SavedKind::Numeric { transform, values } if is_numeric && bins_of_schema.is_none() => {
+            SavedKind::Numeric { transform, values, spikes }
+                if is_numeric && bins_of_schema.is_none() =>
+            {
                 let (transform, values) = (transform.try_into()?, values.checked()?);
-                FittedKind::Numeric { transform, values, fill: median()? }
+                if let Some(problem) = spikes.problem(column.spikes()) {
+                    return Err(problem);
+                }
+                FittedKind::Numeric { transform, values, spikes, fill: median()? }
             }
-            SavedKind::Numeric { .. } => return not_of_schema("numbers"),
+            SavedKind::Constant { values } if is_numeric && bins_of_schema.is_none() => {
+                FittedKind::Constant { value: median()?, values: values.checked()? }
+            }
+            SavedKind::Numeric { .. } | SavedKind::Constant { .. } => {
+                return not_of_schema("numbers");
+            }
             SavedKind::Binned { bins, values } if bins_of_schema.is_some() => {
                 let bins = crate::FittedBins::try_from(bins)?;
                 let edges = bins_of_schema.map(|bins| &bins.cuts);
@@ -210,6 +242,17 @@ fn of_order(order: &[String], schema: &Schema) -> Option<Error> {
     names.sort_unstable();
     order.sort_unstable();
     (names != order).then(|| of_encoder("the order of columns must name each of them once"))
+}
+
+/// An encoder of visits has all that makes their times.
+fn of_visits(schema: &Schema, visits: Option<VisitGrid>) -> Option<String> {
+    let has = |name: &str| schema.columns.iter().any(|column| column.name == name);
+    match (schema.time.model == TimeModel::Visits, visits) {
+        (true, Some(grid)) if has(START) && has(GAP) => grid.problem(),
+        (true, _) => Some("it has no times between visits, though the schema has visits".into()),
+        (false, Some(_)) => Some("it has times between visits, the schema has a grid".into()),
+        (false, None) => None,
+    }
 }
 
 fn of_lengths(lengths: &[usize]) -> Option<String> {

@@ -256,7 +256,15 @@ impl TimeSource {
         })
     }
 
-    /// ParsedTable times from their seconds; `None` for numbers and texts.
+    /// Seconds east of Greenwich, where the texts say so.
+    pub(crate) fn offset(&self) -> i32 {
+        match self {
+            Self::Text { offset, .. } => *offset,
+            Self::Number { .. } | Self::Date | Self::Datetime { .. } | Self::Duration { .. } => 0,
+        }
+    }
+
+    /// Times from their seconds; `None` for numbers and texts.
     pub(crate) fn series(&self, name: PlSmallStr, seconds: &[f64]) -> PolarsResult<Option<Series>> {
         let count = |resolution: Resolution| -> Series {
             let counted = seconds.iter().map(|&seconds| resolution.count(seconds));

@@ -1,6 +1,6 @@
 //! Columns that are constant within a patient.
 
-use crate::parsed::{PATIENT, Place};
+use crate::parsed::{DERIVED, PATIENT, Place};
 use crate::{Error, Level, Origin, OutOfDomain, Result};
 use polars_core::prelude::*;
 
@@ -27,7 +27,8 @@ pub(crate) fn check_statics(
 ) -> Result<()> {
     let positions = frame.column(PATIENT)?.u32()?.clone();
     let mut problems = Vec::new();
-    for column in place.schema.columns.iter().filter(|column| column.is_static) {
+    let of_table = place.schema.columns.iter().filter(|c| !DERIVED.contains(&c.name.as_str()));
+    for column in of_table.filter(|column| column.is_static) {
         let cells = frame.column(&column.name)?.f64()?.clone();
         let mut first: Vec<Option<(f64, usize)>> = vec![None; place.patients.len()];
         let mut varying: Vec<(usize, u32)> = Vec::new();
@@ -51,7 +52,7 @@ pub(crate) fn check_statics(
                 problem: "differs within a patient, where the column is static".into(),
                 cells: varying.len(),
                 example: here,
-                row: place.first_row + row + 1,
+                row: place.table.row_number(place.first_row, row),
             });
             let of_patient = |(patient, cell): (Option<u32>, Option<f64>)| {
                 cell.and(first[patient? as usize]).map(|(value, _)| value)
@@ -69,13 +70,14 @@ pub(crate) fn check_statics(
             "patient `{}` has {here} here and {} in row {}, but the column is static\nhint: correct the cell, or remove static = true{}",
             place.patients[patient as usize],
             shown(value),
-            place.first_row + before + 1,
+            place.table.row_number(place.first_row, before),
             match varying.len() - 1 {
                 0 => String::new(),
                 more => format!(" ({more} more cells differ so)"),
             }
         );
-        problems.push(Error::cell(place.table, place.first_row + row + 1, &column.name, problem));
+        let row = place.table.row_number(place.first_row, row);
+        problems.push(Error::cell(&place.table.name, row, &column.name, problem));
     }
     Error::all(problems)
 }

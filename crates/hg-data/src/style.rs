@@ -82,7 +82,7 @@ impl TableStyle {
         let usual = Self { decimal, columns, ..Self::default() };
         let Some(csv) = csv else { return usual };
         // The file may be gone, or another by now.
-        let Ok(sniffed) = sniff(csv) else {
+        let Ok(sniffed) = sniff(csv, schema.text_encoding()) else {
             let separator = schema.separator.unwrap_or(usual.separator);
             return Self { separator, encoding: schema.encoding.clone(), ..usual };
         };

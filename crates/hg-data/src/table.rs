@@ -1,6 +1,6 @@
 //! Tables in memory, and tables in: CSV, Parquet and Arrow IPC.
 
-use crate::csv::{Csv, Separator};
+use crate::csv::{Csv, Separator, Sniffed, read_any};
 use crate::files::{Format, files, first_csv, is_csv, open};
 use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
@@ -29,12 +29,14 @@ pub struct Table {
     /// The (first) CSV that it was read from: its columns are texts, which may be numbers,
     /// times or levels. `None` where the columns' types say what they hold.
     pub(crate) csv: Option<PathBuf>,
+    /// Which rows of its file these are, counted from 0, where they do not follow each other.
+    pub(crate) rows: Option<Arc<[u64]>>,
 }
 
 impl Table {
     /// A table whose columns' types say what they hold: a text is a text, be it of digits.
     pub fn new(frame: DataFrame, name: impl Into<String>) -> Self {
-        Self { frame, name: name.into(), csv: None }
+        Self { frame, name: name.into(), csv: None, rows: None }
     }
 
     /// The table with this name, where it was given none.
@@ -48,7 +50,15 @@ impl Table {
 
     /// A table, or a part of one, that was read from the files at `path`.
     pub(crate) fn of_file(frame: DataFrame, path: &Path) -> Self {
-        Self { frame, name: path.display().to_string(), csv: first_csv(path) }
+        Self { csv: first_csv(path), ..Self::new(frame, path.display().to_string()) }
+    }
+
+    /// What messages call a row, where `first_row` rows of its file stand before the table.
+    pub(crate) fn row_number(&self, first_row: usize, row: usize) -> usize {
+        match &self.rows {
+            Some(rows) => rows[row] as usize + 1,
+            None => first_row + row + 1,
+        }
     }
 
     /// Whether the columns are texts that may mean anything.
@@ -94,7 +104,7 @@ impl Schema {
         Ok(Table::of_file(frame, path))
     }
 
-    fn text_encoding(&self) -> Option<&'static Encoding> {
+    pub(crate) fn text_encoding(&self) -> Option<&'static Encoding> {
         self.encoding.as_ref().and_then(|name| Encoding::for_label(name.as_bytes()))
     }
 
@@ -115,25 +125,60 @@ pub(crate) fn read_table(
     encoding: Option<&'static Encoding>,
     separator: Separator,
 ) -> Result<DataFrame> {
-    let mut all: Option<DataFrame> = None;
+    let mut all = None;
     for file in files(path)? {
-        let table = if is_csv(&file)? {
-            Csv::open(&file, encoding, separator)?.batch(usize::MAX)?
-        } else {
-            Some(read_binary(&file)?).filter(|table| table.height() > 0)
-        };
-        let table = table
-            .ok_or_else(|| Error::file(&file, "has no rows\nhint: the table needs at least one"))?;
-        match &mut all {
-            None => all = Some(table),
-            Some(all) => {
-                all.vstack_mut(&table).map_err(|e| {
-                    Error::file(&file, format!("differs from the files before it: {e}"))
-                })?;
-            }
-        }
+        let table = read_file(&file, encoding, separator)?;
+        put_below(&mut all, table, &file)?;
     }
     all.ok_or_else(|| Error::file(path, "holds no table"))
+}
+
+/// Reads the files at `path` as one table, each once: CSVs in the dialect of the first, which is
+/// found.
+pub(crate) fn read_any_table(path: &Path) -> Result<(DataFrame, Option<Sniffed>)> {
+    let (mut all, mut dialect) = (None, None);
+    for file in files(path)? {
+        let table = match dialect {
+            None if all.is_none() && is_csv(&file)? => {
+                let (table, found) = read_any(&file)?;
+                dialect = Some(found);
+                table
+            }
+            None => read_file(&file, None, Separator::Given(b','))?,
+            Some(Sniffed { encoding, separator, .. }) => {
+                read_file(&file, encoding, Separator::Given(separator))?
+            }
+        };
+        put_below(&mut all, table, &file)?;
+    }
+    let all = all.ok_or_else(|| Error::file(path, "holds no table"))?;
+    Ok((all, dialect))
+}
+
+/// One file's rows, `None` where it has none.
+fn read_file(
+    file: &Path,
+    encoding: Option<&'static Encoding>,
+    separator: Separator,
+) -> Result<Option<DataFrame>> {
+    Ok(match is_csv(file)? {
+        true => Csv::open(file, encoding, separator)?.batch(usize::MAX)?,
+        false => Some(read_binary(file)?).filter(|table| table.height() > 0),
+    })
+}
+
+/// Puts a file's rows below those of the files before it.
+fn put_below(all: &mut Option<DataFrame>, table: Option<DataFrame>, file: &Path) -> Result<()> {
+    let table = table
+        .ok_or_else(|| Error::file(file, "has no rows\nhint: the table needs at least one"))?;
+    match all {
+        None => *all = Some(table),
+        Some(all) => {
+            all.vstack_mut(&table)
+                .map_err(|e| Error::file(file, format!("differs from the files before it: {e}")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a Parquet or Arrow IPC file; columns that polars cannot read are left out with a
@@ -295,7 +340,6 @@ fn apart<T: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::csv::sniff;
     use crate::files::reach;
     use std::path::PathBuf;
 
@@ -305,9 +349,7 @@ mod tests {
 
     /// As `infer` reads a table.
     fn read(name: &str) -> Result<DataFrame> {
-        let path = case(name);
-        let dialect = sniff(&path)?;
-        read_table(&path, dialect.encoding, Separator::Given(dialect.separator))
+        read_any_table(&case(name)).map(|(table, _)| table)
     }
 
     fn column(table: &DataFrame, name: &str) -> Vec<String> {

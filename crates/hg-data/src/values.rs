@@ -10,6 +10,10 @@ use std::sync::Arc;
 /// system can put them out of memory.
 const MAPPED_FROM: usize = 1 << 28;
 
+/// From so many numbers on (4 MiB) the system is asked for large pages, which it hands out faster
+/// than many small ones.
+const LARGE_PAGES_FROM: usize = 1 << 20;
+
 /// Numbers that are shared, not copied.
 #[derive(Clone, Debug)]
 pub struct Values(Arc<Store>);
@@ -24,6 +28,12 @@ impl Values {
     /// `count` zeros, which `fill` then changes.
     pub(crate) fn fill(count: usize, fill: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<Self> {
         if count < MAPPED_FROM {
+            if count >= LARGE_PAGES_FROM
+                && let Some(mut map) = large_pages(count)
+            {
+                fill(bytemuck::cast_slice_mut(&mut map))?;
+                return Self::of(map);
+            }
             let mut values = vec![0.; count];
             fill(&mut values)?;
             return Ok(values.into());
@@ -36,9 +46,22 @@ impl Values {
             Error::file(&std::env::temp_dir(), problem)
         })?;
         fill(bytemuck::cast_slice_mut(&mut map))?;
+        Self::of(map)
+    }
+
+    fn of(map: MmapMut) -> Result<Self> {
         let failed = |e| Error::file(Path::new("the encoded cohort"), format!("cannot map: {e}"));
         Ok(Self(Arc::new(Store::Mapped(map.make_read_only().map_err(failed)?))))
     }
+}
+
+/// Zeros in memory that no file backs; `None` where the system has none.
+fn large_pages(count: usize) -> Option<MmapMut> {
+    let map = MmapMut::map_anon(4 * count).ok()?;
+    // Without large pages it is only slower.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    Some(map)
 }
 
 fn map(count: usize) -> std::io::Result<MmapMut> {

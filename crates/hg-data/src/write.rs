@@ -446,7 +446,8 @@ mod tests {
             for bytes in [bytes, pieces.concat().into_bytes()] {
                 std::fs::write(&path, &bytes).expect("writes");
                 let said = [
-                    crate::csv::sniff(&path).err(),
+                    crate::csv::read_any(&path).err(),
+                    crate::csv::sniff(&path, None).err(),
                     read_table(&path, None, Separator::Guessed).err(),
                     read_table(&path, Some(encoding_rs::UTF_16LE), Separator::Usual).err(),
                     read_table(&path, Some(encoding_rs::SHIFT_JIS), Separator::Usual).err(),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 enum Sort {
     Whole,
     Transformed(Transform),
+    Spiked,
     Bins,
     Deciles,
     Levels,
@@ -19,8 +20,15 @@ enum Sort {
 }
 
 fn sorts() -> Vec<Sort> {
-    let others =
-        [Sort::Whole, Sort::Bins, Sort::Deciles, Sort::Levels, Sort::FoundLevels, Sort::Truth];
+    let others = [
+        Sort::Whole,
+        Sort::Spiked,
+        Sort::Bins,
+        Sort::Deciles,
+        Sort::Levels,
+        Sort::FoundLevels,
+        Sort::Truth,
+    ];
     Transform::ALL.map(Sort::Transformed).into_iter().chain(others).collect()
 }
 
@@ -35,6 +43,7 @@ impl Sort {
                 };
                 return format!("kind = \"numeric\"\ntransform = \"{transform}\"\n{shift}");
             }
+            Self::Spiked => "kind = \"numeric\"\ntransform = \"box-cox\"\nspikes = [0.0, -2.5]",
             Self::Bins => "kind = \"numeric\"\nbins = { edges = [10.0, 25.0, 60.0] }",
             Self::Deciles => "kind = \"numeric\"\nbins = { quantiles = 10 }",
             Self::Levels => "kind = \"categorical\"\nlevels = [\"low\", \"mid\", \"high\"]",
@@ -51,6 +60,15 @@ impl Sort {
         match self {
             Self::Whole => {
                 let cells = draws.iter().map(|x| of(x).map(|x| (x * 1000.) as i64));
+                Series::new(name, cells.collect::<Vec<_>>())
+            }
+            Self::Spiked => {
+                let cell = |x: f64| match (x * 10.) as i64 {
+                    0..3 => 0.,
+                    3 => -2.5,
+                    _ => (x * 1e3).round() / 10.,
+                };
+                let cells = draws.iter().map(|x| of(x).map(cell));
                 Series::new(name, cells.collect::<Vec<_>>())
             }
             Self::Levels => {
@@ -241,9 +259,15 @@ fn the_shipped_cohorts_come_back_from_their_encoding() -> Result<()> {
 fn the_shipped_cohorts_are_encoded_as_scikit_learn_does() -> Result<()> {
     let bytes = std::fs::read(repository("tests/golden/encoded.safetensors"))?;
     let golden = safetensors::SafeTensors::deserialize(&bytes)?;
-    for (name, table) in [("pbc", "data/pbc/pbcseq.csv"), ("eicu-demo", "data/eicu-demo/labs.csv")]
-    {
-        let schema = Schema::load(&repository(&format!("data-schemas/{name}.toml")))?;
+    for (name, table, step, max_length) in [
+        ("pbc", "data/pbc/pbcseq.csv", 365., None),
+        ("eicu-demo", "data/eicu-demo/labs.csv", 720., Some(14)),
+    ] {
+        let mut schema = Schema::load(&repository(&format!("data-schemas/{name}.toml")))?;
+        // The goldens are on a regular grid, without what rules put in place of a column.
+        schema.time.model = step.into();
+        schema.sequence.max_length = max_length;
+        schema.rules.clear();
         let path = repository(table);
         let (_, encoded) = Encoder::fit(&schema, &schema.read(&path)?, Subset::Whole)?;
         let lengths = golden.tensor(&format!("{name}.lengths"))?;

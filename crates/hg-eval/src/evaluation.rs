@@ -9,12 +9,15 @@ use std::any::Any;
 /// What some measures found of a synthetic cohort.
 ///
 /// In JSON it is one object: `answers` (topic, about, question, passed, because), `patients`,
-/// `figures` by the measure's id (name, synthetic, held_out), and what each measure adds.
+/// `remarks` where there are any, `figures` by the measure's id (name, synthetic, held_out), and
+/// what each measure adds.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Evaluation {
     /// How many patients were compared.
     pub patients: PatientCounts,
+    /// What a reader must know of the cohorts, in whole sentences.
+    pub remarks: Vec<String>,
     /// In the order of the measures.
     findings: Vec<Entry>,
 }
@@ -47,7 +50,8 @@ pub fn evaluate(
         on_stage(measure.stage());
         findings.push(Entry { id, topic, finding: measure.compute(subject)? });
     }
-    let evaluation = Evaluation { patients: subject.patients(), findings };
+    let (patients, remarks) = (subject.patients(), subject.remarks.to_vec());
+    let evaluation = Evaluation { patients, remarks, findings };
     evaluation.json()?;
     Ok(evaluation)
 }
@@ -111,7 +115,7 @@ impl Evaluation {
 }
 
 /// Keys of the JSON that belong to the evaluation itself.
-const RESERVED: [&str; 3] = ["answers", "patients", "figures"];
+const RESERVED: [&str; 4] = ["answers", "patients", "remarks", "figures"];
 
 /// Both objects in one, and `null` gives way; `None` where both have other values.
 fn merge(first: Value, second: Value) -> Option<Value> {
@@ -154,6 +158,9 @@ impl Serialize for Evaluation {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("answers", &answers)?;
         map.serialize_entry("patients", &self.patients)?;
+        if !self.remarks.is_empty() {
+            map.serialize_entry("remarks", &self.remarks)?;
+        }
         for (key, value) in self.json().map_err(serde::ser::Error::custom)? {
             map.serialize_entry(&key, &value)?;
         }

@@ -64,6 +64,7 @@ pub trait Measure: Send + Sync {
 pub fn measures() -> Vec<Box<dyn Measure>> {
     vec![
         Box::new(realism::domain::Domain),
+        Box::new(realism::rules::Rules),
         Box::new(realism::columns::ColumnDistances),
         Box::new(realism::missing_cells::MissingCells),
         Box::new(realism::percentiles::Percentiles),

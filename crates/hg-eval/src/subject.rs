@@ -42,12 +42,15 @@ pub struct Subject<'a> {
     pub identifiers: Option<&'a Identifiers>,
     /// For simulated cohorts: what becomes of patients under a policy.
     pub simulator: Option<&'a dyn Simulator>,
+    /// What a reader of the report must know of the cohorts, in whole sentences.
+    pub remarks: &'a [String],
 }
 
 impl<'a> Subject<'a> {
     /// A real and a synthetic cohort, with nothing else at hand.
     pub fn new(encoder: &'a Encoder, real: &'a Cohort, synthetic: &'a Cohort) -> Self {
-        Self { encoder, real, synthetic, held_out: None, identifiers: None, simulator: None }
+        let (held_out, identifiers, simulator) = (None, None, None);
+        Self { encoder, real, synthetic, held_out, identifiers, simulator, remarks: &[] }
     }
 
     /// Adds real patients that were not trained on, as the yardstick.
@@ -66,6 +69,12 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn with_simulator(self, simulator: Option<&'a dyn Simulator>) -> Self {
         Self { simulator, ..self }
+    }
+
+    /// Adds what a reader of the report must know of the cohorts, in whole sentences.
+    #[must_use]
+    pub fn with_remarks(self, remarks: &'a [String]) -> Self {
+        Self { remarks, ..self }
     }
 
     /// How many patients there are of each kind.

@@ -207,6 +207,8 @@ fn a_memorised_cohort_gives_away_who_was_trained_on() {
 fn the_page_needs_no_network_and_escapes_names() {
     let mut real = real();
     real.encoder.schema.columns[0].name = "<b>futime & co</b>".into();
+    let rule = "day <= `<b>futime & co</b>`";
+    real.encoder.schema.rules = vec![hg_data::Rule::parse(rule).expect("a rule")];
     real.encoder.order[1] = "<b>futime & co</b>".into();
     let cohort = real.cohort(&real.encoded);
     let subject = real.subject(&cohort, None, &cohort);
@@ -218,7 +220,7 @@ fn the_page_needs_no_network_and_escapes_names() {
     for outside in ["src=", "href=", "@import", "url("] {
         assert!(!page.contains(outside), "the page refers to something outside: {outside}");
     }
-    // As many pictures as columns, maps, the plane, changing numbers and curves.
-    assert_eq!(page.matches("<figure>").count(), 17 + 6 + 1 + 7 + 1);
+    // As many pictures as columns (the first time and the gaps among them), maps, the plane, changing numbers and curves.
+    assert_eq!(page.matches("<figure>").count(), 19 + 6 + 1 + 8 + 1);
     assert!(report.markdown().contains("**Failed.** Are real records not copied?"));
 }

@@ -218,7 +218,8 @@ fn own(id: &'static str, key: &'static str) -> Box<dyn Measure> {
 #[test]
 fn a_measure_of_ones_own_is_in_the_report_the_json_and_the_answers() {
     let cohorts = Cohorts::new();
-    let subject = cohorts.subject();
+    let remarks = ["Some <patients> were chosen.".to_owned()];
+    let subject = cohorts.subject().with_remarks(&remarks);
     let few: Vec<_> = measures().into_iter().filter(|m| m.id() == "domain").collect();
     let evaluation = run(
         &subject,
@@ -233,15 +234,24 @@ fn a_measure_of_ones_own_is_in_the_report_the_json_and_the_answers() {
     assert_eq!(json["figures"]["mean-length"][0]["synthetic"], mean);
     assert_eq!(json["answers"][1]["topic"], "Is it useful?");
     assert_eq!(json["answers"][1]["passed"], true);
+    assert_eq!(json["remarks"][0], remarks[0]);
     assert!(json.get("columns").is_none());
 
     let report = Report::new(&subject, &evaluation, &[]).expect("draws");
     let (html, markdown) = (report.html(), report.markdown());
     let figure = format!("| mean length | {mean:.3} | 7.000 |");
-    for part in [&figure, "**Passed.** Are there steps?", "## Own table\n\nA note.", "1\\|2"] {
+    for part in
+        [&figure, &remarks[0], "**Passed.** Are there steps?", "## Own table\n\nA note.", "1\\|2"]
+    {
         assert!(markdown.contains(part), "no {part} in {markdown}");
     }
-    for part in ["<h2>Own table</h2>", "&lt;3&gt;", "<td>mean length</td>", "Are there steps?"] {
+    for part in [
+        "Some &lt;patients&gt; were chosen.",
+        "<h2>Own table</h2>",
+        "&lt;3&gt;",
+        "<td>mean length</td>",
+        "Are there steps?",
+    ] {
         assert!(html.contains(part), "no {part}");
     }
     // Sections of measures that were not computed are left out.

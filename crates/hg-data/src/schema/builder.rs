@@ -2,7 +2,7 @@
 
 use super::check::{Stage, problems};
 use super::keys::SchemaKeys;
-use super::{Column, Decision, Patient, Schema, Sequence, Start, Step, Time};
+use super::{Column, Decision, Patient, Rule, Schema, Sequence, Start, Step, Time, TimeModel};
 use crate::{Error, Result};
 
 /// A schema that is being described; see [`Schema::builder`].
@@ -11,8 +11,8 @@ use crate::{Error, Result};
 pub struct SchemaBuilder(Schema);
 
 impl Schema {
-    /// Describes a table in Rust: its name, the columns of patient and time, and the width of
-    /// the regular grid.
+    /// Describes a table in Rust: its name, the columns of patient and time, and what a step is:
+    /// [`TimeModel::Visits`], or the width of a regular grid.
     ///
     /// ```
     /// use hg_data::{Column, Encoder, Schema, Subset, Transform};
@@ -37,17 +37,12 @@ impl Schema {
         name: impl Into<String>,
         patient: impl Into<String>,
         time: impl Into<String>,
-        step: impl Into<Step>,
+        model: impl Into<TimeModel>,
     ) -> SchemaBuilder {
         let patient =
             Patient { column: patient.into(), quasi_identifiers: Vec::new(), population: None };
-        let time = Time {
-            column: time.into(),
-            unit: String::new(),
-            step: step.into(),
-            format: None,
-            start: Start::default(),
-        };
+        let time =
+            Time { column: time.into(), unit: String::new(), model: model.into(), format: None };
         SchemaBuilder(Schema {
             name: name.into(),
             description: String::new(),
@@ -59,6 +54,7 @@ impl Schema {
             separator: None,
             decimal: None,
             decision: None,
+            rules: Vec::new(),
             columns: Vec::new(),
         })
     }
@@ -73,6 +69,13 @@ impl From<f64> for Step {
 impl From<&str> for Step {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
+    }
+}
+
+impl<S: Into<Step>> From<S> for TimeModel {
+    /// A grid of this width, from 0.
+    fn from(step: S) -> Self {
+        Self::Grid { step: step.into(), start: Start::default() }
     }
 }
 
@@ -101,9 +104,17 @@ impl SchemaBuilder {
         self
     }
 
-    /// Where a synthetic patient's times start.
-    pub fn time_start(mut self, start: Start) -> Self {
-        self.0.time.start = start;
+    /// Where a synthetic patient's times on a grid start; visits have first times anyway.
+    pub fn time_start(mut self, from: Start) -> Self {
+        if let TimeModel::Grid { start, .. } = &mut self.0.time.model {
+            *start = from;
+        }
+        self
+    }
+
+    /// What holds in every row, and in synthetic ones too.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.0.rules.push(rule);
         self
     }
 

@@ -1,15 +1,21 @@
 //! What is wrong with a schema beyond its grammar, with the lines.
 
-use super::keys::{ColumnKeys, SchemaKeys};
+use super::keys::{ColumnKeys, SchemaKeys, TimeKeys, TimeModelKey};
+use super::rule::Rule;
 use super::transform::TransformKey;
-use super::{Aggregate, Kind, Sequence, Start, Step, Time};
+use super::{Aggregate, Kind, Sequence, Start, Step};
 use crate::clock::{TimeFormat, TimeKind, parse_step};
-use crate::parsed::{PATIENT, START, TIME};
+use crate::construct::Construction;
+use crate::parsed::{DERIVED, GAP, PATIENT, START, TIME};
+use crate::spikes::is_at;
 use std::collections::HashSet;
 use toml::de::{DeTable, DeValue};
 
 /// Working names.
-const RESERVED: [&str; 3] = [PATIENT, TIME, START];
+const RESERVED: [&str; 4] = [PATIENT, TIME, START, GAP];
+
+/// Spikes of a column, at most.
+const MOST_SPIKES: usize = 20;
 
 /// Where a schema comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,13 +29,15 @@ pub(crate) enum Stage {
 
 /// Where in the TOML a problem is.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     /// In a key outside of all tables; empty for none.
     Top(&'static str),
     /// In a key of a table.
     Key(&'static str, &'static str),
     /// In a key of the n-th column.
     Column(usize, &'static str),
+    /// In the n-th rule.
+    Rule(usize),
 }
 
 /// Problems with the keys that they are about.
@@ -52,6 +60,7 @@ pub(crate) fn problems(
     found.extend(of_file(schema).into_iter().map(|(key, problem)| (Place::Top(key), problem)));
     found.extend(of_roles(schema));
     found.extend(decision.map(in_table("decision")));
+    found.extend(of_rules(schema));
     found.extend(of_names(schema, stage));
 
     let lines = Lines::new(text);
@@ -121,13 +130,13 @@ fn of_roles(schema: &SchemaKeys) -> Vec<(Place, String)> {
 
 /// The columns: their names, and each by itself.
 fn of_names(schema: &SchemaKeys, stage: Stage) -> Vec<(Place, String)> {
-    let is_modelled = schema.time.start == Start::Modelled;
+    let is_modelled = schema.time.clone().meaning().model.has_first_times();
     let mut seen = HashSet::from([schema.patient.column.as_str(), schema.time.column.as_str()]);
     let mut found = Vec::new();
     for (n, column) in schema.columns.iter().enumerate() {
         let name = column.name.as_str();
-        let is_start = stage == Stage::Fitted && is_modelled && name == START;
-        if RESERVED.contains(&name) && !is_start {
+        let is_derived = stage == Stage::Fitted && is_modelled && DERIVED.contains(&name);
+        if RESERVED.contains(&name) && !is_derived {
             let problem =
                 format!("column `{name}` has a name that is used within\nhint: rename it");
             found.push((Place::Column(n, "name"), problem));
@@ -149,6 +158,7 @@ fn of_names(schema: &SchemaKeys, stage: Stage) -> Vec<(Place, String)> {
             .chain(of_transform(column))
             .chain(of_bins(column, stage))
             .chain(of_notation(column))
+            .chain(of_spikes(column))
             .chain(of_rare(column, stage))
             .chain(of_kind(column));
         found.extend(
@@ -160,30 +170,45 @@ fn of_names(schema: &SchemaKeys, stage: Stage) -> Vec<(Place, String)> {
     found
 }
 
-fn of_time(time: &Time) -> Problems {
+fn of_time(time: &TimeKeys) -> Problems {
     let mut found = Vec::new();
     let format = time.format.as_deref().map(|text| (text, TimeFormat::parse(text)));
+    let is_grid = time.model == TimeModelKey::Grid;
     match &time.step {
-        Step::Number(width) if !(width.is_finite() && *width > 0.) => {
+        None if is_grid => {
+            let problem = "time.step is missing, the width of the grid\nhint: give it, or set time.model = \"visits\" where rows are steps";
+            found.push(("column", problem.into()));
+        }
+        None => {}
+        Some(_) if !is_grid => {
+            let problem = "visits have no time.step\nhint: remove it, or time.model = \"visits\"";
+            found.push(("step", problem.into()));
+        }
+        Some(Step::Number(width)) if !(width.is_finite() && *width > 0.) => {
             found.push(("step", format!("time.step is {width}, it must be above 0")));
         }
-        Step::Text(text) if parse_step(text).is_none() => {
+        Some(Step::Text(text)) if parse_step(text).is_none() => {
             let problem = format!(
                 "time.step `{text}` is no step\nhint: give a number, or one with a unit, as \"4 hours\" or \"1 month\""
             );
             found.push(("step", problem));
         }
-        _ => {
+        Some(_) => {
             let kind = match &format {
                 Some((_, Some(format))) if format.is_date() => Some(TimeKind::Dates),
                 Some((_, Some(_))) => Some(TimeKind::Elapsed),
                 // Only the table tells whether the column holds dates.
                 _ => None,
             };
-            if let Some(Err(problem)) = kind.map(|kind| time.grid(kind)) {
+            let grid = kind.map(|kind| time.clone().meaning().grid(kind));
+            if let Some(Err(problem)) = grid {
                 found.push(("step", problem));
             }
         }
+    }
+    if !is_grid && time.start != Start::default() {
+        let problem = "time.start goes with a grid: the first times of visits are modelled anyway\nhint: remove it";
+        found.push(("start", problem.into()));
     }
     match format {
         Some((text, None)) => {
@@ -197,6 +222,126 @@ fn of_time(time: &Time) -> Problems {
             found.push(("start", problem.into()));
         }
         _ => {}
+    }
+    found
+}
+
+pub(super) fn of_rules(schema: &SchemaKeys) -> Vec<(Place, String)> {
+    let (mut found, mut rules) = (Vec::new(), Vec::new());
+    for (n, keys) in schema.rules.iter().enumerate() {
+        let problems = match Rule::parse(&keys.holds) {
+            Err(problem) => vec![problem],
+            Ok(rule) => {
+                let problems = of_rule(&rule, schema);
+                rules.push(rule);
+                problems
+                    .into_iter()
+                    .map(|problem| format!("rule `{}`: {problem}", keys.holds))
+                    .collect()
+            }
+        };
+        found.extend(problems.into_iter().map(|problem| (Place::Rule(n), problem)));
+    }
+    if !found.is_empty() {
+        return found;
+    }
+    let meaning = schema.clone().meaning();
+    match Construction::of(&meaning) {
+        Err(columns) => {
+            let problem = format!(
+                "the rules go round in a circle over `{}`\nhint: remove one",
+                columns.join("`, `")
+            );
+            vec![(Place::Rule(0), problem)]
+        }
+        Ok(construction) => {
+            let constructed = (0..schema.columns.len()).filter(|&n| construction.get(n).is_some());
+            let spiked = constructed.clone().find(|&n| !schema.columns[n].spikes.is_empty());
+            if let Some(n) = spiked {
+                let problem = format!(
+                    "rule about `{}`: its distance from another column is modelled, which has no spikes\nhint: remove the rule, or the column's spikes",
+                    schema.columns[n].name
+                );
+                return vec![(Place::Rule(0), problem)];
+            }
+            of_pairs_of_rules(
+                &rules,
+                constructed.map(|n| schema.columns[n].name.as_str()).collect(),
+            )
+        }
+    }
+}
+
+/// What is wrong with one rule.
+fn of_rule(rule: &Rule, schema: &SchemaKeys) -> Vec<String> {
+    let column = |name: &str| schema.columns.iter().find(|column| column.name == name);
+    let is_time = |name: &str| name == schema.time.column;
+    let mut found = Vec::new();
+    for name in rule.columns() {
+        let allows_time = matches!(rule, Rule::Order { .. });
+        if column(name).is_none() && !(is_time(name) && allows_time) {
+            found.push(format!("`{name}` is no [[columns]] entry\nhint: correct the name"));
+        }
+    }
+    let is_number = |column: &ColumnKeys| column.kind == Kind::Numeric && column.bins.is_none();
+    let mut wants_numbers = |name: &str| {
+        if column(name).is_some_and(|column| !is_number(column)) {
+            found.push(format!("`{name}` must be numeric and have no bins"));
+        }
+    };
+    let is_static = |name: &str| column(name).is_some_and(|column| column.is_static);
+    let of_level = |name: &str, level: &crate::Level| {
+        let levels: Vec<String> = column(name)?.levels.iter().map(ToString::to_string).collect();
+        let is_one = levels.is_empty() || levels.contains(&level.to_string());
+        (!is_one).then(|| format!("`{level}` is no level of `{name}`"))
+    };
+    let varies =
+        |name: &str| is_static(name).then(|| format!("`{name}` is static\nhint: remove the rule"));
+    match rule {
+        Rule::Order { lesser, greater, .. } => {
+            wants_numbers(lesser);
+            wants_numbers(greater);
+            if lesser == greater {
+                found.push("it compares a column with itself\nhint: remove it".into());
+            }
+        }
+        Rule::Monotone { column, .. } => {
+            wants_numbers(column);
+            found.extend(varies(column));
+        }
+        Rule::NeverLeft { column, level } => {
+            found.extend(of_level(column, level));
+            found.extend(varies(column));
+        }
+        Rule::Carried { column: carried, flag, level } => {
+            found.extend(of_level(flag, level));
+            found.extend(varies(carried));
+            if column(flag).is_some_and(|column| column.kind == Kind::Numeric) {
+                found.push(format!("the flag `{flag}` must have levels"));
+            }
+        }
+    }
+    found
+}
+
+/// Rules of which not both can be made to hold; the columns `constructed` are modelled by their
+/// distance from others.
+fn of_pairs_of_rules(rules: &[Rule], constructed: Vec<&str>) -> Vec<(Place, String)> {
+    let changed = |rule: &Rule| match rule {
+        Rule::Monotone { column, .. } | Rule::Carried { column, .. } => Some(column.clone()),
+        Rule::Order { .. } | Rule::NeverLeft { .. } => None,
+    };
+    let mut found = Vec::new();
+    for (n, rule) in rules.iter().enumerate() {
+        let Some(column) = changed(rule) else { continue };
+        let is_changed_before =
+            rules[..n].iter().any(|other| changed(other).as_ref() == Some(&column));
+        if is_changed_before || constructed.contains(&column.as_str()) {
+            let problem = format!(
+                "rule `{rule}`: another rule is about `{column}` too, and not both can be built in\nhint: remove one"
+            );
+            found.push((Place::Rule(n), problem));
+        }
     }
     found
 }
@@ -278,6 +423,32 @@ fn of_notation(column: &ColumnKeys) -> Problems {
     found
 }
 
+/// Exact values that are levels of their own.
+fn of_spikes(column: &ColumnKeys) -> Problems {
+    let spikes = &column.spikes;
+    let mut found: Problems = Vec::new();
+    if let Some(wrong) = spikes.iter().find(|spike| !spike.is_finite()) {
+        found.push(("spikes", format!("the spike {wrong} must be finite")));
+    }
+    let is_again =
+        |(n, spike): (usize, &f64)| spikes[..n].iter().any(|other| is_at(*other, *spike));
+    if spikes.iter().enumerate().any(is_again) {
+        found.push(("spikes", "a spike is named twice\nhint: remove one".into()));
+    }
+    if spikes.len() > MOST_SPIKES {
+        let problem = format!(
+            "{} spikes are named, {MOST_SPIKES} are the most\nhint: make the column categorical, or bin it",
+            spikes.len()
+        );
+        found.push(("spikes", problem));
+    }
+    if !spikes.is_empty() && column.bins.is_some() {
+        let problem = "a binned column has no spikes\nhint: give the spike a bin of its own";
+        found.push(("spikes", problem.into()));
+    }
+    found
+}
+
 fn of_rare(column: &ColumnKeys, stage: Stage) -> Problems {
     let Some(rare) = &column.rare else { return Vec::new() };
     let mut found: Problems = Vec::new();
@@ -303,6 +474,7 @@ fn of_kind(column: &ColumnKeys) -> Problems {
         ("censored", !column.censored.is_empty()),
         ("thousands", column.thousands.is_some()),
         ("suffix", column.suffix.is_some()),
+        ("spikes", !column.spikes.is_empty()),
     ];
     let given = numeric_only.into_iter().filter(|(_, given)| *given);
     let mut found: Problems = given
@@ -333,7 +505,8 @@ impl<'a> Lines<'a> {
             Place::Top("") => None,
             Place::Top(key) => self.of_top(key),
             Place::Key(table, key) => self.of_key(table, key),
-            Place::Column(n, key) => self.of_column(n, key),
+            Place::Column(n, key) => self.of_entry("columns", n, key),
+            Place::Rule(n) => self.of_entry("rules", n, "holds"),
         }
     }
 
@@ -354,13 +527,13 @@ impl<'a> Lines<'a> {
         self.key(table, key)
     }
 
-    /// The line of a column's key, or of its head where the key is not given.
-    fn of_column(&self, n: usize, key: &str) -> Option<usize> {
-        let DeValue::Array(columns) = self.root.as_ref()?.get("columns")?.get_ref() else {
+    /// The line of a key of the n-th entry of a list, or of its head where the key is not given.
+    fn of_entry(&self, list: &str, n: usize, key: &str) -> Option<usize> {
+        let DeValue::Array(entries) = self.root.as_ref()?.get(list)?.get_ref() else {
             return None;
         };
-        let column = columns.get(n)?;
-        let table = column.get_ref().as_table()?;
-        Some(self.key(table, key).unwrap_or_else(|| self.line(column.span().start)))
+        let entry = entries.get(n)?;
+        let table = entry.get_ref().as_table()?;
+        Some(self.key(table, key).unwrap_or_else(|| self.line(entry.span().start)))
     }
 }

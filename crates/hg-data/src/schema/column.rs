@@ -69,6 +69,8 @@ pub struct Numeric {
     pub aggregate: Aggregate,
     /// Texts that mean "more than" or "less than", as `> 89`.
     pub censored: Vec<Censored>,
+    /// Exact values that the column often takes, as 0 mL: each is a level, beside the numbers.
+    pub spikes: Vec<f64>,
     /// What follows the number in every cell, as `°C`.
     pub suffix: Option<String>,
     /// The character that groups digits, as in `12,500`.
@@ -368,6 +370,11 @@ impl Column {
         self.numbers().map_or(&[], |numbers| &numbers.censored)
     }
 
+    /// The exact values that are levels of their own.
+    pub(crate) fn spikes(&self) -> &[f64] {
+        self.numbers().map_or(&[], |numbers| &numbers.spikes)
+    }
+
     /// How its rare levels are pooled.
     pub(crate) fn rare(&self) -> Option<&Rare> {
         match &self.kind {
@@ -463,6 +470,13 @@ impl ColumnBuilder<Numeric> {
     pub fn bounds(mut self, bounds: impl IntoIterator<Item = (impl Into<String>, f64)>) -> Self {
         let bounds = bounds.into_iter().map(|(text, value)| Censored { text: text.into(), value });
         self.kind.censored = bounds.collect();
+        self
+    }
+
+    /// Exact values that the column often takes, as 0 mL: each becomes a level beside the
+    /// numbers, and the transform is fitted to the others.
+    pub fn spikes(mut self, spikes: impl IntoIterator<Item = f64>) -> Self {
+        self.kind.spikes = spikes.into_iter().collect();
         self
     }
 

@@ -5,8 +5,8 @@ use super::check::{Stage, problems};
 use super::column::{Binary, Categorical, Column, ColumnKind, Cuts, Kind, Numeric, NumericModel};
 use super::transform::TransformKey;
 use super::{
-    Aggregate, Bins, Censored, Decision, DecodeBins, Impute, Level, Patient, Rare, Schema,
-    Sequence, Time, Transform,
+    Aggregate, Bins, Censored, Decision, DecodeBins, Impute, Level, Patient, Rare, Rule, Schema,
+    Sequence, Start, Step, Time, TimeModel, Transform,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub(crate) struct SchemaKeys {
     /// The column that tells patients apart.
     pub(crate) patient: Patient,
     /// The column that orders a patient's rows.
-    pub(crate) time: Time,
+    pub(crate) time: TimeKeys,
     /// How long sequences are.
     #[serde(default)]
     pub(crate) sequence: Sequence,
@@ -43,8 +43,63 @@ pub(crate) struct SchemaKeys {
     /// What is decided at each step, for policies that are learnt from the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decision: Option<Decision>,
+    /// What holds in every row, and in synthetic ones too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rules: Vec<RuleKeys>,
     /// Every other column that is modelled; the table may have more.
     pub(crate) columns: Vec<ColumnKeys>,
+}
+
+/// The column that orders a patient's rows.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Time")]
+pub(crate) struct TimeKeys {
+    /// Its name.
+    pub(crate) column: String,
+    /// Its unit, for people.
+    #[serde(default)]
+    pub(crate) unit: String,
+    /// What a step is.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) model: TimeModelKey,
+    /// Grid only: its width, a number in the column's own unit, which is days
+    /// where the column holds dates or durations, or a text as `"4 hours"` or `"1 month"`.
+    /// A row belongs to the nearest grid point, counted from the patient's first row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<Step>,
+    /// How times are written in a text column: dates as `%Y-%m-%d` or `%d.%m.%Y %H:%M` (the
+    /// letters of C's strftime), or time that has elapsed as `[h]:mm`, `[h]:mm:ss` or
+    /// `[d] days hh:mm:ss`. Synthetic dates start at 1 January 2000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
+    /// Grid only: where a synthetic patient's times start.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub(crate) start: Start,
+}
+
+/// The values of the schema's key `time.model`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "TimeModel")]
+pub(crate) enum TimeModelKey {
+    /// A step is a row, whenever it is: the time since the row before is modelled, and so is
+    /// each patient's first time.
+    Visits,
+    /// A step is a point of a regular grid, whether the table has a row there or not.
+    #[default]
+    Grid,
+}
+
+/// What holds in every row.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rule")]
+pub(crate) struct RuleKeys {
+    /// `sbp >= dbp` (also `<=`, `<`, `>`; of a static column and the time as of any two
+    /// numbers), `dose never falls` (or `rises`), `status = 2 is never left`, or
+    /// `VL carried when flag = 0`. A name with spaces stands in backticks.
+    pub(crate) holds: String,
 }
 
 /// A modelled column.
@@ -88,6 +143,10 @@ pub(crate) struct ColumnKeys {
     #[serde(default, deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrMany<Censored>")]
     pub(crate) censored: Vec<Censored>,
+    /// Numeric only: exact values that the column often takes, as `[0.0]`: each is
+    /// modelled as a level, beside "a number besides", to which the transform is fitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) spikes: Vec<f64>,
     /// Numeric only: what follows the number in every cell, as `°C`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) suffix: Option<String>,
@@ -180,20 +239,23 @@ impl SchemaKeys {
             separator,
             decimal,
             decision,
+            rules,
             columns,
         } = self;
+        let rules = rules.iter().filter_map(|rule| Rule::parse(&rule.holds).ok()).collect();
         let columns = columns.into_iter().map(ColumnKeys::meaning).collect();
         Schema {
             name,
             description,
             patient,
-            time,
+            time: time.meaning(),
             sequence,
             missing,
             encoding,
             separator,
             decimal,
             decision,
+            rules,
             columns,
         }
     }
@@ -226,22 +288,47 @@ impl From<Schema> for SchemaKeys {
             separator,
             decimal,
             decision,
+            rules,
             columns,
         } = schema;
+        let rules = rules.iter().map(|rule| RuleKeys { holds: rule.to_string() }).collect();
         let columns = columns.into_iter().map(ColumnKeys::from).collect();
         Self {
             name,
             description,
             patient,
-            time,
+            time: time.into(),
             sequence,
             missing,
             encoding,
             separator,
             decimal,
             decision,
+            rules,
             columns,
         }
+    }
+}
+
+impl TimeKeys {
+    pub(super) fn meaning(self) -> Time {
+        let Self { column, unit, model, step, format, start } = self;
+        let model = match (model, step) {
+            (TimeModelKey::Grid, Some(step)) => TimeModel::Grid { step, start },
+            (TimeModelKey::Grid, None) | (TimeModelKey::Visits, _) => TimeModel::Visits,
+        };
+        Time { column, unit, model, format }
+    }
+}
+
+impl From<Time> for TimeKeys {
+    fn from(time: Time) -> Self {
+        let Time { column, unit, model, format } = time;
+        let (model, step, start) = match model {
+            TimeModel::Visits => (TimeModelKey::Visits, None, Start::default()),
+            TimeModel::Grid { step, start } => (TimeModelKey::Grid, Some(step), start),
+        };
+        Self { column, unit, model, step, format, start }
     }
 }
 
@@ -256,8 +343,9 @@ impl ColumnKeys {
                     None => NumericModel::Value { transform, margin: self.margin },
                 };
                 let (aggregate, censored) = (self.aggregate, self.censored);
-                let (suffix, thousands) = (self.suffix, self.thousands);
-                ColumnKind::Numeric(Numeric { model, aggregate, censored, suffix, thousands })
+                let (spikes, suffix, thousands) = (self.spikes, self.suffix, self.thousands);
+                let numbers = Numeric { model, aggregate, censored, spikes, suffix, thousands };
+                ColumnKind::Numeric(numbers)
             }
             Kind::Categorical => {
                 ColumnKind::Categorical(Categorical { levels: self.levels, rare: self.rare })
@@ -283,6 +371,7 @@ impl From<Column> for ColumnKeys {
             rare: None,
             missing,
             censored: Vec::new(),
+            spikes: Vec::new(),
             suffix: None,
             thousands: None,
             is_static,
@@ -292,7 +381,7 @@ impl From<Column> for ColumnKeys {
         };
         match kind {
             ColumnKind::Numeric(numbers) => {
-                let Numeric { model, aggregate, censored, suffix, thousands } = numbers;
+                let Numeric { model, aggregate, censored, spikes, suffix, thousands } = numbers;
                 match model {
                     NumericModel::Value { transform, margin } => {
                         let is_usual = transform == Transform::default();
@@ -302,7 +391,7 @@ impl From<Column> for ColumnKeys {
                     NumericModel::Bin(bins) => keys.bins = Some(bins.into()),
                 }
                 (keys.aggregate, keys.censored) = (aggregate, censored);
-                (keys.suffix, keys.thousands) = (suffix, thousands);
+                (keys.spikes, keys.suffix, keys.thousands) = (spikes, suffix, thousands);
             }
             ColumnKind::Categorical(Categorical { levels, rare }) => {
                 (keys.levels, keys.rare) = (levels, rare);

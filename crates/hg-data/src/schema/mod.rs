@@ -6,8 +6,10 @@ mod column;
 mod decision;
 mod infer;
 pub(crate) mod keys;
+mod rule;
 pub(crate) mod transform;
 
+use crate::parsed::DERIVED;
 use crate::{Error, Result};
 use check::Stage;
 use keys::SchemaKeys;
@@ -22,6 +24,7 @@ pub use column::{
 };
 pub use decision::Decision;
 pub use infer::{Proposal, infer, infer_table};
+pub use rule::Rule;
 pub use transform::Transform;
 
 /// A table's description, read from TOML or [built](Schema::builder).
@@ -52,6 +55,8 @@ pub struct Schema {
     pub decimal: Option<char>,
     /// What is decided at each step, for policies that are learnt from the table.
     pub decision: Option<Decision>,
+    /// What holds in every row, and in synthetic ones too.
+    pub rules: Vec<Rule>,
     /// Every other column that is modelled; the table may have more.
     pub columns: Vec<Column>,
 }
@@ -73,26 +78,51 @@ pub struct Patient {
 }
 
 /// The column that orders a patient's rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Time {
     /// Its name.
     pub column: String,
     /// Its unit, for people.
-    #[serde(default)]
     pub unit: String,
-    /// The width of the regular grid: a number in the column's own unit, which is days
-    /// where the column holds dates or durations, or a text as `"4 hours"` or `"1 month"`.
-    /// A row belongs to the nearest grid point, counted from the patient's first row.
-    pub step: Step,
+    /// What a step is.
+    pub model: TimeModel,
     /// How times are written in a text column: dates as `%Y-%m-%d` or `%d.%m.%Y %H:%M` (the
     /// letters of C's strftime), or time that has elapsed as `[h]:mm`, `[h]:mm:ss` or
     /// `[d] days hh:mm:ss`. Synthetic dates start at 1 January 2000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Where a synthetic patient's times start.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub start: Start,
+}
+
+/// What a step of a sequence is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TimeModel {
+    /// A row, whenever it is. The time since the row before is modelled, and so is each
+    /// patient's first time (of dates, the first time of day).
+    Visits,
+    /// A point of a regular grid, whether the table has a row there or not.
+    Grid {
+        /// The width between two points. A row belongs to the nearest one, counted from the
+        /// patient's first row.
+        step: Step,
+        /// Where a synthetic patient's times start.
+        start: Start,
+    },
+}
+
+impl TimeModel {
+    /// Whether each patient's first time is modelled.
+    pub(crate) fn has_first_times(&self) -> bool {
+        matches!(self, Self::Visits | Self::Grid { start: Start::Modelled, .. })
+    }
+}
+
+impl std::fmt::Display for TimeModel {
+    /// `visits`, or the grid's width.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Visits => "visits".fmt(f),
+            Self::Grid { step, .. } => step.fmt(f),
+        }
+    }
 }
 
 /// The width of a regular grid.
@@ -203,10 +233,15 @@ impl Schema {
         Ok(keys.meaning())
     }
 
+    /// Whether its rules go with its columns, and with each other.
+    pub(crate) fn has_sound_rules(&self) -> bool {
+        check::of_rules(&SchemaKeys::from(self.clone())).is_empty()
+    }
+
     /// The names of all columns that matter: patient, time, and the modelled ones.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.columns.iter().map(|column| column.name.as_str());
-        let columns = names.filter(|name| *name != crate::parsed::START);
+        let columns = names.filter(|name| !DERIVED.contains(name));
         [self.patient.column.as_str(), self.time.column.as_str()].into_iter().chain(columns)
     }
 }
@@ -225,7 +260,7 @@ impl Schema {
     /// Positions of the columns that an attacker may know of a person.
     pub fn quasi_identifiers(&self) -> Vec<usize> {
         let is_known = |column: &Column| match self.patient.quasi_identifiers.as_slice() {
-            [] => column.is_static && column.name != crate::parsed::START,
+            [] => column.is_static && !DERIVED.contains(&column.name.as_str()),
             known => known.contains(&column.name),
         };
         (0..self.columns.len()).filter(|&n| is_known(&self.columns[n])).collect()

@@ -245,6 +245,7 @@ mod tests {
             columns: columns.iter().map(|cells| cells.to_vec()).collect(),
             lengths: vec![2],
             out_of_domain: Vec::new(),
+            violations: Vec::new(),
         };
         let (some, none) = ([Some(0.), Some(1.)], [None; 2]);
         let (real, other) = (cohort([some, some, none, some]), cohort([some, none, none, none]));

@@ -309,6 +309,7 @@ mod tests {
                 .collect(),
             lengths: lengths.to_vec(),
             out_of_domain: Vec::new(),
+            violations: Vec::new(),
         }
     }
 

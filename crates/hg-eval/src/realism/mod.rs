@@ -8,6 +8,7 @@ pub(crate) mod missing_cells;
 pub(crate) mod pairs;
 pub(crate) mod percentiles;
 mod quick;
+pub(crate) mod rules;
 mod tests_of_equality;
 pub(crate) mod told_apart;
 

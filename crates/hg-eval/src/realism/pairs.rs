@@ -219,6 +219,7 @@ mod tests {
             ],
             lengths: vec![6],
             out_of_domain: Vec::new(),
+            violations: Vec::new(),
         };
         // A row with a gap counts for the pairs that have both.
         cohort.columns[1][5] = None;

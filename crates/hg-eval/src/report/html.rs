@@ -20,6 +20,7 @@ impl Report<'_> {
                 body {
                     h1 { "Synthetic cohort: " (self.title) }
                     p.soft { "How it compares with the real one. Made by Health Gym in Rust." }
+                    @for remark in &self.evaluation.remarks { p { (remark) } }
                     @for (topic, answers) in self.evaluation.answers_by_topic() {
                         h2 { (topic.question()) }
                         div.answers { @for answer in answers { (card(answer)) } }

@@ -13,6 +13,9 @@ impl Report<'_> {
         let mut line = |line: String| {
             let _ = writeln!(text, "{line}");
         };
+        for remark in &self.evaluation.remarks {
+            line(format!("{remark}\n"));
+        }
         for (topic, answers) in self.evaluation.answers_by_topic() {
             line(format!("**{}**\n", topic.question()));
             for Answer { question, verdict, because, .. } in answers {

@@ -6,15 +6,15 @@ mod groups;
 mod long;
 mod numbers;
 mod roles;
+mod rules;
 mod shape;
 mod step;
 mod time;
 mod words;
 
 use crate::clock::TimeKind;
-use crate::csv::{Separator, Sniffed, sniff};
-use crate::files::{files, is_csv};
-use crate::table::read_table;
+use crate::csv::{Sniffed, other_encoding, sniff};
+use crate::table::read_any_table;
 use crate::{Error, Result, Schema, Table};
 use cells::Cells;
 use describe::{Context, Entry, describe};
@@ -58,10 +58,7 @@ impl Proposal {
 /// When the table cannot be read, no column can be the patient or the time, times are written
 /// in several ways, or the table has one row a measurement.
 pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
-    let first = &files(path)?[0];
-    let dialect = if is_csv(first)? { Some(sniff(first)?) } else { None };
-    let (encoding, separator) = dialect.map_or((None, b','), |d| (d.encoding, d.separator));
-    let frame = read_table(path, encoding, Separator::Given(separator))?;
+    let (frame, dialect) = read_any_table(path)?;
     propose(&Table::of_file(frame, path), dialect, patient, time)
 }
 
@@ -73,7 +70,8 @@ pub fn infer(path: &Path, patient: Option<&str>, time: Option<&str>) -> Result<P
 /// table has one row a measurement.
 pub fn infer_table(table: &Table, patient: Option<&str>, time: Option<&str>) -> Result<Proposal> {
     // How a CSV is written goes into its schema; the file may be gone by now.
-    let dialect = table.csv.as_ref().and_then(|csv| sniff(csv).ok());
+    let csv = table.csv.as_deref();
+    let dialect = csv.and_then(|csv| sniff(csv, other_encoding(csv).ok()?).ok());
     propose(table, dialect, patient, time)
 }
 
@@ -147,6 +145,7 @@ fn propose(
         return Err(Error::table(&table.name, problem));
     }
     proposal.warnings.extend(long);
+    rules::propose(&mut proposal, table);
     Ok(proposal)
 }
 
@@ -293,7 +292,10 @@ impl TableFacts<'_> {
             let doubt = if clock.doubt { doubt.as_str() } else { "" };
             let _ = writeln!(toml, "format = {}{doubt}", quoted(format));
         }
-        let _ = writeln!(toml, "step = {} # {}", step.toml, step.why);
+        let _ = match &step.width {
+            Some(width) => writeln!(toml, "step = {width} # {}", step.why),
+            None => writeln!(toml, "model = \"visits\" # {}", step.why),
+        };
         if let Some(effect) = self.effect(rows) {
             let _ = writeln!(toml, "# {effect}");
         }
@@ -302,15 +304,15 @@ impl TableFacts<'_> {
         }
         if clock.kind == TimeKind::Dates {
             let _ = writeln!(toml, "# Synthetic dates start at 1 January 2000.");
-        } else if self.starts_elsewhere {
+        } else if self.starts_elsewhere && step.width.is_some() {
             let why = "as patients' first times are not all 0";
             let _ = writeln!(toml, "start = \"modelled\" # {why}");
         }
-        if step.longest > step::LONGEST as f64 {
+        let longest = if step.width.is_some() { step::LONGEST } else { step::LONGEST_OF_VISITS };
+        if step.longest > longest as f64 {
             let _ = writeln!(
                 toml,
-                "\n[sequence]\nmax_length = {} # the longest patient has {} steps",
-                step::LONGEST,
+                "\n[sequence]\nmax_length = {longest} # the longest patient has {} steps",
                 step.longest
             );
         }
@@ -331,7 +333,8 @@ impl TableFacts<'_> {
         let invents =
             (*invented > 0).then(|| format!("has {} without a row", counted(*invented, "step")));
         let both: Vec<String> = merges.into_iter().chain(invents).collect();
-        (!both.is_empty()).then(|| format!("This grid {}", both.join(", and ")))
+        let what = if self.step.width.is_some() { "This grid" } else { "A step a time" };
+        (!both.is_empty()).then(|| format!("{what} {}", both.join(", and ")))
     }
 
     fn of_copies(&self) -> Option<String> {
@@ -344,10 +347,13 @@ impl TableFacts<'_> {
     fn remarks(&self, rows: usize, warnings: &mut Vec<String>) -> Vec<String> {
         let name = |n: usize| shown(&self.columns[n].name);
         let mut remarks = vec![format!(
-            "patient `{}`, time `{}`, step {} ({})",
+            "patient `{}`, time `{}`, {} ({})",
             name(self.roles.patient),
             name(self.roles.time),
-            self.step.toml.trim_matches('"'),
+            match &self.step.width {
+                Some(width) => format!("step {}", width.trim_matches('"')),
+                None => "a step a visit".to_owned(),
+            },
             self.step.why
         )];
         remarks.extend(self.roles.why.iter().map(|why| format!("patient: {why}")));

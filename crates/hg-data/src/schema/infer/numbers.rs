@@ -5,6 +5,7 @@ use super::shape::{Suggestion, suggest};
 use super::words::{listed, quoted, shown};
 use crate::Transform;
 use crate::notation::{Notation, is_beyond, is_code};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Characters that group digits, the likeliest first; beside the decimal sign.
@@ -35,6 +36,13 @@ struct Bound<'c> {
     bound: f64,
     above: bool,
 }
+
+/// From this share of the cells on, one exact value is a level beside the numbers.
+const LEAST_SPIKE: f64 = 0.1;
+/// Different numbers that there are besides at least.
+const LEAST_BESIDES: usize = 20;
+/// More of them are a scale.
+const MOST_SPIKES: usize = 3;
 
 /// A column read as numbers.
 #[derive(Debug)]
@@ -291,7 +299,21 @@ impl<'c> Number<'c> {
         all.extend(censored.iter().map(|(_, value)| *value));
         all.extend(self.slips.iter().filter_map(|(_, text)| self.value_of(text)));
         all.sort_by(f64::total_cmp);
-        write_transform(entry, suggest(&self.values, &all));
+        let spikes = self.spikes();
+        let mut values = Cow::Borrowed(&self.values);
+        if !spikes.is_empty() {
+            let is_number = |x: &f64| !spikes.iter().any(|(spike, _)| spike == x);
+            all.retain(is_number);
+            values.to_mut().retain(is_number);
+        }
+        write_transform(entry, suggest(&values, &all));
+        if !spikes.is_empty() {
+            let named: Vec<String> = spikes.iter().map(|(spike, _)| format!("{spike:?}")).collect();
+            let shares: Vec<String> =
+                spikes.iter().map(|(_, share)| format!("{:.0} %", 100. * share)).collect();
+            let (named, shares) = (named.join(", "), shares.join(", "));
+            let _ = writeln!(entry, "spikes = [{named}] # exactly so in {shares} of the cells");
+        }
         if let Some(thousands) = self.thousands {
             let _ = writeln!(entry, "thousands = {}", quoted(&thousands.to_string()));
         }
@@ -312,6 +334,20 @@ impl<'c> Number<'c> {
             }
         }
         self.write_missing(entry);
+    }
+
+    /// Values that are taken so often that they are levels rather than numbers, with their shares,
+    /// where the others are many.
+    fn spikes(&self) -> Vec<(f64, f64)> {
+        let runs: Vec<&[f64]> = self.values.chunk_by(|a, b| a == b).collect();
+        let share = |run: &&[f64]| run.len() as f64 / self.values.len() as f64;
+        let (spikes, others): (Vec<&[f64]>, Vec<&[f64]>) =
+            runs.into_iter().partition(|run| share(run) >= LEAST_SPIKE);
+        let is_level = others.len() >= LEAST_BESIDES && spikes.len() <= MOST_SPIKES;
+        match is_level {
+            true => spikes.iter().map(|run| (run[0], share(run))).collect(),
+            false => Vec::new(),
+        }
     }
 
     fn value_of(&self, text: &str) -> Option<f64> {

@@ -348,8 +348,7 @@ impl Search<'_> {
         let cost = |n: usize| {
             let groups = Groups::new(&self.columns[n], keep);
             let times = groups.times(clock);
-            let step = step::propose(clock, &times, &self.columns[best.time].name);
-            (step.merged + step.invented) as f64
+            step::cost_of_grid(clock, &times, &self.columns[best.time].name) as f64
         };
         let mut all: Vec<(usize, usize, f64)> = doing
             .iter()

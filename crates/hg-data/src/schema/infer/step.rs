@@ -1,4 +1,4 @@
-//! The width of the grid's steps, and what the grid does to a table's rows.
+//! What a step is: a visit, or a point of a regular grid, and what that does to a table's rows.
 
 use super::time::Clock;
 use super::words::unit_of;
@@ -9,6 +9,10 @@ use crate::quantile_table::quantile;
 const MOST_STEPS: f64 = 100.;
 /// Patients are cut after so many.
 pub(super) const LONGEST: usize = 200;
+/// Times between rows that differ by less, as a share of their median, are all the same.
+const LEAST_SPREAD: f64 = 0.05;
+/// Patients of so many visits are cut.
+pub(super) const LONGEST_OF_VISITS: usize = 1000;
 /// A grid on which every row has its step is taken if it has at most so many steps a row.
 const STEPS_A_ROW: f64 = 3.;
 /// Parts of a number's unit that are looked for.
@@ -69,11 +73,15 @@ const NATURAL: [(&str, &[f64]); 6] = [
 /// Steps of numbers whose unit is not known, beside 1, 2 and 5 times a power of ten.
 const ANY_UNIT: [f64; 14] = [1., 2., 3., 4., 5., 6., 8., 10., 12., 15., 20., 24., 30., 60.];
 
-/// A proposed grid.
+/// Patients with more visits than that are dense series, which a grid thins out.
+const MOST_VISITS: f64 = 200.;
+
+/// A proposed step.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// As the schema has it: a number, or a text in quotes.
-    pub(super) toml: String,
+    /// The grid's width as the schema has it: a number, or a text in quotes; `None` where rows are
+    /// steps.
+    pub(super) width: Option<String>,
     /// What the proposal rests on.
     pub(super) why: String,
     /// Rows that share their step with another.
@@ -90,8 +98,19 @@ struct Width {
     width: f64,
 }
 
-/// The grid for each patient's `times`, ascending; `name` may tell their unit.
+/// Visits where the time between rows varies, else the grid for each patient's `times`, ascending;
+/// `name` may tell their unit.
 pub(super) fn propose(clock: &Clock, times: &[Vec<f64>], name: &str) -> Step {
+    either(clock, times, name, true)
+}
+
+/// Rows that the best grid would merge, and steps that it would invent.
+pub(super) fn cost_of_grid(clock: &Clock, times: &[Vec<f64>], name: &str) -> usize {
+    let Step { merged, invented, .. } = either(clock, times, name, false);
+    merged.saturating_add(invented)
+}
+
+fn either(clock: &Clock, times: &[Vec<f64>], name: &str, or_visits: bool) -> Step {
     let in_months = clock.kind == TimeKind::Dates && are_months(times);
     let axis: Vec<Vec<f64>> = if in_months { to_months(times) } else { times.to_vec() };
     let mut gaps: Vec<f64> = axis
@@ -108,6 +127,8 @@ pub(super) fn propose(clock: &Clock, times: &[Vec<f64>], name: &str) -> Step {
     } else if let Some(base) = regular_base(&axis, &gaps, &spans) {
         let width = of_base(base, clock.kind, in_months);
         (width, "all times between rows are multiples of it".into())
+    } else if let Some(visits) = visits(&axis, &gaps, clock.kind, in_months).filter(|_| or_visits) {
+        return visits;
     } else {
         let (median, usual) = (quantile(&gaps, 0.5), quantile(&spans, 0.95));
         let target = if usual / median > MOST_STEPS { usual / 48. } else { median };
@@ -123,7 +144,29 @@ pub(super) fn propose(clock: &Clock, times: &[Vec<f64>], name: &str) -> Step {
     let months = width.toml.contains("month") || width.toml.contains("year");
     let on_axis = if months && !in_months { to_months(times) } else { axis };
     let (merged, invented, longest) = count(&on_axis, width.width);
-    Step { toml: width.toml, why, merged, invented, longest }
+    Step { width: Some(width.toml), why, merged, invented, longest }
+}
+
+/// Rows as steps, unless most patients have too many of them, or all are as far apart; `gaps`
+/// ascend.
+fn visits(times: &[Vec<f64>], gaps: &[f64], kind: TimeKind, in_months: bool) -> Option<Step> {
+    let distinct =
+        |times: &Vec<f64>| 1 + times.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let rows = times.iter().filter(|times| !times.is_empty());
+    let mut visits: Vec<f64> = rows.map(|times| distinct(times) as f64).collect();
+    visits.sort_by(f64::total_cmp);
+    if quantile(&visits, 0.95) > MOST_VISITS {
+        return None;
+    }
+    let [early, median, late] = [0.1, 0.5, 0.9].map(|p| quantile(gaps, p));
+    if late - early < LEAST_SPREAD * median {
+        return None;
+    }
+    let [early, late] = [early, late].map(|gap| in_words(gap, kind, in_months));
+    let why = format!("the time between rows varies: from {early} to {late} for most of them");
+    let merged = times.iter().map(Vec::len).sum::<usize>() - visits.iter().sum::<f64>() as usize;
+    let longest = visits.last().copied().unwrap_or(0.);
+    Some(Step { width: None, why, merged, invented: 0, longest })
 }
 
 /// Offsets count minutes in the tables that have them.
@@ -297,8 +340,8 @@ mod tests {
             (TimeKind::Numbers, &[&[0., 1., 2.], &[0., 2.]], "hour", "1.0"),
             (TimeKind::Numbers, &[&[0., 30., 60.], &[0., 90.]], "offset", "30.0"),
             (TimeKind::Numbers, &[&[0., 0.5, 1.5]], "t", "0.5"),
-            (TimeKind::Numbers, &[&[0., 8., 29., 81.], &[0., 7., 31., 83.]], "study_day", "28.0"),
-            (TimeKind::Numbers, &[&[0., 3.37, 6.8, 9.48, 12.43]], "Time", "3.0"),
+            (TimeKind::Numbers, &[&[0., 8., 29., 81.], &[0., 7., 31., 83.]], "study_day", "visits"),
+            (TimeKind::Numbers, &[&[0., 3.37, 6.8, 9.48, 12.43]], "Time", "visits"),
             (TimeKind::Numbers, &[&[0., 1.357143, 2.714286]], "t", "1.0"),
             (TimeKind::Numbers, &[&[0., 0.]], "t", "1.0"),
             (TimeKind::Dates, &[&[0., hour, 3. * hour]], "t", "\"1 hour\""),
@@ -309,15 +352,25 @@ mod tests {
                 TimeKind::Dates,
                 &[&[0., 92. * DAY, 181. * DAY, 275. * DAY, 380. * DAY]],
                 "t",
-                "\"3 months\"",
+                "visits",
             ),
             (TimeKind::Elapsed, &[&[0., 3.1 * hour, 6.3 * hour + 7.]], "t", "\"3 hours\""),
             (TimeKind::Elapsed, &[&[0., 0.25]], "t", "\"0.25 seconds\""),
         ];
         for (kind, times, name, expected) in cases {
             let step = step(kind, times, name);
-            assert_eq!(step.toml, expected, "{times:?} {}", step.why);
+            let width = step.width.as_deref().unwrap_or("visits");
+            assert_eq!(width, expected, "{times:?} {}", step.why);
         }
+    }
+
+    #[test]
+    fn dense_series_get_a_grid() {
+        let times: Vec<f64> = (0..1000).map(|n| f64::from(n) + f64::from(n % 7) * 0.0371).collect();
+        let dense = step(TimeKind::Numbers, &[&times], "hours");
+        assert_eq!(dense.width.as_deref(), Some("24.0"));
+        let few = step(TimeKind::Numbers, &[&[0., 1.3, 4., 9.7], &[0., 0., 3.]], "hours");
+        assert_eq!((few.width, few.merged, few.longest), (None, 1, 4.), "{}", few.why);
     }
 
     #[test]
