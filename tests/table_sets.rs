@@ -4,6 +4,7 @@
 
 use hg_tests::{hg, program, repository};
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -123,8 +124,8 @@ fn walk(case: &Case, python: Option<&Path>) -> Result<(), Failed> {
     succeed(&evaluate)?;
 
     if python.is_some() {
-        let mut arguments = vec![real.as_ref(), cohort.as_ref()];
-        arguments.extend(case.tables.iter().map(AsRef::as_ref));
+        let mut arguments = vec![OsStr::new(&real), OsStr::new(&cohort)];
+        arguments.extend(case.tables.iter().map(OsStr::new));
         script(python, "compare.py", &arguments)?;
     }
     Ok(())
@@ -137,7 +138,7 @@ fn succeed(command: &[&str]) -> Result<(), Failed> {
 }
 
 /// Runs a script of `tests/tables`.
-fn script(python: Option<&Path>, name: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), Failed> {
+fn script(python: Option<&Path>, name: &str, arguments: &[&OsStr]) -> Result<(), Failed> {
     let mut script = Command::new(python.ok_or("there is no Python")?);
     let output = script.arg(repository("tests/tables").join(name)).args(arguments).output()?;
     let message = String::from_utf8_lossy(&output.stderr);
