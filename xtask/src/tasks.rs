@@ -113,6 +113,7 @@ fn files(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
 }
 
 pub(crate) fn test() -> Result<()> {
+    tables_python();
     let steps: [(&str, &[&str]); 4] = [
         ("format", &["fmt", "--all", "--check"]),
         (
@@ -166,9 +167,19 @@ pub(crate) fn venv(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
         execute(make)?;
     }
     let mut install = Command::new(&python);
+    install.current_dir(WORKSPACE);
     install.args(["-m", "pip", "install", "--quiet"]).args(packages);
     execute(install)?;
     Ok(python)
+}
+
+/// The Python with which `tests/table_sets.rs` makes MEDS and OMOP tables and opens synthetic
+/// ones. Those tests count as ignored where it is not to be had.
+fn tables_python() {
+    let packages = ["-r", "tests/tables/requirements.txt"];
+    if let Err(e) = venv(&target().join("tables-venv"), &packages) {
+        eprintln!("── NOT CHECKED, there is no Python for tests/table_sets.rs: {e:#}");
+    }
 }
 
 pub(crate) fn fixtures(folder: &Path) -> Result<()> {
