@@ -291,7 +291,7 @@ const CASES: [Case; 66] = [
         "no rule",
         NONE,
         ["step = 1.0", "step = 1.0\n[[rules]]\nholds = \"x is fine\""],
-        "SCHEMA, line 8: `x is fine` is no rule\nhint: write `a <= b`, `a never falls`, `a = level is never left` or `a carried when flag = level`",
+        "SCHEMA, line 8: `x is fine` is no rule\nhint: write `a <= b`, `a never falls`, `a = level is never left`, `a happens once` or `a carried when flag = level`",
     ),
     (
         "a rule about an unknown column",

@@ -117,7 +117,8 @@ fn a_run_that_may_restart_goes_back_with_half_the_rate_until_it_holds() {
         "iterations=12",
         "optimiser.learning_rate=30.0",
         "checkpoints.restarts=30",
-        "checkpoints.every=4",
+        // None in between: weights that are ruined already may be kept.
+        "checkpoints.every=12",
     ];
     let output = train(&one, &wild);
     assert!(output.status.success(), "{}", said(&output));

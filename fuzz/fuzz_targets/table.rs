@@ -31,6 +31,38 @@ kind = "categorical"
 rare = { below = 0.1, into = "Other" }
 "#;
 
+const VISITS: &str = r#"
+name = "fuzz"
+[patient]
+column = "id"
+[time]
+column = "t"
+model = "visits"
+[[rules]]
+holds = "x >= y"
+[[rules]]
+holds = "w never falls"
+[[rules]]
+holds = "z = b is never left"
+[[columns]]
+name = "s"
+kind = "numeric"
+spikes = [0.0]
+[[columns]]
+name = "x"
+kind = "numeric"
+[[columns]]
+name = "y"
+kind = "numeric"
+[[columns]]
+name = "w"
+kind = "numeric"
+[[columns]]
+name = "z"
+kind = "categorical"
+levels = ["a", "b", "c"]
+"#;
+
 fuzz_target!(|bytes: &[u8]| {
     // /dev/shm is memory: a disk would be the slowest part.
     let path = PathBuf::from(format!("/dev/shm/hg-fuzz-{}.csv", std::process::id()));
@@ -45,6 +77,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(back.width(), 2 + schema.columns.len());
         Ok(())
     };
-    let _ = walk(SCHEMA).map_err(|e| e.to_string());
+    for schema in [SCHEMA, VISITS] {
+        let _ = walk(schema).map_err(|e| e.to_string());
+    }
     let _ = infer(&path, None, None).and_then(|proposal| walk(&proposal.toml)).map_err(|e| e.to_string());
 });

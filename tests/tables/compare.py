@@ -33,6 +33,7 @@ def opened(parts: list[Path]) -> pd.DataFrame:
 def differences(name: str, real: list[Path], synthetic: list[Path]):
     if {part.suffix for part in real} != {part.suffix for part in synthetic}:
         yield f"{name}: {real[0].name} is synthesised as {synthetic[0].name}"
+    suffix = real[0].suffix
     real, synthetic = opened(real), opened(synthetic)
     if synthetic.empty:
         yield f"{name}: no rows"
@@ -41,6 +42,9 @@ def differences(name: str, real: list[Path], synthetic: list[Path]):
         yield f"{name}: columns {list(synthetic.columns)} of {list(real.columns)}"
     for column in order:
         types = real[column].dtype, synthetic[column].dtype
+        if synthetic[column].isna().all() and KINDS[suffix] is pd.read_csv:
+            # Nothing says what a CSV's empty column holds; the few iterations of a test may lead to one.
+            continue
         # An object may be a date or a text.
         kinds = [{type(cell) for cell in table[column].dropna()} for table in (real, synthetic)]
         if types[0] != types[1] or (types[0] == object and not kinds[1] <= kinds[0]):

@@ -15,7 +15,7 @@
 //! has, the nearest possible one takes its place. A table in which the rules
 //! hold is left as it is by all of these.
 
-use crate::grid::HAPPENED;
+use crate::grid::{HAPPENED, sequences};
 use crate::{Encoder, FittedKind, FittedTransform, Result, Rule, Schema, Transform};
 use polars_core::prelude::*;
 
@@ -413,10 +413,7 @@ impl Encoder {
     /// What a rule asks of one column alone.
     fn repair(&self, rule: &Rule, columns: &mut [Decoded], lengths: &[usize]) {
         let position = |name: &str| self.schema.columns.iter().position(|c| c.name == name);
-        let level_of = |n: usize, level: &crate::Level| {
-            let (names, level) = (self.schema.columns[n].level_names(), level.to_string());
-            names.iter().position(|name| *name == level).map(|level| level as f64)
-        };
+        let level_of = |n: usize, level: &crate::Level| self.schema.columns[n].position_of(level);
         match rule {
             Rule::Order { .. } => {}
             Rule::Monotone { column, rises } => {
@@ -425,12 +422,9 @@ impl Encoder {
                     FittedKind::Numeric { values, .. } => *values,
                     _ => return,
                 };
-                let mut rest = columns[n].cells.as_mut_slice();
-                for &length in lengths {
-                    let (sequence, others) = rest.split_at_mut(length);
+                for sequence in sequences(&mut columns[n].cells, lengths) {
                     pool_adjacent_violators(sequence, *rises);
                     sequence.iter_mut().for_each(|cell| *cell = values.nearest(*cell));
-                    rest = others;
                 }
             }
             Rule::NeverLeft { column, level } => {
@@ -449,10 +443,7 @@ impl Encoder {
             }
             Rule::Once { column } => {
                 let Some(n) = position(column) else { return };
-                let mut rest = columns[n].cells.as_mut_slice();
-                for &length in lengths {
-                    let (sequence, others) = rest.split_at_mut(length);
-                    rest = others;
+                for sequence in sequences(&mut columns[n].cells, lengths) {
                     let first = sequence.iter().position(|&cell| cell == HAPPENED);
                     let at = |step: usize| if Some(step) == first { HAPPENED } else { 0. };
                     sequence.iter_mut().enumerate().for_each(|(step, cell)| *cell = at(step));

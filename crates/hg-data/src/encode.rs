@@ -23,7 +23,8 @@ use crate::violations::refuse_violations;
 use crate::visits::{Multiples, VisitGrid};
 use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
-    Origin, Result, Schema, Shown, Subset, Table, TableStyle, TimeModel, Transform, Values,
+    Origin, Result, Schema, Shown, SourceTable, Subset, Table, TableStyle, TimeModel, Transform,
+    Values,
 };
 use polars_core::prelude::Float64Chunked;
 use rayon::prelude::*;
@@ -328,6 +329,8 @@ struct ColumnSoFar {
     shown: ShownSoFar,
     /// Whether a row of the table has no value; of a static column, whether a patient has none.
     has_gaps: bool,
+    /// Whether any row has a value, whatever subset of the patients it is of.
+    is_there: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -363,6 +366,10 @@ impl<'a> Fit<'a> {
         let parsed = check(table, self.schema, first_row, Origin::Real)?;
         for (column, facts) in self.columns.iter_mut().zip(&parsed.facts) {
             add_facts(&mut column.facts, facts);
+        }
+        for (column, so_far) in self.schema.columns.iter().zip(&mut self.columns) {
+            let cells = parsed.frame.column(&column.name);
+            so_far.is_there |= cells.is_ok_and(|cells| cells.null_count() < cells.len());
         }
         add_facts(&mut self.time_facts, &parsed.time_facts);
         self.see_patients(&parsed);
@@ -428,6 +435,23 @@ impl<'a> Fit<'a> {
         })
     }
 
+    /// Refuses columns whose code no row of their table has.
+    fn refuse_unknown_codes(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        for (column, so_far) in self.schema.columns.iter().zip(&self.columns) {
+            let (Some(source), false) = (&column.source, so_far.is_there) else { continue };
+            let of_events = self.schema.table_of(column).is_some_and(SourceTable::is_of_events);
+            if of_events {
+                let problem = format!(
+                    "no row of the table `{}` has a value of the code `{}`\nhint: correct the column's source, or remove the column",
+                    source.table, source.name
+                );
+                problems.push(Error::column(self.table, &column.name, problem));
+            }
+        }
+        Error::all(problems)
+    }
+
     /// Fits every column.
     pub(crate) fn finish(self) -> Result<Encoder> {
         // A split that leaves a subset empty is the cause, whatever else would be said of it.
@@ -437,6 +461,7 @@ impl<'a> Fit<'a> {
             return Err(Error::table(self.table, problem));
         }
         refuse_no_sequence(&self.lengths, self.schema, self.table)?;
+        self.refuse_unknown_codes()?;
         let mut schema = self.schema.clone();
         let of_column = |n: usize| FitOf {
             is_made: self.construction.get(n).is_some(),

@@ -126,18 +126,29 @@ fn fill_occurrences(frame: &mut DataFrame, schema: &Schema, lengths: &[usize]) -
         let cells = frame.column(&column.name)?.f64()?;
         let mut filled: Vec<f64> = cells.iter().map(|cell| cell.unwrap_or(0.)).collect();
         if schema.rules.contains(&Rule::Once { column: column.name.clone() }) {
-            let mut rest = filled.as_mut_slice();
-            for &length in lengths {
-                let (sequence, others) = rest.split_at_mut(length);
-                let first = sequence.iter().position(|&cell| cell == HAPPENED);
-                sequence[first.unwrap_or(length)..].fill(HAPPENED);
-                rest = others;
+            for sequence in sequences(&mut filled, lengths) {
+                if let Some(first) = sequence.iter().position(|&cell| cell == HAPPENED) {
+                    sequence[first..].fill(HAPPENED);
+                }
             }
         }
         let filled: Float64Chunked = filled.into_iter().map(Some).collect();
         frame.replace(&column.name, filled.with_name(column.name.as_str().into()).into_column())?;
     }
     Ok(())
+}
+
+/// The cells of each sequence of a column.
+pub(crate) fn sequences<'c>(
+    cells: &'c mut [f64],
+    lengths: &'c [usize],
+) -> impl Iterator<Item = &'c mut [f64]> {
+    let mut rest = cells;
+    lengths.iter().map(move |&length| {
+        let (sequence, others) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = others;
+        sequence
+    })
 }
 
 /// How the time column counts.

@@ -114,8 +114,7 @@ impl<'a> Rows<'a> {
 
     fn level(&self, column: &str, level: &crate::Level) -> Option<f64> {
         let column = self.schema.columns.iter().find(|c| c.name == column)?;
-        let level = level.to_string();
-        column.level_names().iter().position(|name| *name == level).map(|n| n as f64)
+        column.position_of(level)
     }
 
     /// Rows to which a rule can be applied, and those that break it.
@@ -267,9 +266,11 @@ pub(crate) fn refuse_violations(
         let problem = format!(
             "{what}, but the schema says `{rule}`{more}\nhint: correct the cell, or remove the rule"
         );
+        // What never changes stands in another row, perhaps of another table.
         let columns = rule.columns();
-        let row = rows.row_of(row, columns[0])?;
-        problems.push(table.cell_error((first_row, row), columns[0], problem));
+        let column = columns.iter().find(|name| !rows.is_static(name)).unwrap_or(&columns[0]);
+        let row = rows.row_of(row, column)?;
+        problems.push(table.cell_error((first_row, row), column, problem));
     }
     Error::all(problems)
 }

@@ -7,6 +7,7 @@ use crate::{CellStyle, Error, Result, TableStyle};
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use polars_core::prelude::*;
 use polars_io::prelude::*;
+use polars_parquet::arrow::write::schema_to_metadata_key;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -35,12 +36,35 @@ pub fn write_table(table: &mut DataFrame, path: &Path, style: &TableStyle) -> Re
     }
     write_atomically(path, |file| {
         let written = if format == Format::Parquet {
-            ParquetWriter::new(file).finish(table).map(|_| ())
+            let about = vec![arrow_schema(table.schema())];
+            ParquetWriter::new(file)
+                .with_key_value_metadata(Some(KeyValueMetadata::from_static(about)))
+                .finish(table)
+                .map(|_| ())
         } else {
             IpcWriter::new(file).finish(table)
         };
         written.map_err(|e| unwritable(path, e))
     })
+}
+
+/// What a Parquet file says of its types in Arrow: texts are plain strings, as pandas and pyarrow
+/// write them, and not views of strings, which standards as MEDS do not allow.
+fn arrow_schema(columns: &Schema) -> (String, String) {
+    let plain = |dtype: ArrowDataType| {
+        if dtype == ArrowDataType::Utf8View { ArrowDataType::Utf8 } else { dtype }
+    };
+    let mut schema = columns.to_arrow(CompatLevel::newest());
+    for field in schema.iter_values_mut() {
+        field.dtype = match std::mem::take(&mut field.dtype) {
+            ArrowDataType::Dictionary(key, value, ordered) => {
+                ArrowDataType::Dictionary(key, Box::new(plain(*value)), ordered)
+            }
+            dtype => plain(dtype),
+        };
+    }
+    let entry = schema_to_metadata_key(&schema);
+    (entry.key, entry.value.unwrap_or_default())
 }
 
 fn unwritable(path: &Path, error: impl std::fmt::Display) -> Error {
@@ -262,9 +286,10 @@ pub fn write_simulated(
                 })
             }
             Format::Parquet => {
-                let mark = vec![("simulated".to_owned(), "true".to_owned())];
+                let mark = ("simulated".to_owned(), "true".to_owned());
+                let about = vec![arrow_schema(&columns), mark];
                 let mut writer = ParquetWriter::new(file)
-                    .with_key_value_metadata(Some(KeyValueMetadata::from_static(mark)))
+                    .with_key_value_metadata(Some(KeyValueMetadata::from_static(about)))
                     .batched(&columns)
                     .map_err(failed)?;
                 each(&mut |part| writer.write_batch(part))?;

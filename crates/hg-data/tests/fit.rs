@@ -56,8 +56,7 @@ fn features_lie_as_the_columns_say() -> Result<()> {
 
 #[test]
 fn a_patient_without_a_value_gets_the_commonest_level() -> Result<()> {
-    let columns =
-        "[[columns]]\nname = \"x\"\nkind = \"categorical\"\nmissing_indicator = false";
+    let columns = "[[columns]]\nname = \"x\"\nkind = \"categorical\"\nmissing_indicator = false";
     let frame = df!(
         "id" => [1, 2, 3, 4, 5], "t" => [0; 5],
         "x" => [Some("c"), Some("b"), Some("a"), Some("b"), None],

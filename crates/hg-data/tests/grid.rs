@@ -128,8 +128,10 @@ fn steps_without_a_row_are_filled_as_the_column_says() -> Result<()> {
         ("forward", [20., 10., 10., 10., 20., 30., 30., 30., 20.]),
         ("none", [20., 10., 20., 20., 20., 30., 20., 20., 20.]),
     ] {
-        let (lengths, cells, counts) =
-            filled(&schema("", &format!("impute = \"{impute}\"\nmissing_indicator = false"))?, &rows)?;
+        let (lengths, cells, counts) = filled(
+            &schema("", &format!("impute = \"{impute}\"\nmissing_indicator = false"))?,
+            &rows,
+        )?;
         ensure!(lengths == [5, 3, 1], "{lengths:?}");
         ensure!(cells == right, "{impute}: {cells:?}");
         ensure!(counts == RowCounts { invented_steps: 3, ..RowCounts::default() }, "{counts:?}");

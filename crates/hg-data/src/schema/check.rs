@@ -320,7 +320,9 @@ fn of_rule(rule: &Rule, schema: &SchemaKeys) -> Vec<String> {
             let schema = schema.clone().meaning();
             let mut columns = schema.columns.iter().filter(|other| other.name == *column);
             if columns.any(|column| column.is_static || !schema.is_occurrence(column)) {
-                found.push(format!("`{column}` is no code without values that happens at some time"));
+                found.push(format!(
+                    "`{column}` is no code without values that happens at some time"
+                ));
             }
         }
         Rule::Carried { column: carried, flag, level } => {

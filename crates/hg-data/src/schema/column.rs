@@ -369,6 +369,12 @@ impl Column {
         self.levels().iter().map(Level::to_string).collect()
     }
 
+    /// The position of a level, as its cells have it.
+    pub(crate) fn position_of(&self, level: &Level) -> Option<f64> {
+        let (names, level) = (self.level_names(), level.to_string());
+        names.iter().position(|name| *name == level).map(|n| n as f64)
+    }
+
     /// Which of several values in one grid step counts.
     pub(crate) fn aggregate(&self) -> Aggregate {
         self.numbers().map_or(Aggregate::Last, |numbers| numbers.aggregate)

@@ -62,6 +62,11 @@ impl SourceTable {
         Self { name: name.into(), role, patient: None, time: None }
     }
 
+    /// Whether it has a row for each patient, time and code.
+    pub(crate) fn is_of_events(&self) -> bool {
+        matches!(self.role, TableRole::Events { .. })
+    }
+
     /// Whether its rows have times.
     pub(crate) fn has_times(&self) -> bool {
         self.role != TableRole::Static
@@ -198,8 +203,7 @@ impl Schema {
     /// Whether a column says that something happened: a code without a value, which happened or did
     /// not, and is never missing.
     pub(crate) fn is_occurrence(&self, column: &Column) -> bool {
-        let of_events = |table: &SourceTable| matches!(table.role, TableRole::Events { .. });
-        self.table_of(column).is_some_and(of_events) && column.levels() == HAPPENED
+        self.table_of(column).is_some_and(SourceTable::is_of_events) && column.levels() == HAPPENED
     }
 
     /// The patients' column in one of several tables.

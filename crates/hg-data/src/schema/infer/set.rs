@@ -218,7 +218,7 @@ fn patient_of(all: &[One<'_>], named: Option<&str>) -> Option<String> {
         let complete = |one: &&One<'_>| one.at(name).is_some_and(|n| one.cells[n].is_complete());
         let is_complete = all.iter().filter(complete).count() == tables;
         let likeness = patient_likeness(name);
-        (likeness >= 0.4 && is_complete).then(|| tables as f64 + 0.5 * likeness)
+        (likeness >= 0.4 && is_complete).then_some(tables as f64 + 0.5 * likeness)
     };
     let scored = names.filter_map(|name| Some((score(name)?, name)));
     // The first of the best.
