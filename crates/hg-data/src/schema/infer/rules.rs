@@ -173,7 +173,9 @@ impl Kept<'_> {
             .filter(is_flag)
             .flat_map(|c| c.levels().iter().map(|level| (c.name.as_str(), level)))
             .collect();
-        for column in self.modelled().filter(|c| !c.is_static) {
+        // What mostly did not happen is seldom another thing than before.
+        let may_be = |c: &&Column| !c.is_static && !self.schema.is_occurrence(c);
+        for column in self.modelled().filter(may_be) {
             // Of several flags the one that says most.
             let mut best: Option<(usize, Rule)> = None;
             for (flag, level) in flags.iter().filter(|(flag, _)| *flag != column.name) {
