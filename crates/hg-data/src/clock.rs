@@ -383,6 +383,15 @@ impl Grid {
         }
     }
 
+    /// The midnight, in seconds since 1970, before a date on the axis, as it is `offset` seconds east
+    /// of Greenwich; of months the first of the month.
+    pub(crate) fn midnight(self, time: f64, offset: i32) -> f64 {
+        match self.axis {
+            Axis::Months => seconds_of_month(time.floor()).unwrap_or_default(),
+            Axis::Own | Axis::Seconds => time - self.first_time(time, offset),
+        }
+    }
+
     /// A synthetic date's seconds since 1970, so long on the axis after 1 January 2000.
     pub(crate) fn date(self, passed: f64) -> f64 {
         match self.axis {

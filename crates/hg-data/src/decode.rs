@@ -1,6 +1,6 @@
 //! From encoded sequences back to a table.
 
-use crate::clock::{Grid, TimeFormat, TimeKind};
+use crate::clock::{Grid, TimeFormat, TimeKind, origin_seconds};
 use crate::construct::Decoded;
 use crate::encode::Place;
 use crate::parsed::{GAP, START};
@@ -66,7 +66,10 @@ impl Encoder {
             if !column.is_derived() {
                 let cells = cells.into_iter().zip(shown).map(|(cell, shows)| shows.then_some(cell));
                 let cells: Vec<Option<f64>> = cells.collect();
-                columns.push(self.series(column, fitted, &cells).into_column());
+                columns.push(match &fitted.time {
+                    Some(time) => self.time_cells(column, time, &cells)?,
+                    None => self.series(column, fitted, &cells).into_column(),
+                });
             }
         }
         columns.push(self.times(&times)?.into_column());
@@ -171,6 +174,49 @@ impl Encoder {
                 self.time.series(name, &dates())?.unwrap_or_default()
             }
         })
+    }
+
+    /// The cells of a column of dates or durations, from their seconds.
+    fn time_cells(
+        &self,
+        column: &Column,
+        time: &TimeSource,
+        cells: &[Option<f64>],
+    ) -> Result<polars_core::prelude::Column> {
+        let name: PlSmallStr = column.name.as_str().into();
+        let counts_from_origin = time.is_date(column) && self.grid()?.kind == TimeKind::Dates;
+        let origin = match counts_from_origin {
+            // A day begins where the texts are written.
+            true => origin_seconds() - f64::from(self.time.offset()),
+            false => 0.,
+        };
+        let seconds: Vec<f64> = cells.iter().flatten().map(|cell| cell + origin).collect();
+        let series = match time {
+            TimeSource::Text { source, offset } => {
+                let format = column.numbers().and_then(|numbers| numbers.format.as_deref());
+                // Invariant: the schema's check and the encoder's allow no other formats.
+                let format = format.and_then(TimeFormat::parse).ok_or_else(|| {
+                    Error::column("encoder.json", &column.name, "its format is missing")
+                })?;
+                let texts = seconds.iter().map(|&seconds| format.write(seconds, *offset));
+                source.restore(Series::new(name.clone(), texts.collect::<Vec<_>>()))
+            }
+            _ => time.series(name.clone(), &seconds)?.unwrap_or_default(),
+        };
+        if seconds.is_empty() {
+            return Ok(Series::full_null(name, cells.len(), series.dtype()).into_column());
+        }
+        let mut taken = 0;
+        let places: IdxCa = cells
+            .iter()
+            .map(|cell| {
+                cell.map(|_| {
+                    taken += 1;
+                    taken - 1
+                })
+            })
+            .collect();
+        Ok(series.take(&places)?.with_name(name).into_column())
     }
 
     /// A column's cells in the type of its source.
@@ -341,17 +387,19 @@ fn greatest(features: &[f32]) -> usize {
 impl ValueGrid {
     /// What values are multiples of, where that is known.
     pub(crate) fn unit(&self) -> Option<f64> {
-        self.decimals.map(|decimals| 1. / 10f64.powi(decimals as i32))
+        let of_decimals = || self.decimals.map(|decimals| 1. / 10f64.powi(decimals as i32));
+        self.multiple.or_else(of_decimals)
     }
 
     pub(crate) fn nearest(&self, value: f64) -> f64 {
-        match self.decimals {
-            Some(decimals) => {
+        match (self.multiple, self.decimals) {
+            (Some(multiple), _) => (value / multiple).round() * multiple + 0.,
+            (None, Some(decimals)) => {
                 let scale = 10f64.powi(decimals as i32);
                 // Adding 0 turns −0 into 0.
                 (value * scale).round() / scale + 0.
             }
-            None => significant(value),
+            (None, None) => significant(value),
         }
     }
 }
@@ -422,7 +470,7 @@ mod tests {
     fn each_bound_comes_back_beside_the_numbers_around_it() {
         let bound = |text: &str, value| Censored { text: text.into(), value };
         let censored = [bound("<0.05", 0.045), bound("<0.08", 0.075), bound(">2.5", 2.505)];
-        let grid = ValueGrid { integer: false, decimals: Some(2) };
+        let grid = ValueGrid { integer: false, decimals: Some(2), multiple: None };
         for (x, expected) in [
             (0.045, 0.045),
             (0.0450001, 0.045),
@@ -443,7 +491,7 @@ mod tests {
     fn a_number_wins_over_a_bound_that_is_as_near() {
         let bound = |text: &str, value| Censored { text: text.into(), value };
         let censored = [bound("<1", 0.5), bound("<3", 2.5)];
-        let grid = ValueGrid { integer: true, decimals: Some(0) };
+        let grid = ValueGrid { integer: true, decimals: Some(0), multiple: None };
         for (x, expected) in [(2.75, 3.), (2.7, 2.5), (2.25, 2.), (0.5, 0.5)] {
             assert_eq!(nearest_or_bound(x, &grid, &censored), expected, "{x}");
         }

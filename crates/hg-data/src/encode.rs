@@ -88,6 +88,8 @@ pub struct FittedColumn {
     pub shown: Shown,
     /// Whether gaps are NaN, not null.
     pub nan_gaps: bool,
+    /// What a column of dates or durations holds, whose values are seconds.
+    pub time: Option<TimeSource>,
 }
 
 /// What was fitted, by kind. `fill` is what fills cells of patients without any value.
@@ -138,6 +140,9 @@ pub struct ValueGrid {
     pub integer: bool,
     /// Their decimals, where at most six.
     pub decimals: Option<u32>,
+    /// Of dates and durations: the seconds that all are multiples of, as those of a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiple: Option<f64>,
 }
 
 /// Where a column's features begin.
@@ -541,17 +546,21 @@ impl FitOf<'_> {
             && let Some(kind) = constant(column, &observed)
         {
             let (source, shown) = (facts.source, Shown::default());
-            let fitted = FittedColumn { kind, source, shown, nan_gaps: false };
+            let fitted = FittedColumn { kind, source, shown, nan_gaps: false, time: None };
             return Ok((fitted, CellStyle::default()));
         }
 
         let distances = self.is_made.then(|| so_far.distances.sorted());
-        let kind = match distances.filter(|distances| !distances.is_empty()) {
+        let multiple = facts.time.as_ref().and_then(|_| multiple(&observed));
+        let mut kind = match distances.filter(|distances| !distances.is_empty()) {
             Some(distances) => {
                 fit_distances(column, (&observed, &distances), facts.integer, self.table)?
             }
             None => fit_kind(column, observed, facts.integer, self.table)?,
         };
+        if let FittedKind::Numeric { values, .. } = &mut kind {
+            values.multiple = multiple;
+        }
         let numbers = column.numbers();
         let suffix = numbers.and_then(|numbers| numbers.suffix.as_deref());
         let style = facts.style(numbers.and_then(|numbers| numbers.thousands), suffix);
@@ -559,7 +568,8 @@ impl FitOf<'_> {
         let shows_some = so_far.has_gaps || shown == Shown::Some;
         column.missing_indicator.get_or_insert(shows_some && !column.is_derived());
         let nan_gaps = facts.has_nan && !facts.has_null;
-        Ok((FittedColumn { kind, source: facts.source, shown, nan_gaps }, style))
+        let (source, time) = (facts.source, facts.time);
+        Ok((FittedColumn { kind, source, shown, nan_gaps, time }, style))
     }
 }
 
@@ -754,7 +764,15 @@ fn value_grid(numbers: &Numeric, observed: &[f64], integer: bool) -> ValueGrid {
     ValueGrid {
         integer: integer && !is_mean,
         decimals: if is_mean { None } else { decimals(&exact) },
+        multiple: None,
     }
+}
+
+/// What all values are multiples of.
+fn multiple(values: &[f64]) -> Option<f64> {
+    let mut multiples = Multiples::default();
+    values.iter().for_each(|&value| multiples.add(value));
+    multiples.unit()
 }
 
 /// That a transform is not defined at a value, and the way out.

@@ -1,7 +1,7 @@
 //! From rows at any time to one row per step, ordered by patient and step: a point of the regular
 //! grid, or a visit.
 
-use crate::clock::Grid;
+use crate::clock::{Axis, Grid};
 use crate::parsed::{GAP, PATIENT, ParsedTable, START, TIME};
 use crate::{Aggregate, Error, Result, Rule, Schema, ShortPatients, TimeModel};
 use polars_core::prelude::*;
@@ -19,7 +19,8 @@ pub(crate) struct ResampledTable {
     pub(crate) frame: DataFrame,
     /// Steps of each sequence: of each patient, or of a patient's windows.
     pub(crate) lengths: Vec<usize>,
-    /// The time of each step, on the axis of the time column.
+    /// The time of each step, on the axis of the time column; from its patient's origin, where
+    /// columns of dates count from there.
     pub(crate) times: Vec<f64>,
     /// Whether each step is one that the table has no row for; empty where there is none.
     pub(crate) invented: Vec<bool>,
@@ -58,6 +59,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
         let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
         derive(&mut frame, schema, clock, (&times, &lengths), None)?;
         fill_occurrences(&mut frame, schema, &lengths)?;
+        let times = counted(times, &frame, (parsed.grid, parsed.origins.as_deref()))?;
         return Ok(ResampledTable { frame, lengths, times, invented, counts });
     }
 
@@ -88,6 +90,7 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
     let clock = Clock { grid: parsed.grid, offset: parsed.time.offset() };
     derive(&mut frame, schema, clock, of_steps, Some(&firsts))?;
     fill_occurrences(&mut frame, schema, &lengths)?;
+    let times = counted(times, &frame, (parsed.grid, parsed.origins.as_deref()))?;
 
     let invented: Vec<bool> = steps.iter().map(Option::is_none).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
@@ -136,6 +139,21 @@ fn fill_occurrences(frame: &mut DataFrame, schema: &Schema, lengths: &[usize]) -
         frame.replace(&column.name, filled.with_name(column.name.as_str().into()).into_column())?;
     }
     Ok(())
+}
+
+/// Times of steps as columns of dates count, where there are such.
+fn counted(
+    mut times: Vec<f64>,
+    frame: &DataFrame,
+    (grid, origins): (Grid, Option<&[f64]>),
+) -> Result<Vec<f64>> {
+    if let Some(origins) = origins.filter(|_| grid.axis == Axis::Seconds) {
+        let patients = frame.column(PATIENT)?.u32()?;
+        for (time, patient) in times.iter_mut().zip(patients.iter().flatten()) {
+            *time -= origins[patient as usize];
+        }
+    }
+    Ok(times)
 }
 
 /// The cells of each sequence of a column.

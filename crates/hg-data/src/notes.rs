@@ -1,7 +1,7 @@
 //! What a column's cells show besides their values: its type, and how they are written.
 
-use crate::SourceType;
 use crate::style::CellStyle;
+use crate::{SourceType, TimeSource};
 use std::collections::BTreeMap;
 
 /// What the source of a column shows.
@@ -19,6 +19,8 @@ pub(crate) struct ColumnFacts {
     pub(crate) missing: BTreeMap<String, usize>,
     /// How numbers are written in a text column.
     pub(crate) decimals: Decimals,
+    /// What a column of dates or durations holds.
+    pub(crate) time: Option<TimeSource>,
 }
 
 /// The decimals that a column's texts show.
@@ -65,6 +67,7 @@ impl ColumnFacts {
             has_null: false,
             missing: BTreeMap::new(),
             decimals: Decimals::default(),
+            time: None,
         }
     }
 
@@ -85,6 +88,8 @@ impl ColumnFacts {
         self.has_nan |= other.has_nan;
         self.has_null |= other.has_null;
         self.decimals = self.decimals.and(other.decimals);
+        // The first zone that is written holds for all.
+        self.time = self.time.take().or(other.time);
         for (sign, count) in other.missing {
             *self.missing.entry(sign).or_insert(0) += count;
         }

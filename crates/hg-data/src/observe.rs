@@ -37,8 +37,8 @@ pub struct OutOfDomain {
 /// steps of the grid at which nothing at all was observed are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// One entry per schema column, in schema order: values, or positions of
-    /// levels; `None` where nothing was measured.
+    /// One entry per schema column, in schema order: values (of dates and durations days), or
+    /// positions of levels; `None` where nothing was measured.
     pub columns: Vec<Vec<Option<f64>>>,
     /// Observed steps of each patient.
     pub lengths: Vec<usize>,
@@ -57,14 +57,20 @@ impl Observed {
         let schema = &settled(schema, table)?;
         let parsed = subset.of(check(table, schema, 0, Origin::Real)?)?;
         let violations = violations(&parsed, schema)?;
-        let observed = Self::of(&grid(parsed, schema, &table.name)?, schema)?;
+        let times = times(&parsed);
+        let observed = Self::of(&grid(parsed, schema, &table.name)?, schema, &times)?;
         Ok(Self { violations, ..observed })
     }
 
-    fn of(resampled: &ResampledTable, schema: &Schema) -> Result<Self> {
-        let cells = |name: &str| Ok(resampled.frame.column(name)?.f64()?.iter().collect());
+    fn of(resampled: &ResampledTable, schema: &Schema, times: &[bool]) -> Result<Self> {
+        let cells = |(name, is_time): (&str, bool)| -> Result<Vec<Option<f64>>> {
+            let scale = if is_time { DAY } else { 1. };
+            let cells = resampled.frame.column(name)?.f64()?.iter();
+            Ok(cells.map(|cell| cell.map(|x| x / scale)).collect())
+        };
+        let names = schema.columns.iter().map(|column| column.name.as_str());
         let columns: Vec<Vec<Option<f64>>> =
-            schema.columns.iter().map(|column| cells(&column.name)).collect::<Result<_>>()?;
+            names.zip(times.iter().copied()).map(cells).collect::<Result<_>>()?;
         let seen = |row: &usize| columns.iter().any(|cells| cells[*row].is_some());
         let rows: Vec<usize> = (0..resampled.frame.height()).filter(seen).collect();
         let mut lengths = vec![0; resampled.lengths.len()];
@@ -81,6 +87,14 @@ impl Observed {
         let columns = columns.iter().map(at_rows).collect();
         Ok(Self { columns, lengths, out_of_domain: Vec::new(), violations: Vec::new() })
     }
+}
+
+/// Seconds of a day.
+const DAY: f64 = 86_400.;
+
+/// Which columns hold dates or durations.
+fn times(parsed: &ParsedTable) -> Vec<bool> {
+    parsed.facts.iter().map(|facts| facts.time.is_some()).collect()
 }
 
 impl Encoder {
@@ -106,10 +120,10 @@ impl Encoder {
             out_of_domain.extend(self.beyond(&parsed, table)?);
         }
         let parsed = subset.of(parsed)?;
-        let violations = violations(&parsed, &schema)?;
+        let (violations, times) = (violations(&parsed, &schema)?, times(&parsed));
         let resampled = grid(parsed, &schema, &table.name)?;
         refuse_no_sequence(&resampled.lengths, &schema, &table.name)?;
-        let of_steps = Observed::of(&resampled, &schema)?;
+        let of_steps = Observed::of(&resampled, &schema, &times)?;
         let observed = Observed { out_of_domain, violations, ..of_steps };
         Ok((observed, self.encode_one(&resampled)?))
     }

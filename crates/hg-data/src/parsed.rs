@@ -1,7 +1,7 @@
 //! A raw table checked against a schema: every modelled column as numbers
 //! (values, or the position of the level), missing cells as nulls.
 
-use crate::clock::Grid;
+use crate::clock::{Grid, TimeKind};
 use crate::csv::other_separator;
 use crate::notes::ColumnFacts;
 use crate::source::{SourceType, TimeSource};
@@ -41,6 +41,9 @@ pub(crate) struct ParsedTable {
     pub(crate) grid: Grid,
     /// Of a synthetic table: what the schema has no place for.
     pub(crate) out_of_domain: Vec<OutOfDomain>,
+    /// Where times are dates, and other columns too: the midnight, in seconds, before each patient's
+    /// first time, from which those columns count.
+    pub(crate) origins: Option<Vec<f64>>,
 }
 
 /// Checks `table` against `schema`, whose levels are settled; `first_row` rows stand before the
@@ -84,6 +87,7 @@ pub(crate) fn check(
 
     let place = Place { schema, table, first_row, patients: &patients };
     check_statics(&mut frame, &place, origin, &mut out_of_domain)?;
+    let origins = count_from_origins(&mut frame, schema, (&facts, grid, time.offset()))?;
     Ok(ParsedTable {
         frame,
         patients,
@@ -93,7 +97,41 @@ pub(crate) fn check(
         time_facts,
         grid,
         out_of_domain,
+        origins,
     })
+}
+
+/// Lets columns of dates count from the midnight before their patient's first time, where times are
+/// dates, which a synthetic patient's do not keep; gives these midnights.
+fn count_from_origins(
+    frame: &mut DataFrame,
+    schema: &Schema,
+    (facts, grid, offset): (&[ColumnFacts], Grid, i32),
+) -> Result<Option<Vec<f64>>> {
+    let of_dates = schema
+        .columns
+        .iter()
+        .zip(facts)
+        .filter(|(column, facts)| facts.time.as_ref().is_some_and(|time| time.is_date(column)));
+    let of_dates: Vec<&str> = of_dates.map(|(column, _)| column.name.as_str()).collect();
+    if grid.kind != TimeKind::Dates || of_dates.is_empty() {
+        return Ok(None);
+    }
+    let patients: Vec<u32> = frame.column(PATIENT)?.u32()?.iter().flatten().collect();
+    let count = patients.iter().max().map_or(0, |most| *most as usize + 1);
+    let mut origins = vec![f64::INFINITY; count];
+    for (time, &patient) in frame.column(TIME)?.f64()?.iter().zip(&patients) {
+        let first = &mut origins[patient as usize];
+        *first = first.min(time.unwrap_or(f64::INFINITY));
+    }
+    origins.iter_mut().for_each(|first| *first = grid.midnight(*first, offset));
+    for name in of_dates {
+        let cells = frame.column(name)?.f64()?.iter().zip(&patients);
+        let counted: Float64Chunked =
+            cells.map(|(cell, &patient)| Some(cell? - origins[patient as usize])).collect();
+        frame.replace(name, counted.with_name(name.into()).into_column())?;
+    }
+    Ok(Some(origins))
 }
 
 /// Where messages about a table's rows point to.
@@ -155,7 +193,10 @@ impl<'a> Checker<'a> {
     /// A modelled column's cells as numbers, with what its source shows and what was found.
     fn column(mut self, column: &crate::Column) -> Result<(Float64Chunked, ColumnFacts, Self)> {
         let (values, facts) = match column.is_numeric() {
-            true => self.numbers(&column.name, Some(column))?,
+            true => match self.seconds(column)? {
+                Some(read) => read,
+                None => self.numbers(&column.name, Some(column))?,
+            },
             false => self.levels(column)?,
         };
         Ok((values, facts, self))

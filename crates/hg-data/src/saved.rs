@@ -45,6 +45,8 @@ pub(crate) struct SavedColumn {
     source: SourceType,
     shown: Shown,
     nan_gaps: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<TimeSource>,
 }
 
 /// The JSON of a [`FittedKind`].
@@ -73,7 +75,7 @@ enum SavedKind {
 impl From<FittedColumn> for SavedColumn {
     fn from(column: FittedColumn) -> Self {
         let fill = column.fill();
-        let FittedColumn { kind, source, shown, nan_gaps } = column;
+        let FittedColumn { kind, source, shown, nan_gaps, time } = column;
         let kind = match kind {
             FittedKind::Numeric { transform, values, spikes, .. } => {
                 SavedKind::Numeric { transform: transform.into(), values, spikes }
@@ -85,7 +87,7 @@ impl From<FittedColumn> for SavedColumn {
             FittedKind::Constant { values, .. } => SavedKind::Constant { values },
             FittedKind::Empty => SavedKind::Empty,
         };
-        Self { kind, fill, source, shown, nan_gaps }
+        Self { kind, fill, source, shown, nan_gaps, time }
     }
 }
 
@@ -159,7 +161,7 @@ impl SavedColumn {
     /// # Errors
     /// What is wrong with it, in words.
     fn checked(self, column: &Column) -> std::result::Result<FittedColumn, String> {
-        let Self { kind, fill, source, shown, nan_gaps } = self;
+        let Self { kind, fill, source, shown, nan_gaps, time } = self;
         if let Some(problem) = source.problem() {
             return Err(problem);
         }
@@ -208,12 +210,18 @@ impl SavedColumn {
                 FittedKind::Discrete { levels, fill: fill as usize }
             }
         };
-        Ok(FittedColumn { kind, source, shown, nan_gaps })
+        if let Some(problem) = time.as_ref().and_then(|time| of_dates(time, column)) {
+            return Err(problem);
+        }
+        Ok(FittedColumn { kind, source, shown, nan_gaps, time })
     }
 }
 
 impl ValueGrid {
     fn checked(self) -> std::result::Result<Self, String> {
+        if let Some(multiple) = self.multiple.filter(|m| !(m.is_finite() && *m > 0.)) {
+            return Err(format!("its values are multiples of {multiple}, which must be above 0"));
+        }
         match self.decimals.filter(|&decimals| decimals > MAX_DECIMALS) {
             Some(decimals) => {
                 Err(format!("its values have {decimals} decimals, at most {MAX_DECIMALS} are kept"))
@@ -229,15 +237,12 @@ fn of_width(width: Option<usize>) -> Option<String> {
 }
 
 fn of_time(time: &TimeSource, schema: &Schema) -> Option<String> {
-    const DAY: u32 = 24 * 60 * 60;
     match time {
         TimeSource::Number { source, .. } if !(source.is_number() || source.is_text()) => {
             Some("its type is one of neither numbers nor texts".into())
         }
         TimeSource::Number { source, .. } => source.problem(),
-        TimeSource::Text { offset, .. } if offset.unsigned_abs() >= DAY => {
-            Some(format!("no zone is {offset} seconds from Greenwich"))
-        }
+        TimeSource::Text { offset, .. } if of_offset(*offset).is_some() => of_offset(*offset),
         TimeSource::Text { source, .. } => {
             match schema.time.format.as_deref().and_then(TimeFormat::parse) {
                 Some(_) => source.problem(),
@@ -246,6 +251,27 @@ fn of_time(time: &TimeSource, schema: &Schema) -> Option<String> {
         }
         TimeSource::Date | TimeSource::Datetime { .. } | TimeSource::Duration { .. } => None,
     }
+}
+
+/// What is wrong with what a modelled column of dates or durations holds.
+fn of_dates(time: &TimeSource, column: &Column) -> Option<String> {
+    let format = column.numbers().and_then(|numbers| numbers.format.as_deref());
+    match time {
+        _ if !column.is_numeric() => Some("only numeric columns hold dates".into()),
+        TimeSource::Number { .. } => Some("its dates are plain numbers".into()),
+        TimeSource::Text { offset, .. } if of_offset(*offset).is_some() => of_offset(*offset),
+        TimeSource::Text { source, .. } => match format.and_then(TimeFormat::parse) {
+            Some(_) => source.problem(),
+            None => Some("its dates are texts, but the column has no format".into()),
+        },
+        TimeSource::Date | TimeSource::Datetime { .. } | TimeSource::Duration { .. } => None,
+    }
+}
+
+/// What is wrong with a distance from Greenwich.
+fn of_offset(offset: i32) -> Option<String> {
+    const DAY: u32 = 24 * 60 * 60;
+    (offset.unsigned_abs() >= DAY).then(|| format!("no zone is {offset} seconds from Greenwich"))
 }
 
 /// The order must name each column of the table once.

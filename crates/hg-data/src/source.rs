@@ -1,5 +1,6 @@
 //! The types that a table's columns have, which decoding restores.
 
+use crate::clock::TimeFormat;
 use polars_core::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -254,6 +255,19 @@ impl TimeSource {
             }
             _ => None,
         })
+    }
+
+    /// Whether a modelled column with it holds dates, and not time that has elapsed.
+    pub(crate) fn is_date(&self, column: &crate::Column) -> bool {
+        let format = || {
+            let format = column.numbers()?.format.as_deref()?;
+            Some(TimeFormat::parse(format)?.is_date())
+        };
+        match self {
+            Self::Date | Self::Datetime { .. } => true,
+            Self::Text { .. } => format().unwrap_or(false),
+            Self::Number { .. } | Self::Duration { .. } => false,
+        }
     }
 
     /// Seconds east of Greenwich, where the texts say so.

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_number_besides_is_no_spike() {
-        let grid = ValueGrid { integer: false, decimals: Some(1) };
+        let grid = ValueGrid { integer: false, decimals: Some(1), multiple: None };
         let spikes = FittedSpikes::new(&[0., 5., 5.1], 3.);
         for (x, rounded, expected) in [
             // At the edge of the domain there is one way alone.
@@ -116,7 +116,7 @@ mod tests {
         }
         // Nothing besides lies on the grid.
         assert_eq!(spikes.besides(0.04, 0., &grid, [0., 0.]), 0.04);
-        let free = ValueGrid { integer: false, decimals: None };
+        let free = ValueGrid { integer: false, decimals: None, multiple: None };
         assert_eq!(spikes.besides(1e-12, 0., &free, [0., 9.]), 1e-12);
     }
 

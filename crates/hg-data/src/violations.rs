@@ -1,5 +1,6 @@
 //! Where rows of a table break the schema's rules.
 
+use crate::clock::Axis;
 use crate::grid::HAPPENED;
 use crate::parsed::{PATIENT, ParsedTable, TIME};
 use crate::{Error, Result, Rule, Schema, Table};
@@ -41,6 +42,8 @@ impl Tally {
 pub(crate) struct Rows<'a> {
     schema: &'a Schema,
     frame: &'a DataFrame,
+    /// Where columns of dates, and times beside them, count from.
+    origins: Option<&'a [f64]>,
     /// Rows in order, and where each patient's begin and end in it; of several tables, the first
     /// row of each time.
     order: Vec<usize>,
@@ -80,13 +83,21 @@ impl<'a> Rows<'a> {
             let first = patients.last().map_or(0, |before: &std::ops::Range<usize>| before.end);
             patients.push(first..first + run.len());
         }
-        Ok(Self { schema, frame: &parsed.frame, order, others, patients })
+        let is_counted = parsed.grid.axis == Axis::Seconds;
+        let origins = parsed.origins.as_deref().filter(|_| is_counted);
+        Ok(Self { schema, frame: &parsed.frame, origins, order, others, patients })
     }
 
     /// A column's cells, or the times.
     pub(crate) fn cells(&self, name: &str) -> Result<Cells> {
         let name = if name == self.schema.time.column { TIME } else { name };
         let mut cells: Cells = self.frame.column(name)?.f64()?.iter().collect();
+        if let (TIME, Some(origins)) = (name, self.origins) {
+            let patients = self.frame.column(PATIENT)?.u32()?;
+            for (cell, patient) in cells.iter_mut().zip(patients.iter().flatten()) {
+                *cell = cell.map(|time| time - origins[patient as usize]);
+            }
+        }
         for (&first, others) in &self.others {
             // Of several values at one time the last counts.
             let last = others.iter().rev().find_map(|&row| cells[row]);

@@ -57,7 +57,7 @@ const CASES: [(&str, Right, &[&str]); 44] = [
     ("10-arrow-types/decimal.arrow", Same(&[]), &[]),
     ("10-arrow-types/decimal.parquet", Same(&[]), &[]),
     ("10-arrow-types/dictionary.parquet", Same(&[]), &[]),
-    ("10-arrow-types/duration.parquet", Same(&["duration"]), &["duration"]),
+    ("10-arrow-types/duration.parquet", Same(&[]), &["# durations"]),
     ("10-arrow-types/half.parquet", Same(&[]), &[]),
     ("10-arrow-types/large_string.parquet", Same(&[]), &[]),
     ("10-arrow-types/list.parquet", Same(&["list"]), &["list"]),
@@ -172,7 +172,14 @@ fn compare(walked: &Walked, left_out: &[&str]) -> Result<()> {
 fn same(was: &Column, is: &Column, schema: &Schema) -> Result<()> {
     let of_column = schema.columns.iter().find(|column| column.name == was.name().as_str());
     let missing = of_column.map(|column| column.missing.clone()).unwrap_or_default();
-    let (texts_was, texts_is) = (was.cast(&DataType::String)?, is.cast(&DataType::String)?);
+    // polars has no texts of durations.
+    let texts = |column: &Column| column.to_physical_repr().cast(&DataType::String);
+    let is_temporal = was.dtype().is_temporal();
+    let plain = |column: &Column| column.cast(&DataType::String);
+    let (texts_was, texts_is) = match is_temporal {
+        true => (texts(was)?, texts(is)?),
+        false => (plain(was)?, plain(is)?),
+    };
     for (row, (was, is)) in texts_was.str()?.iter().zip(texts_is.str()?.iter()).enumerate() {
         // What stands for "missing" may come back empty.
         let present = |cell: Option<&str>| {

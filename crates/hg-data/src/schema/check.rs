@@ -430,10 +430,42 @@ fn of_notation(column: &ColumnKeys) -> Problems {
     if column.suffix.as_ref().is_some_and(|text| text.trim().is_empty() || has_digit(text)) {
         found.push(("suffix", "suffix must be a text without digits, as \"°C\"".into()));
     }
+    if let Some(format) = &column.format {
+        found.extend(of_format(column, format));
+    }
     if column.thousands.is_some_and(|c| c.is_alphanumeric() || "-+\"".contains(c)) {
         let problem = "thousands must be a separator, as \",\", \".\", \" \" or \"'\"";
         found.push(("thousands", problem.into()));
     }
+    found
+}
+
+/// How dates or elapsed time are written, and what does not go with them.
+fn of_format(column: &ColumnKeys, format: &str) -> Problems {
+    let mut found: Problems = Vec::new();
+    if TimeFormat::parse(format).is_none() {
+        let problem = format!(
+            "format `{format}` is no format of dates or of elapsed time\nhint: write dates as in %Y-%m-%d, elapsed time as in [h]:mm"
+        );
+        found.push(("format", problem));
+    }
+    let is_of_dates =
+        matches!(column.transform, None | Some(TransformKey::Identity | TransformKey::Quantile));
+    if !is_of_dates {
+        let problem = "dates and elapsed time go with transform = \"identity\" or \"quantile\"";
+        found.push(("transform", problem.into()));
+    }
+    let of_numbers = [
+        ("suffix", column.suffix.is_some()),
+        ("thousands", column.thousands.is_some()),
+        ("censored", !column.censored.is_empty()),
+        ("spikes", !column.spikes.is_empty()),
+        ("bins", column.bins.is_some()),
+    ];
+    let given = of_numbers.into_iter().filter(|(_, given)| *given);
+    found.extend(given.map(|(key, _)| {
+        (key, format!("dates and elapsed time have no {key}\nhint: remove it, or format"))
+    }));
     found
 }
 
@@ -488,6 +520,7 @@ fn of_kind(column: &ColumnKeys) -> Problems {
         ("censored", !column.censored.is_empty()),
         ("thousands", column.thousands.is_some()),
         ("suffix", column.suffix.is_some()),
+        ("format", column.format.is_some()),
         ("spikes", !column.spikes.is_empty()),
     ];
     let given = numeric_only.into_iter().filter(|(_, given)| *given);

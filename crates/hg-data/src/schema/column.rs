@@ -75,6 +75,9 @@ pub struct Numeric {
     pub censored: Vec<Censored>,
     /// Exact values that the column often takes, as 0 mL: each is a level, beside the numbers.
     pub spikes: Vec<f64>,
+    /// How a column of texts writes dates or elapsed time, as `%Y-%m-%d`; they are numbers of
+    /// seconds.
+    pub format: Option<String>,
     /// What follows the number in every cell, as `°C`.
     pub suffix: Option<String>,
     /// The character that groups digits, as in `12,500`.
@@ -507,6 +510,12 @@ impl ColumnBuilder<Numeric> {
     /// Which of several values in one grid step counts.
     pub fn aggregate(mut self, aggregate: Aggregate) -> Self {
         self.kind.aggregate = aggregate;
+        self
+    }
+
+    /// How a column of texts writes dates or elapsed time, as `%Y-%m-%d`.
+    pub fn format(mut self, format: impl Into<String>) -> Self {
+        self.kind.format = Some(format.into());
         self
     }
 

@@ -160,6 +160,10 @@ pub(crate) struct ColumnKeys {
     /// modelled as a level, beside "a number besides", to which the transform is fitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) spikes: Vec<f64>,
+    /// Numeric only: how a column of texts writes dates or elapsed time, as `time.format`. Columns
+    /// whose type is one of dates or durations need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<String>,
     /// Numeric only: what follows the number in every cell, as `°C`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) suffix: Option<String>,
@@ -368,7 +372,9 @@ impl ColumnKeys {
                 };
                 let (aggregate, censored) = (self.aggregate, self.censored);
                 let (spikes, suffix, thousands) = (self.spikes, self.suffix, self.thousands);
-                let numbers = Numeric { model, aggregate, censored, spikes, suffix, thousands };
+                let format = self.format;
+                let numbers =
+                    Numeric { model, aggregate, censored, spikes, format, suffix, thousands };
                 ColumnKind::Numeric(numbers)
             }
             Kind::Categorical => {
@@ -403,6 +409,7 @@ impl From<Column> for ColumnKeys {
             missing,
             censored: Vec::new(),
             spikes: Vec::new(),
+            format: None,
             suffix: None,
             thousands: None,
             is_static,
@@ -412,7 +419,9 @@ impl From<Column> for ColumnKeys {
         };
         match kind {
             ColumnKind::Numeric(numbers) => {
-                let Numeric { model, aggregate, censored, spikes, suffix, thousands } = numbers;
+                let Numeric { model, aggregate, censored, spikes, format, suffix, thousands } =
+                    numbers;
+                keys.format = format;
                 match model {
                     NumericModel::Value { transform, margin } => {
                         let is_usual = transform == Transform::default();

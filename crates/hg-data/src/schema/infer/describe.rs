@@ -3,7 +3,9 @@
 use super::cells::{Cells, Nature, Value};
 use super::groups::Groups;
 use super::numbers::Number;
+use super::time::Clock;
 use super::words::{is_code_name, quoted, shown};
+use crate::clock::TimeKind;
 use crate::notation::{Notation, is_code};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -49,13 +51,8 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
         return Entry { toml, is_left_out: true, doubts: Vec::new() };
     }
     let left_out = |why: &str| Entry::left_out(&cells.name, why);
-    match &cells.nature {
-        Nature::Other(what) => return left_out(what),
-        Nature::Time(crate::clock::TimeKind::Dates) => {
-            return left_out("dates beside the time column");
-        }
-        Nature::Time(_) => return left_out("durations beside the time column"),
-        _ => {}
+    if let Nature::Other(what) = &cells.nature {
+        return left_out(what);
     }
     let mut entry = format!("\n[[columns]]\nname = {}\n", quoted(&cells.name));
     let (mut doubts, mut proposed_missing) = (Vec::new(), 0);
@@ -66,6 +63,7 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
     } else {
         match kind(cells, context, is_static) {
             Kind::Nothing(why) => return left_out(&why),
+            Kind::Dates(clock) => write_dates(&mut entry, &clock),
             Kind::Levels(of_number) => write_levels(&mut entry, cells, of_number.as_deref()),
             Kind::Pooled(kept) => {
                 let _ = writeln!(
@@ -99,11 +97,26 @@ pub(super) fn describe(cells: &Cells, context: &Context<'_>) -> Entry {
     Entry { toml: entry, is_left_out: false, doubts }
 }
 
+/// Writes what a column of dates or durations is.
+fn write_dates(entry: &mut String, clock: &Clock) {
+    let what = if clock.kind == TimeKind::Dates { "dates" } else { "durations" };
+    let guess = if clock.doubt { ", guess: which comes first, day or month" } else { "" };
+    // Writing to a String cannot fail.
+    let _ = match &clock.format {
+        Some(format) => {
+            writeln!(entry, "kind = \"numeric\"\nformat = {} # {what}{guess}", quoted(format))
+        }
+        None => writeln!(entry, "kind = \"numeric\" # {what}"),
+    };
+}
+
 /// What a column turned out to hold.
 enum Kind<'c> {
     Numbers(Number<'c>),
     /// With each text's number, where the levels are numbers.
     Levels(Option<Vec<f64>>),
+    /// Dates or durations.
+    Dates(Clock),
     /// Texts of which so many are kept.
     Pooled(usize),
     Nothing(String),
@@ -126,6 +139,12 @@ fn kind<'c>(cells: &'c Cells, context: &Context<'_>, is_static: bool) -> Kind<'c
         };
     }
     match cells.nature {
+        Nature::Time(_) => {
+            return match cells.clock(context.decimal) {
+                Some(clock) => Kind::Dates(clock),
+                None => Kind::Nothing("times that cannot be read".into()),
+            };
+        }
         Nature::Boolean => return Kind::Levels(None),
         // Texts by their type are texts; but a few rows of different numbers are numbers.
         Nature::Text
@@ -137,8 +156,13 @@ fn kind<'c>(cells: &'c Cells, context: &Context<'_>, is_static: bool) -> Kind<'c
         }
         _ => {}
     }
-    if cells.dates().is_some() {
-        return Kind::Nothing("dates or times beside the time column".into());
+    if let Some(clock) = cells.dates() {
+        let has_fractions = cells.values.iter().any(|value| value.text.contains('.'));
+        return match clock.kind == TimeKind::Elapsed && has_fractions {
+            // They would not be written as they were.
+            true => Kind::Nothing("elapsed times with fractions of a second".into()),
+            false => Kind::Dates(clock),
+        };
     }
     if cells.mixed_dates().is_some() {
         return Kind::Nothing("dates in several formats, beside the time column".into());
@@ -284,7 +308,7 @@ mod tests {
             (
                 "seen",
                 many(&["2018-01-05", "2018-02-06"], 8),
-                "# Left out: `seen`, dates or times beside",
+                "kind = \"numeric\"\nformat = \"%Y-%m-%d\" # dates\n",
             ),
             (
                 "enc",

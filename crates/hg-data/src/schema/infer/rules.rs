@@ -2,6 +2,7 @@
 
 use super::Proposal;
 use super::words::quoted;
+use crate::clock::TimeKind;
 use crate::levels::settled;
 use crate::parsed::{ParsedTable, check};
 use crate::violations::Rows;
@@ -14,6 +15,9 @@ const LEAST_ROWS: usize = 50;
 const LEAST_BROKEN_BY_CHANCE: f64 = 0.1;
 /// From this share of its steps on, a column rises, or a value changes where it is not carried.
 const LEAST_CHANGES: f64 = 0.02;
+
+/// What is said of two columns whose cells are the same.
+const EQUAL: &str = "equal";
 
 /// Adds the rules that a table keeps to the proposal for it.
 pub(super) fn propose(proposal: &mut Proposal, table: &Table) {
@@ -28,6 +32,11 @@ pub(super) fn propose(proposal: &mut Proposal, table: &Table) {
         let holds = quoted(&rule.to_string());
         // Writing to a String cannot fail.
         let _ = write!(proposal.toml, "[[rules]]\nholds = {holds} # {why}\n");
+        if why.starts_with(EQUAL)
+            && let [one, other] = rule.columns()[..]
+        {
+            proposal.warnings.push(format!("`{one}` and `{other}` are {why}; is one a slip?"));
+        }
         proposal.remarks.push(format!("rule: {rule} ({why})"));
     }
 }
@@ -74,15 +83,27 @@ impl Kept<'_> {
         format!("in all {rows} rows")
     }
 
+    /// What a column's numbers, or the times, are.
+    fn kind_of(&self, name: &str) -> TimeKind {
+        if name == self.schema.time.column {
+            return self.parsed.grid.kind;
+        }
+        let columns = self.schema.columns.iter().zip(&self.parsed.facts);
+        let of_it = columns.clone().find(|(column, _)| column.name == name);
+        let time = of_it.and_then(|(column, facts)| Some((column, facts.time.as_ref()?)));
+        match time {
+            None => TimeKind::Numbers,
+            Some((column, time)) if time.is_date(column) => TimeKind::Dates,
+            Some(_) => TimeKind::Elapsed,
+        }
+    }
+
     /// `a <= b` where chance would break it.
     fn orders(&self) -> Result<Vec<(Rule, String)>> {
         let mut found: Vec<(Rule, String)> = Vec::new();
         let time = self.schema.time.column.as_str();
-        // Of dates the years are known, which synthetic ones do not keep.
-        let is_number = self.parsed.grid.kind == crate::clock::TimeKind::Numbers;
-        let names: Vec<&str> = self.numbers().map(|column| column.name.as_str()).collect();
-        let with_time = is_number.then_some(time).into_iter();
-        let bounds: Vec<&str> = with_time.chain(names.iter().copied()).collect();
+        let names = self.numbers().map(|column| column.name.as_str());
+        let bounds: Vec<&str> = std::iter::once(time).chain(names).collect();
         let mut sorted = Vec::with_capacity(bounds.len());
         for name in &bounds {
             let mut values: Vec<f64> = self.rows.cells(name)?.into_iter().flatten().collect();
@@ -91,7 +112,11 @@ impl Kept<'_> {
         }
         for (n, lesser) in bounds.iter().enumerate() {
             for (m, greater) in bounds.iter().enumerate() {
-                if n == m || broken_by_chance(&sorted[n], &sorted[m]) < LEAST_BROKEN_BY_CHANCE {
+                let are_alike = self.kind_of(lesser) == self.kind_of(greater);
+                if n == m
+                    || !are_alike
+                    || broken_by_chance(&sorted[n], &sorted[m]) < LEAST_BROKEN_BY_CHANCE
+                {
                     continue;
                 }
                 let (lesser, greater) = ((*lesser).to_owned(), (*greater).to_owned());
@@ -100,6 +125,24 @@ impl Kept<'_> {
                 if broken == 0 && rows >= LEAST_ROWS {
                     found.push((rule, Self::why(rows)));
                 }
+            }
+        }
+        // What is always equal is on both sides of the other.
+        let equal: Vec<(Rule, String)> = found
+            .iter()
+            .filter_map(|(rule, why)| {
+                let Rule::Order { lesser, greater, strict } = rule else { return None };
+                let (lesser, greater) = (greater.clone(), lesser.clone());
+                let other = Rule::Order { lesser, greater, strict: *strict };
+                found
+                    .iter()
+                    .any(|(rule, _)| *rule == other)
+                    .then(|| (rule.clone(), format!("{EQUAL} {why}")))
+            })
+            .collect();
+        for (rule, why) in &mut found {
+            if let Some((_, equal)) = equal.iter().find(|(other, _)| other == rule) {
+                why.clone_from(equal);
             }
         }
         Ok(without_implied(found))
