@@ -162,3 +162,21 @@ fn a_real_cohort_passes_beside_itself_and_one_of_another_law_does_not() -> Resul
     ensure!(json["answers"].as_array().is_some_and(|answers| answers.len() > 5));
     Ok(())
 }
+
+#[test]
+fn several_tables_come_back_as_several() -> Result<()> {
+    let folder = repository("data/icu-nutrition");
+    let schema = health_gym::data::infer(&folder, None, None)?.schema()?;
+    let synthesizer = Synthesizer::builder(schema).settings(settings(2)).fit_file(&folder)?;
+    let tables = synthesizer.sample_tables(20, 1)?;
+    let shape = |name: &str| {
+        let (_, table) = tables.iter().find(|(of, _)| of == name)?;
+        Some((table.height(), table.get_column_names_owned()))
+    };
+    let (patients, of_patients) = shape("patients").unwrap_or_default();
+    ensure!(patients == 20 && of_patients.iter().any(|name| name == "ApacheIIScore"));
+    let (days, of_days) = shape("daily").unwrap_or_default();
+    let right = ["CombinedID", "Study_Day", "caloriesPercentage", "proteinGproKG"];
+    ensure!(days > 20 && of_days == right, "{of_days:?}");
+    Ok(())
+}

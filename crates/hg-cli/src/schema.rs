@@ -21,6 +21,8 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
                 "copies": encoded.counts.copies,
                 "merged_rows": encoded.counts.merged_rows,
                 "invented_steps": encoded.counts.invented_steps,
+                "unknown_codes": encoded.counts.unknown_codes,
+                "lone_patients": encoded.counts.lone_patients,
                 "longest": encoded.steps,
                 "features": encoded.features,
             })
@@ -47,10 +49,13 @@ pub(crate) fn check(path: &Path, table: Option<&Path>, json: bool) -> Result<()>
 
 /// What a reader should know of a table's rows.
 pub(crate) fn of_rows(counts: &RowCounts) -> Vec<String> {
-    let RowCounts { copies, merged_rows, invented_steps, .. } = *counts;
+    let RowCounts { copies, merged_rows, invented_steps, unknown_codes, lone_patients, .. } =
+        *counts;
     let said = [
         (copies, "exact copies of rows are left out"),
         (merged_rows, "rows share a grid step with another, and are merged as `aggregate` says"),
+        (unknown_codes, "rows have codes that no column has, and are left out"),
+        (lone_patients, "patients have a row in a static table alone, and are left out"),
         (invented_steps, "grid steps have no row, and are filled as `impute` says"),
     ];
     said.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()

@@ -384,7 +384,7 @@ impl<'a> Fit<'a> {
         let names = table.frame.get_column_names().into_iter().map(|name| name.as_str());
         let modelled = names.filter(|name| self.schema.names().any(|n| n == *name));
         self.order = modelled.map(str::to_owned).collect();
-        self.tables = table.set.as_ref().map(|set| set.1.clone()).unwrap_or_default();
+        self.tables = table.set.as_ref().map(|set| set.forms.clone()).unwrap_or_default();
         self.time = Some(match (self.time.take(), parsed.time.clone()) {
             // A part of whole numbers among others is one of numbers.
             (
@@ -395,7 +395,11 @@ impl<'a> Fit<'a> {
             (_, here) => here,
         });
         refuse_violations(&parsed, self.schema, (table, first_row))?;
-        grid(self.subset.of(parsed)?, self.schema, self.table)
+        let mut resampled = grid(self.subset.of(parsed)?, self.schema, self.table)?;
+        if let Some(set) = &table.set {
+            resampled.counts += set.counts;
+        }
+        Ok(resampled)
     }
 
     fn see_patients(&mut self, parsed: &ParsedTable) {

@@ -40,6 +40,10 @@ pub struct RowCounts {
     pub merged_rows: usize,
     /// Grid steps between a patient's first and last row at which the table has none.
     pub invented_steps: usize,
+    /// Of several tables: rows of events whose code no column has.
+    pub unknown_codes: usize,
+    /// Of several tables: patients with a row in a static table alone.
+    pub lone_patients: usize,
 }
 
 impl std::ops::AddAssign for RowCounts {
@@ -48,6 +52,8 @@ impl std::ops::AddAssign for RowCounts {
         self.copies += other.copies;
         self.merged_rows += other.merged_rows;
         self.invented_steps += other.invented_steps;
+        self.unknown_codes += other.unknown_codes;
+        self.lone_patients += other.lone_patients;
     }
 }
 
@@ -94,7 +100,8 @@ pub(crate) fn grid(parsed: ParsedTable, schema: &Schema, table: &str) -> Result<
 
     let invented: Vec<bool> = steps.iter().map(Option::is_none).collect();
     let invented_steps = invented.iter().filter(|invented| **invented).count();
-    let counts = RowCounts { dropped_patients, copies, merged_rows, invented_steps };
+    let counts =
+        RowCounts { dropped_patients, copies, merged_rows, invented_steps, ..RowCounts::default() };
     Ok(ResampledTable { frame, lengths, times, invented, counts })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::csv::{Csv, Separator, Sniffed, read_any};
 use crate::files::{Format, files, first_csv, is_csv, open};
-use crate::table_set::{Rows, TableForm};
+use crate::table_set::TableSet;
 use crate::{Error, Result, Schema};
 use encoding_rs::Encoding;
 use polars_arrow::io::ipc::read::{FileReader, read_file_metadata};
@@ -33,7 +33,7 @@ pub struct Table {
     /// Which rows of its file these are, counted from 0, where they do not follow each other.
     pub(crate) rows: Option<Arc<[u64]>>,
     /// The tables that it was put together from, where there are several.
-    pub(crate) set: Option<Arc<(Rows, Vec<TableForm>)>>,
+    pub(crate) set: Option<Arc<TableSet>>,
 }
 
 impl Table {
@@ -61,7 +61,7 @@ impl Table {
         frame: DataFrame,
         name: &str,
         csv: Option<PathBuf>,
-        set: (Rows, Vec<TableForm>),
+        set: TableSet,
     ) -> Self {
         Self { csv, set: Some(Arc::new(set)), ..Self::new(frame, name) }
     }
@@ -70,7 +70,7 @@ impl Table {
     /// of its file stand before the table.
     pub(crate) fn place(&self, first_row: usize, row: usize, column: &str) -> (&str, usize) {
         match (&self.set, &self.rows) {
-            (Some(set), _) => set.0.place(row, column),
+            (Some(set), _) => set.rows.place(row, column),
             (None, Some(rows)) => (&self.name, rows[row] as usize + 1),
             (None, None) => (&self.name, first_row + row + 1),
         }

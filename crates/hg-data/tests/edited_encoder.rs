@@ -81,6 +81,62 @@ name = "x"
 kind = "numeric"
 "#;
 
+/// Several tables, dates among their columns.
+const TABLES: &str = r#"
+name = "several"
+[patient]
+column = "id"
+[time]
+column = "t"
+model = "visits"
+[[tables]]
+name = "people"
+role = "static"
+[[tables]]
+name = "labs"
+role = "events"
+code = "test"
+value = "value"
+unit = "unit"
+[[tables]]
+name = "events"
+role = "events"
+code = "event"
+[[rules]]
+holds = "stroke happens once"
+[[columns]]
+name = "born"
+table = "people"
+kind = "numeric"
+[[columns]]
+name = "crp"
+table = "labs"
+source = "CRP"
+kind = "numeric"
+[[columns]]
+name = "stroke"
+table = "events"
+kind = "binary"
+[[columns]]
+name = "ward"
+table = "events"
+source = "WARD//*"
+kind = "categorical"
+"#;
+
+fn several() -> Result<[(&'static str, DataFrame); 3]> {
+    let born = Series::new("born".into(), [-7_000, -8_000]).cast(&DataType::Date)?;
+    let people = DataFrame::new(2, vec![Column::new("id".into(), [1i64, 2]), born.into_column()])?;
+    let labs = df!(
+        "id" => [1i64, 1, 2], "t" => [0, 9, 4], "test" => ["CRP"; 3],
+        "value" => [1.5f32, 2.5, 0.5], "unit" => ["mg/L"; 3],
+    )?;
+    let events = df!(
+        "id" => [1i64, 1, 2], "t" => [9, 12, 4], "event" => ["stroke", "WARD//icu", "WARD//ward"],
+    )?;
+    Ok([("people", people), ("labs", labs), ("events", events)])
+}
+
 fn numbers() -> Result<Table> {
     let rows = 40;
     let cell = |row: i32, n: i32| f64::from((7 * row + 3 * n) % 11) + 0.25;
@@ -135,6 +191,8 @@ fn originals() -> Result<Vec<(Table, Value)>> {
             step = \"1 day\"\n[[columns]]\nname = \"x\"\nkind = \"numeric\"\n";
         tables.push((schema, frame.into()));
     }
+    let schema = Schema::parse(TABLES, Path::new("t.toml"))?;
+    tables.push((TABLES, schema.put_together(several()?)?));
     let encoders = tables.into_iter().map(|(schema, table)| {
         let schema = Schema::parse(schema, Path::new("t.toml"))?;
         let (encoder, _) = Encoder::fit(&schema, &table, Subset::Whole)?;
@@ -231,6 +289,7 @@ fn walk(json: &str, table: &Table, draws: &[f32]) -> hg_data::Result<()> {
     for name in ["back.csv", "back.parquet"] {
         let _ = write_table(&mut back, &folder.path().join(name), &encoder.style);
     }
+    let _ = encoder.take_apart(&back);
     encoder.encode(table, Subset::Whole).map(|_| ())
 }
 

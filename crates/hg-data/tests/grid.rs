@@ -173,9 +173,17 @@ fn copies_are_dropped_where_all_rows_have_one_time() -> Result<()> {
 
 #[test]
 fn what_became_of_the_rows_of_several_parts_is_added() {
-    let mut all = RowCounts { dropped_patients: 1, copies: 2, merged_rows: 3, invented_steps: 4 };
-    all += RowCounts { dropped_patients: 10, copies: 20, merged_rows: 30, invented_steps: 40 };
-    let right = RowCounts { dropped_patients: 11, copies: 22, merged_rows: 33, invented_steps: 44 };
+    let of = |factor: usize| RowCounts {
+        dropped_patients: factor,
+        copies: 2 * factor,
+        merged_rows: 3 * factor,
+        invented_steps: 4 * factor,
+        unknown_codes: 5 * factor,
+        lone_patients: 6 * factor,
+    };
+    let mut all = of(1);
+    all += of(10);
+    let right = of(11);
     assert_eq!(all, right);
 }
 

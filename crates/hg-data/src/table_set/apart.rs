@@ -26,9 +26,7 @@ impl Encoder {
             return Ok(vec![(self.schema.name.clone(), table.clone())]);
         }
         let forms = self.schema.tables.iter().zip(&self.tables);
-        let take =
-            |(of, form)| Ok((SourceTable::clone(of).name, self.taken(table, of, form)?.frame));
-        forms.map(take).collect()
+        forms.map(|(of, form)| Ok((of.name.clone(), self.taken(table, of, form)?.frame))).collect()
     }
 
     /// Writes a decoded table as the real one is written: a file, or a folder of several tables;

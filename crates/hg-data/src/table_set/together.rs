@@ -2,6 +2,7 @@
 
 use super::{Member, TableForm, members};
 use crate::files::is_csv;
+use crate::grid::RowCounts;
 use crate::parsed::present;
 use crate::scattered::id_texts;
 use crate::source::SourceType;
@@ -12,6 +13,16 @@ use crate::{
 use polars_core::prelude::{Column as Cells, *};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+
+/// What a table that was put together remembers of those that it was put together from.
+#[derive(Clone, Debug)]
+pub(crate) struct TableSet {
+    pub(crate) rows: Rows,
+    /// How each is written.
+    pub(crate) forms: Vec<TableForm>,
+    /// What became of their rows.
+    pub(crate) counts: RowCounts,
+}
 
 /// Which row of which table each row of the wide one is.
 #[derive(Clone, Debug)]
@@ -161,6 +172,7 @@ struct Together<'a> {
     events: Vec<Vec<Event>>,
     /// By column that is static and of another table than of visits: each patient's row.
     statics: BTreeMap<usize, HashMap<String, IdxSize>>,
+    counts: RowCounts,
 }
 
 impl<'a> Together<'a> {
@@ -185,7 +197,9 @@ impl<'a> Together<'a> {
             let problem = "some of the tables are CSV and some are not, so that types differ\nhint: write all in one kind";
             return Err(Error::table(&part.label, problem));
         }
-        let mut together = Self { schema, parts, events: Vec::new(), statics: BTreeMap::new() };
+        let counts = RowCounts::default();
+        let mut together =
+            Self { schema, parts, events: Vec::new(), statics: BTreeMap::new(), counts };
         let (mut problems, mut events) = (Vec::new(), Vec::new());
         for n in 0..together.parts.len() {
             events.push(match together.parts[n].table.role {
@@ -265,7 +279,7 @@ impl<'a> Together<'a> {
         };
         let of_code = self.columns_of(n);
         let mut known: HashMap<&str, Vec<usize>> = HashMap::new();
-        let (mut found, mut unknown) = (Vec::new(), 0usize);
+        let (mut found, mut unknown) = (Vec::new(), 0);
         let (mut untimed, mut timed) = (Vec::new(), Vec::new());
         for (row, cell) in codes.iter().enumerate() {
             let Some(cell) = present(cell, &self.schema.missing, &[]).map(plain_code) else {
@@ -300,12 +314,7 @@ impl<'a> Together<'a> {
             timed,
             "has a time here, but its column is static\nhint: remove static = true",
         )));
-        if unknown > 0 {
-            tracing::info!(
-                "{}: {unknown} rows have codes that no column of the schema has",
-                part.label
-            );
-        }
+        self.counts.unknown_codes += unknown;
         Ok(found)
     }
 
@@ -349,8 +358,8 @@ impl<'a> Together<'a> {
         Ok(rows)
     }
 
-    /// Refuses patients who have no row in a static table; says how many have no other.
-    fn require_statics(&self, problems: &mut Vec<Error>) -> Result<()> {
+    /// Refuses patients who have no row in a static table; counts those who have no other.
+    fn require_statics(&mut self, problems: &mut Vec<Error>) -> Result<()> {
         let mut timed: HashMap<String, (usize, IdxSize)> = HashMap::new();
         for (n, (part, events)) in self.parts.iter().zip(&self.events).enumerate() {
             let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
@@ -358,17 +367,13 @@ impl<'a> Together<'a> {
                 timed.entry(id(event.row as usize)).or_insert((n, event.row));
             }
         }
+        let mut lone_patients = 0;
         for part in self.parts.iter().filter(|part| part.table.role == TableRole::Static) {
             let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
             let there: HashSet<String> = (0..part.frame.height()).map(&id).collect();
             let without: Vec<_> = timed.iter().filter(|(id, _)| !there.contains(*id)).collect();
             let alone = there.iter().filter(|id| !timed.contains_key(*id)).count();
-            if alone > 0 {
-                tracing::info!(
-                    "{}: {alone} patients have no row in another table, and are left out",
-                    part.label
-                );
-            }
+            lone_patients = lone_patients.max(alone);
             let Some((patient, (n, row))) = without.iter().min_by_key(|(_, place)| **place) else {
                 continue;
             };
@@ -384,6 +389,7 @@ impl<'a> Together<'a> {
             let column = self.schema.patient_in(of_them.table);
             problems.push(Error::cell(&of_them.label, *row as usize + 1, column, problem));
         }
+        self.counts.lone_patients = lone_patients;
         Ok(())
     }
 
@@ -424,7 +430,8 @@ impl<'a> Together<'a> {
         let names = self.parts.iter().map(|part| part.label.clone()).collect();
         let forms = self.parts.iter().map(|part| self.form(part)).collect::<Result<Vec<_>>>()?;
         let csv = self.parts.first().and_then(|part| part.csv.clone());
-        Ok(Table::of_set(frame, name, csv, (Rows { names, rows, statics }, forms)))
+        let (rows, counts) = (Rows { names, rows, statics }, self.counts);
+        Ok(Table::of_set(frame, name, csv, TableSet { rows, forms, counts }))
     }
 
     /// The rows of its table that a column takes its cells from.

@@ -304,8 +304,7 @@ impl Set<'_> {
             self.step().ok_or_else(|| Error::file(path, "none of the tables has times"))?;
         let mut toml = self.head(path);
         self.write_time(&mut toml, &step, &time);
-        let mut entries =
-            Entries { names: HashSet::new(), toml: String::new(), ..Entries::default() };
+        let mut entries = Entries::default();
         entries.names.extend([self.patient.clone(), time.clone()]);
         let mut remarks = vec![format!("patient `{}`, {}", shown(&self.patient), step.why)];
         for (one, at, role) in &self.tables {
@@ -477,7 +476,6 @@ impl Entries {
                 self.add(Entry::left_out(&cells.name, &format!("an identifier: {why}")), None);
                 continue;
             }
-            let is_static = cells.values.len() == 1 && timed.is_none();
             let name = self.unique(&cells.name, one.name);
             let all: Vec<usize> = (0..one.rows).collect();
             let renamed = match name == cells.name || cells.seconds.is_some() {
@@ -485,7 +483,7 @@ impl Entries {
                 false => Some(cells.of_rows(&all, &name)),
             };
             let entry = describe(renamed.as_ref().unwrap_or(cells), &context);
-            let may_be_static = is_alone && !is_static && timed.is_some();
+            let may_be_static = is_alone && timed.is_some();
             let from = From { table: one.name, source: &cells.name, may_be_static };
             self.add(entry, Some(from));
         }
