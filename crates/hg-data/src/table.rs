@@ -155,21 +155,32 @@ pub(crate) fn read_table(
     encoding: Option<&'static Encoding>,
     separator: Separator,
 ) -> Result<DataFrame> {
-    let all = read_files(&files(path)?, encoding, separator)?;
+    let mut all = None;
+    for file in files(path)? {
+        put_below(&mut all, read_file(&file, encoding, separator)?, &file)?;
+    }
     all.ok_or_else(|| Error::file(path, "holds no table"))
 }
 
-/// Reads files as one table; `None` where there are none.
+/// Reads files as one table, which may have no rows.
 pub(crate) fn read_files(
     files: &[PathBuf],
     encoding: Option<&'static Encoding>,
     separator: Separator,
 ) -> Result<Option<DataFrame>> {
-    let mut all = None;
+    let (mut all, mut without) = (None, None);
     for file in files {
-        put_below(&mut all, read_file(file, encoding, separator)?, file)?;
+        match read_file(file, encoding, separator)? {
+            Some(table) => put_below(&mut all, Some(table), file)?,
+            None if is_csv(file)? => {
+                let header = Csv::open(file, encoding, separator)?.header.into_iter();
+                let column = |name: String| Column::new_empty(name.into(), &DataType::String);
+                without = Some(DataFrame::new(0, header.map(column).collect())?);
+            }
+            None => without = Some(read_binary(file)?),
+        }
     }
-    Ok(all)
+    Ok(all.or(without))
 }
 
 /// Reads the files at `path` as one table, each once: CSVs in the dialect of the first, which is

@@ -268,6 +268,39 @@ proptest! {
     }
 }
 
+#[test]
+fn a_synthetic_cohort_to_which_nothing_happened_is_read() -> Result<()> {
+    let visit = |stroke, admission| Visit {
+        gap: 3,
+        crp: Some(1.5),
+        sodium: Some(3.),
+        smokes: Some(true),
+        stroke,
+        admission,
+        pulse: Some(70),
+    };
+    let patient = |region, stroke| Patient {
+        is_female: stroke,
+        age: Some(40),
+        region: Some(region),
+        times: vec![visit(stroke, Some("icu")), visit(false, None)],
+    };
+    let schema = schema()?;
+    let real = tables(&[patient("north", true), patient("south", false)])?;
+    let (encoder, _) = there_and_back(&schema, &schema.put_together(real)?)?;
+    for ending in ["csv", "parquet", "arrow"] {
+        let folder = tempfile::tempdir()?;
+        for (name, table) in tables(&[patient("north", false), patient("south", false)])? {
+            let path = folder.path().join(format!("{name}.{ending}"));
+            hg_data::write_table(&mut table.clone(), &path, &hg_data::TableStyle::default())?;
+        }
+        let made = schema.read(folder.path())?;
+        let (observed, _) = encoder.observe(&made, Subset::Whole, Origin::Synthetic)?;
+        ensure!(observed.lengths == [2, 2], "{ending}: {:?}", observed.lengths);
+    }
+    Ok(())
+}
+
 /// The table with its values as numbers: a level is written as the schema writes it.
 fn with_numbers(mut table: DataFrame) -> Result<DataFrame> {
     if let Ok(values) = table.column("value") {

@@ -107,7 +107,9 @@ impl Schema {
         Error::all(absent.map(missing).collect())?;
         let parts = self.tables.iter().map(|table| {
             let Member { path, files, file } = &found[&table.name];
-            let frame = read_files(files, self.text_encoding(), self.cell_separator())?
+            // In a small synthetic cohort nothing may have happened.
+            let (encoding, separator) = (self.text_encoding(), self.cell_separator());
+            let frame = read_files(files, encoding, separator)?
                 .ok_or_else(|| Error::file(path, "holds no table"))?;
             let csv = files.first().filter(|file| is_csv(file).unwrap_or(false)).cloned();
             let label = path.display().to_string();
