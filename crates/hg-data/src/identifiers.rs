@@ -3,7 +3,7 @@
 //! An identifier is the patient column, and any other column of texts or whole numbers that both
 //! tables have, whether it is modelled or not, in which (nearly) every patient has a value of
 //! their own and that looks like one: texts, or whole numbers under such a name as `hadm_id`.
-//! A synthetic column that is numbered 1, 2, 3 … (or from 0) identifies no one, whatever the real one
+//! A synthetic column that is numbered 1, 2, 3 … (or from 0; few may be missing) identifies no one, whatever the real one
 //! holds.
 
 use crate::parsed::present;
@@ -198,7 +198,8 @@ fn compare(name: &str, real: &Cells, of_made: &Cells, made: &Cells) -> Identifie
     IdentifierColumn { column: name.to_owned(), shared, patients: people(&|_| true), is_running }
 }
 
-/// Whether some distinct values are the numbers from 0 or 1 on, each once.
+/// Whether some distinct values are nearly all of the numbers from 0 or 1 on, each once: a patient of
+/// several tables may have no row in those that are looked at.
 fn is_running(values: &HashSet<&str>) -> bool {
     let numbers: Option<HashSet<u64>> = values.iter().map(|value| value.parse().ok()).collect();
     numbers.is_some_and(|numbers| {
@@ -206,7 +207,7 @@ fn is_running(values: &HashSet<&str>) -> bool {
         let (Some(&least), Some(&greatest)) = (least, greatest) else { return false };
         numbers.len() == values.len()
             && least <= 1
-            && (greatest - least).checked_add(1) == u64::try_from(numbers.len()).ok()
+            && numbers.len() as f64 >= NEARLY_ALL * ((greatest - least) as f64 + 1.)
     })
 }
 
@@ -242,6 +243,8 @@ mod tests {
         assert_eq!(found(&real, &table(&[("id", &named(25))])), [("id".into(), 5, 30, false)]);
         assert_eq!(found(&real, &table(&[("id", &named(30))])), [("id".into(), 0, 30, false)]);
         assert_eq!(found(&real, &table(&[("id", &numbered)])), [("id".into(), 0, 30, true)]);
+        let with_gap = |n: usize| (n + 1 + usize::from(n > 5)).to_string();
+        assert_eq!(found(&real, &table(&[("id", &with_gap)])), [("id".into(), 0, 30, true)]);
         // Even where the real patients are numbered too; but not some of their numbers.
         let (real, some) = (table(&[("id", &numbered)]), |n: usize| (1 + n % 7 * 3).to_string());
         assert_eq!(found(&real, &real), [("id".into(), 0, 30, true)]);
