@@ -130,10 +130,12 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::file(path, problem)
 }
 
-/// Whether the files at `path` hold at least `limit` bytes, once decompressed.
+/// Whether the files at `path`, and below it where it is a folder, hold at least `limit` bytes, once
+/// decompressed.
 pub(crate) fn reach(path: &Path, limit: u64) -> Result<bool> {
     let mut left = limit;
-    for file in files(path)? {
+    let files = if path.is_dir() { files_below(path)? } else { files(path)? };
+    for file in files {
         let failed = |e| Error::file(&file, format!("cannot open the table: {e}"));
         let size = std::fs::metadata(&file).map_err(failed)?.len();
         let size = match Format::of(&file)?.1 {

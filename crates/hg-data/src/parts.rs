@@ -7,6 +7,7 @@ use crate::levels::LevelCounts;
 use crate::parsed::require_columns;
 use crate::scattered::Scattered;
 use crate::table::{Batches, READING, names_of};
+use crate::table_set::PatientGroups;
 use crate::{Encoded, Encoder, Error, Result, Schema, Subset, Table};
 use polars_core::prelude::*;
 use std::collections::{HashSet, VecDeque};
@@ -27,12 +28,13 @@ impl Encoder {
     /// pattern as `visits/*.parquet`. A large table is read part by part; what is fitted then
     /// rests on every second, fourth … row beyond a million. Where the rows of some patient do not
     /// stand together, the parts are put together in temporary files first, and the cohort comes
-    /// as that of the table sorted by patient.
+    /// as that of the table sorted by patient. Several tables are read into memory, and put together
+    /// part by part.
     ///
     /// # Errors
     /// As [`Schema::read`] and [`Encoder::fit`].
     pub fn fit_file(schema: &Schema, path: &Path, subset: Subset) -> Result<(Self, Encoded)> {
-        if !schema.tables.is_empty() || !reach(path, LARGE)? {
+        if !reach(path, LARGE)? {
             return Self::fit(schema, &schema.read(path)?, subset);
         }
         Self::fit_in_parts(schema, path, subset, ROWS)
@@ -43,7 +45,7 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit_file`].
     pub fn encode_file(&self, path: &Path, subset: Subset) -> Result<Encoded> {
-        if !self.schema.tables.is_empty() || !reach(path, LARGE)? {
+        if !reach(path, LARGE)? {
             return self.encode(&self.schema.read(path)?, subset);
         }
         let mut source = Source::new(&self.schema, path, ROWS);
@@ -62,7 +64,7 @@ impl Encoder {
         rows: usize,
     ) -> Result<(Self, Encoded)> {
         let mut source = Source::new(schema, path, rows);
-        let (name, csv) = (source.name.clone(), first_csv(path));
+        let (name, csv) = (source.name.clone(), source.csv()?);
         let mut counts = LevelCounts::new(schema);
         if counts.is_needed() {
             let start = || LevelCounts::new(schema);
@@ -96,11 +98,29 @@ struct Source<'a> {
     rows: usize,
     /// The table by patients, once it is known that their rows do not stand together.
     scattered: Option<Scattered>,
+    /// Several tables by patients.
+    set: Option<PatientGroups<'a>>,
 }
 
 impl<'a> Source<'a> {
     fn new(schema: &'a Schema, path: &'a Path, rows: usize) -> Self {
-        Self { schema, path, name: path.display().to_string(), rows, scattered: None }
+        Self { schema, path, name: path.display().to_string(), rows, scattered: None, set: None }
+    }
+
+    /// Several tables, which are read once.
+    fn several(&mut self) -> Result<&PatientGroups<'a>> {
+        Ok(match &mut self.set {
+            Some(set) => set,
+            none => none.insert(self.schema.read_together(self.path)?.grouped(self.rows)?),
+        })
+    }
+
+    /// The (first) CSV that it is read from, if it is one.
+    fn csv(&mut self) -> Result<Option<PathBuf>> {
+        Ok(match self.schema.tables.is_empty() {
+            true => first_csv(self.path),
+            false => self.several()?.csv().map(Path::to_owned),
+        })
     }
 
     /// Begins with `start` and takes every part by `step`; begins anew where a patient's rows turn
@@ -110,6 +130,13 @@ impl<'a> Source<'a> {
         start: impl Fn() -> T,
         mut step: impl FnMut(&mut T, &Part) -> Result<()>,
     ) -> Result<T> {
+        if !self.schema.tables.is_empty() {
+            let mut state = start();
+            for table in self.several()?.tables() {
+                step(&mut state, &Part { first_row: 0, table: table? })?;
+            }
+            return Ok(state);
+        }
         if self.scattered.is_none() {
             let mut state = start();
             let mut parts = Parts::open(self.schema, self.path, self.rows)?;
@@ -429,6 +456,22 @@ mod tests {
                     assert!(encoder == whole, "{table}, {rows} rows, {subset:?}");
                     assert!(in_parts == encoded, "{table}, {rows} rows, {subset:?}");
                 }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn several_tables_in_parts_are_encoded_as_the_whole() -> Result<()> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/nafld");
+        let schema = crate::infer(&path, None, None)?.schema()?;
+        let split = crate::Split { share: 0.3, seed: 1 };
+        for subset in [Subset::Whole, Subset::Training(split)] {
+            let (whole, encoded) = Encoder::fit(&schema, &schema.read(&path)?, subset)?;
+            for rows in [100, 1_000_000] {
+                let (encoder, in_parts) = Encoder::fit_in_parts(&schema, &path, subset, rows)?;
+                assert!(encoder == whole, "{rows} rows, {subset:?}");
+                assert!(in_parts == encoded, "{rows} rows, {subset:?}");
             }
         }
         Ok(())

@@ -41,8 +41,11 @@ impl Schema {
     /// # Errors
     /// As [`Schema::read`].
     pub fn read_sample(&self, path: &Path, most: usize) -> Result<(Table, Option<Sampled>)> {
-        if !self.tables.is_empty() || !reach(path, LARGE)? {
+        if !reach(path, LARGE)? {
             return Ok((self.read(path)?, None));
+        }
+        if !self.tables.is_empty() {
+            return sample_of_several(self, path, most);
         }
         let (taken, sampled) = choose(self, path, most)?;
         if sampled.rows == sampled.of_rows {
@@ -54,6 +57,39 @@ impl Schema {
             Table { rows, csv: first_csv(path), ..Table::new(frame, path.display().to_string()) };
         Ok((table, Some(sampled)))
     }
+}
+
+/// Some patients of several tables.
+fn sample_of_several(
+    schema: &Schema,
+    path: &Path,
+    most: usize,
+) -> Result<(Table, Option<Sampled>)> {
+    let together = schema.read_together(path)?;
+    let rows_of = together.rows_of_patients()?;
+    let (of_patients, of_rows) = (rows_of.len(), rows_of.values().sum());
+    let patients = rows_of.into_iter().map(|(id, rows)| (place(&id), (id, rows)));
+    let (taken, rows) = draw(patients.collect(), most);
+    let sampled = Sampled { patients: taken.len(), of_patients, rows, of_rows };
+    let table = together.table_of(&|id| taken.contains(id))?;
+    Ok((table, Some(sampled).filter(|sampled| sampled.rows < of_rows)))
+}
+
+/// Whole patients, (place in the drawing, (patient, rows)), of no more rows together, and these.
+fn draw<T: std::hash::Hash + Eq>(
+    mut patients: Vec<([u8; 32], (T, usize))>,
+    most: usize,
+) -> (HashSet<T>, usize) {
+    patients.sort_unstable_by_key(|(place, _)| *place);
+    let (mut taken, mut rows) = (HashSet::new(), 0);
+    for (_, (patient, of_patient)) in patients {
+        if !taken.is_empty() && rows + of_patient > most {
+            break;
+        }
+        rows += of_patient;
+        taken.insert(patient);
+    }
+    (taken, rows)
 }
 
 /// The hashes of the patients that are taken, and how much of the table they are.
@@ -73,16 +109,8 @@ fn choose(schema: &Schema, path: &Path, most: usize) -> Result<(HashSet<u64>, Sa
     }
     let of_rows = patients.values().map(|(_, rows)| rows).sum();
     let of_patients = patients.len();
-    let mut drawn: Vec<(u64, ([u8; 32], usize))> = patients.into_iter().collect();
-    drawn.sort_unstable_by_key(|(_, (place, _))| *place);
-    let (mut taken, mut rows) = (HashSet::new(), 0);
-    for (hash, (_, of_patient)) in drawn {
-        if !taken.is_empty() && rows + of_patient > most {
-            break;
-        }
-        rows += of_patient;
-        taken.insert(hash);
-    }
+    let patients = patients.into_iter().map(|(hash, (place, rows))| (place, (hash, rows)));
+    let (taken, rows) = draw(patients.collect(), most);
     let sampled = Sampled { patients: taken.len(), of_patients, rows, of_rows };
     Ok((taken, sampled))
 }

@@ -206,7 +206,7 @@ pub(crate) fn id_texts(ids: &Column) -> Result<impl Fn(usize) -> String> {
 }
 
 /// The group of each patient, of at least so many rows, the last excepted.
-fn groups(rows: &[usize], least: usize) -> Vec<usize> {
+pub(crate) fn groups(rows: &[usize], least: usize) -> Vec<usize> {
     let (mut group, mut so_far) = (0, 0);
     let mut of = |rows: &usize| {
         if so_far >= least {

@@ -4,7 +4,8 @@ use super::{Member, TableForm, members};
 use crate::files::is_csv;
 use crate::grid::RowCounts;
 use crate::parsed::present;
-use crate::scattered::id_texts;
+use crate::parsed::sort_ids;
+use crate::scattered::{groups, id_texts};
 use crate::source::SourceType;
 use crate::table::read_files;
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
 use polars_core::prelude::{Column as Cells, *};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a table that was put together remembers of those that it was put together from.
 #[derive(Clone, Debug)]
@@ -87,11 +89,18 @@ impl Schema {
             let file = format!("{}.csv", table.name);
             Ok(Part { table, label: table.name.clone(), file, frame, csv: None })
         });
-        Together::new(self, parts.collect::<Result<_>>()?)?.table(&self.name)
+        let together = Together::new(self, parts.collect::<Result<_>>()?, &self.name)?;
+        together.table(&together.events, together.counts)
     }
 
     /// Reads the tables of a folder, or those of a pattern, and puts them together.
     pub(crate) fn read_set(&self, path: &Path) -> Result<Table> {
+        let together = self.read_together(path)?;
+        together.table(&together.events, together.counts)
+    }
+
+    /// Reads the tables of a folder, or those of a pattern.
+    pub(crate) fn read_together(&self, path: &Path) -> Result<Together<'_>> {
         let found = members(path)?;
         let missing = |table: &SourceTable| {
             let names: Vec<&str> = found.keys().map(String::as_str).collect();
@@ -115,7 +124,7 @@ impl Schema {
             let label = path.display().to_string();
             Ok(Part { table, label, file: file.clone(), frame, csv })
         });
-        Together::new(self, parts.collect::<Result<_>>()?)?.table(&path.display().to_string())
+        Together::new(self, parts.collect::<Result<_>>()?, &path.display().to_string())
     }
 }
 
@@ -160,25 +169,31 @@ impl Part<'_> {
     }
 }
 
-/// A row of a table of events, and those of the schema's columns that its code is.
-struct Event {
+/// A row of one of the tables, and those of the schema's columns that it has a cell of.
+#[derive(Clone)]
+pub(crate) struct Event {
     row: IdxSize,
-    columns: Vec<usize>,
+    columns: Arc<[usize]>,
 }
 
+/// The rows of each table that become rows of the wide one.
+type Events = Vec<Vec<Event>>;
+
 /// The tables on their way into one.
-struct Together<'a> {
+pub(crate) struct Together<'a> {
     schema: &'a Schema,
+    name: String,
     parts: Vec<Part<'a>>,
-    /// The rows of each table that become rows of the wide one.
-    events: Vec<Vec<Event>>,
+    /// How each is written.
+    forms: Vec<TableForm>,
+    events: Events,
     /// By column that is static and of another table than of visits: each patient's row.
     statics: BTreeMap<usize, HashMap<String, IdxSize>>,
     counts: RowCounts,
 }
 
 impl<'a> Together<'a> {
-    fn new(schema: &'a Schema, parts: Vec<Part<'a>>) -> Result<Self> {
+    fn new(schema: &'a Schema, parts: Vec<Part<'a>>, name: &str) -> Result<Self> {
         let mut problems = Vec::new();
         for part in &parts {
             let has = part.frame.get_column_names();
@@ -200,14 +215,21 @@ impl<'a> Together<'a> {
             return Err(Error::table(&part.label, problem));
         }
         let counts = RowCounts::default();
-        let mut together =
-            Self { schema, parts, events: Vec::new(), statics: BTreeMap::new(), counts };
+        let mut together = Self {
+            schema,
+            name: name.to_owned(),
+            parts,
+            forms: Vec::new(),
+            events: Vec::new(),
+            statics: BTreeMap::new(),
+            counts,
+        };
         let (mut problems, mut events) = (Vec::new(), Vec::new());
         for n in 0..together.parts.len() {
             events.push(match together.parts[n].table.role {
                 TableRole::Static => Vec::new(),
                 TableRole::Visits => {
-                    let own: Vec<usize> =
+                    let own: Arc<[usize]> =
                         together.of_table(n).filter(|&c| !schema.columns[c].is_static).collect();
                     let rows = 0..together.parts[n].frame.height() as IdxSize;
                     rows.map(|row| Event { row, columns: own.clone() }).collect()
@@ -224,6 +246,8 @@ impl<'a> Together<'a> {
         }
         together.require_statics(&mut problems)?;
         Error::all(problems)?;
+        let forms = together.parts.iter().map(|part| together.form(part));
+        together.forms = forms.collect::<Result<_>>()?;
         Ok(together)
     }
 
@@ -280,7 +304,7 @@ impl<'a> Together<'a> {
             None => part.column(time).is_ok_and(|times| times.get(row).is_ok_and(|x| !x.is_null())),
         };
         let of_code = self.columns_of(n);
-        let mut known: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut known: HashMap<&str, (bool, Arc<[usize]>)> = HashMap::new();
         let (mut found, mut unknown) = (Vec::new(), 0);
         let (mut untimed, mut timed) = (Vec::new(), Vec::new());
         for (row, cell) in codes.iter().enumerate() {
@@ -288,18 +312,20 @@ impl<'a> Together<'a> {
                 unknown += 1;
                 continue;
             };
-            let columns = known.entry(cell).or_insert_with(|| of_code(cell));
-            unknown += usize::from(columns.is_empty());
-            let is_static = |column: &&usize| self.schema.columns[**column].is_static;
-            let (statics, others): (Vec<&usize>, Vec<&usize>) = columns.iter().partition(is_static);
-            match (is_timed(row), statics.first(), others.is_empty()) {
-                (true, Some(_), _) => timed.push((row, cell)),
+            let (is_static, others) = known.entry(cell).or_insert_with(|| {
+                let is_static = |column: &usize| self.schema.columns[*column].is_static;
+                let (statics, others): (Vec<usize>, Vec<usize>) =
+                    of_code(cell).into_iter().partition(is_static);
+                (!statics.is_empty(), others.into())
+            });
+            unknown += usize::from(!*is_static && others.is_empty());
+            match (is_timed(row), *is_static, others.is_empty()) {
+                (true, true, _) => timed.push((row, cell)),
                 (false, _, false) => untimed.push((row, cell)),
                 _ => {}
             }
             if !others.is_empty() {
-                let columns = others.into_iter().copied().collect();
-                found.push(Event { row: row as IdxSize, columns });
+                found.push(Event { row: row as IdxSize, columns: others.clone() });
             }
         }
         let say = |(rows, why): (Vec<(usize, &str)>, &str)| {
@@ -395,20 +421,19 @@ impl<'a> Together<'a> {
         Ok(())
     }
 
-    /// The wide table.
-    fn table(&self, name: &str) -> Result<Table> {
-        let rows: Vec<(u16, IdxSize)> = self
-            .events
+    /// The wide table of some rows.
+    fn table(&self, events: &Events, counts: RowCounts) -> Result<Table> {
+        let rows: Vec<(u16, IdxSize)> = events
             .iter()
             .zip(0u16..)
             .flat_map(|(events, n)| events.iter().map(move |event| (n, event.row)))
             .collect();
         if rows.is_empty() {
             let problem = "no row of the tables holds what the schema's columns name\nhint: correct their source";
-            return Err(Error::table(name, problem));
+            return Err(Error::table(&self.name, problem));
         }
-        let ids = self.stacked(Schema::patient_in)?;
-        let times = self.stacked(Schema::time_in)?;
+        let ids = self.stacked(Schema::patient_in, events)?;
+        let times = self.stacked(Schema::time_in, events)?;
         let texts = id_texts(&ids)?;
         let patients: Vec<String> = (0..rows.len()).map(texts).collect();
         let mut columns = vec![
@@ -420,7 +445,7 @@ impl<'a> Together<'a> {
             let Some((of, source)) = self.part_of(n) else { continue };
             let picks: Vec<Option<IdxSize>> = match self.statics.get(&n) {
                 Some(found) => patients.iter().map(|id| found.get(id).copied()).collect(),
-                None => self.picks(n),
+                None => picks(n, events),
             };
             let cells = self.cells(of, source, column, &picks)?;
             columns.push(cells.with_name(column.name.as_str().into()));
@@ -430,22 +455,24 @@ impl<'a> Together<'a> {
         }
         let frame = DataFrame::new(rows.len(), columns)?;
         let names = self.parts.iter().map(|part| part.label.clone()).collect();
-        let forms = self.parts.iter().map(|part| self.form(part)).collect::<Result<Vec<_>>>()?;
-        let csv = self.parts.first().and_then(|part| part.csv.clone());
-        let (rows, counts) = (Rows { names, rows, statics }, self.counts);
-        Ok(Table::of_set(frame, name, csv, TableSet { rows, forms, counts }))
+        let (rows, forms) = (Rows { names, rows, statics }, self.forms.clone());
+        let set = TableSet { rows, forms, counts };
+        Ok(Table::of_set(frame, &self.name, self.csv().map(Path::to_owned), set))
     }
 
-    /// The rows of its table that a column takes its cells from.
-    fn picks(&self, column: usize) -> Vec<Option<IdxSize>> {
-        let pick = |event: &Event| event.columns.contains(&column).then_some(event.row);
-        self.events.iter().flatten().map(pick).collect()
+    /// The first of the tables, where they are CSVs.
+    pub(crate) fn csv(&self) -> Option<&Path> {
+        self.parts.first()?.csv.as_deref()
     }
 
     /// A column of all tables with times, for the rows that are taken.
-    fn stacked(&self, name: fn(&'a Schema, &'a SourceTable) -> &'a str) -> Result<Cells> {
+    fn stacked(
+        &self,
+        name: fn(&'a Schema, &'a SourceTable) -> &'a str,
+        events: &Events,
+    ) -> Result<Cells> {
         let mut all: Option<Cells> = None;
-        for (part, events) in self.parts.iter().zip(&self.events) {
+        for (part, events) in self.parts.iter().zip(events) {
             if !part.table.has_times() {
                 continue;
             }
@@ -516,10 +543,12 @@ impl<'a> Together<'a> {
         (value, source): (&str, &ColumnSource),
         picks: &[Option<IdxSize>],
     ) -> Result<()> {
-        let values = part.texts(value)?;
-        let has_value =
-            |row: &IdxSize| present(values.get(*row as usize), &self.schema.missing, &[]).is_some();
-        let Some(row) = picks.iter().flatten().copied().find(has_value) else { return Ok(()) };
+        let rows: Vec<IdxSize> = picks.iter().flatten().copied().collect();
+        let values = part.column(value)?.take(&IdxCa::from_slice("".into(), &rows))?;
+        let values = values.cast(&DataType::String)?;
+        let has_value = |cell| present(cell, &self.schema.missing, &[]).is_some();
+        let Some(at) = values.str()?.iter().position(has_value) else { return Ok(()) };
+        let row = rows[at];
         let problem = format!(
             "`{}` has a value here, but its column has no levels, as of what happened or did not\nhint: name its levels, or set kind = \"numeric\"",
             source.name
@@ -589,6 +618,87 @@ impl<'a> Together<'a> {
 
     fn part_position(&self, part: &Part<'_>) -> Option<usize> {
         self.parts.iter().position(|other| other.table.name == part.table.name)
+    }
+}
+
+/// The rows of its table that a column takes its cells from.
+fn picks(column: usize, events: &Events) -> Vec<Option<IdxSize>> {
+    let pick = |event: &Event| event.columns.contains(&column).then_some(event.row);
+    events.iter().flatten().map(pick).collect()
+}
+
+/// Tables that belong together, in groups of whole patients, so that the wide table need not be there
+/// at once.
+pub(crate) struct PatientGroups<'a> {
+    together: Together<'a>,
+    groups: Vec<Events>,
+}
+
+impl<'a> Together<'a> {
+    /// The rows of each patient, by id.
+    pub(crate) fn rows_of_patients(&self) -> Result<HashMap<String, usize>> {
+        let mut rows = HashMap::new();
+        for (part, events) in self.parts.iter().zip(&self.events) {
+            let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
+            for event in events {
+                *rows.entry(id(event.row as usize)).or_insert(0) += 1;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows of some patients; `group` says of which group each patient is, of so many.
+    fn split(
+        &mut self,
+        group: &dyn Fn(&str) -> Option<usize>,
+        count: usize,
+    ) -> Result<Vec<Events>> {
+        let mut groups: Vec<Events> = vec![vec![Vec::new(); self.parts.len()]; count];
+        for (n, events) in std::mem::take(&mut self.events).into_iter().enumerate() {
+            let part = &self.parts[n];
+            let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
+            for event in events {
+                if let Some(group) = group(&id(event.row as usize)) {
+                    groups[group][n].push(event);
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The wide table of the patients that are taken.
+    pub(crate) fn table_of(mut self, takes: &dyn Fn(&str) -> bool) -> Result<Table> {
+        let taken = self.split(&|id| takes(id).then_some(0), 1)?;
+        self.table(&taken[0], self.counts)
+    }
+
+    /// In groups of patients, in their order, of at least so many rows.
+    pub(crate) fn grouped(mut self, rows: usize) -> Result<PatientGroups<'a>> {
+        let mut patients: Vec<(String, usize)> = self.rows_of_patients()?.into_iter().collect();
+        sort_ids(&mut patients, |(id, _)| id);
+        let of_patients: Vec<usize> = patients.iter().map(|(_, rows)| *rows).collect();
+        let of_patients = groups(&of_patients, rows);
+        let count = of_patients.last().map_or(1, |last| last + 1);
+        let patients: HashMap<String, usize> =
+            patients.into_iter().map(|(id, _)| id).zip(of_patients).collect();
+        let groups = self.split(&|id| patients.get(id).copied(), count)?;
+        Ok(PatientGroups { together: self, groups })
+    }
+}
+
+impl PatientGroups<'_> {
+    /// The first of the tables, where they are CSVs.
+    pub(crate) fn csv(&self) -> Option<&Path> {
+        self.together.csv()
+    }
+
+    /// The wide table of each group.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Result<Table>> {
+        self.groups.iter().enumerate().map(|(n, events)| {
+            // What is left out of all is counted once.
+            let counts = if n == 0 { self.together.counts } else { RowCounts::default() };
+            self.together.table(events, counts)
+        })
     }
 }
 
