@@ -234,7 +234,11 @@ impl<'a> Together<'a> {
                     let rows = 0..together.parts[n].frame.height() as IdxSize;
                     rows.map(|row| Event { row, columns: own.clone() }).collect()
                 }
-                TableRole::Events { .. } => together.events(n, &mut problems)?,
+                TableRole::Events { .. } => {
+                    let (found, unknown) = together.events(n, &mut problems)?;
+                    together.counts.unknown_codes += unknown;
+                    found
+                }
             });
         }
         together.events = events;
@@ -289,10 +293,11 @@ impl<'a> Together<'a> {
         }
     }
 
-    /// The rows of a table of events that hold what happened at some time.
-    fn events(&mut self, n: usize, problems: &mut Vec<Error>) -> Result<Vec<Event>> {
+    /// The rows of a table of events that hold what happened at some time, and how many have codes
+    /// that no column has.
+    fn events(&self, n: usize, problems: &mut Vec<Error>) -> Result<(Vec<Event>, usize)> {
         let part = &self.parts[n];
-        let TableRole::Events { code, .. } = &part.table.role else { return Ok(Vec::new()) };
+        let TableRole::Events { code, .. } = &part.table.role else { return Ok((Vec::new(), 0)) };
         let (codes, time) = (part.texts(code)?, self.schema.time_in(part.table));
         let times = part.column(time)?;
         let times = match times.dtype() {
@@ -342,8 +347,7 @@ impl<'a> Together<'a> {
             timed,
             "has a time here, but its column is static\nhint: remove static = true",
         )));
-        self.counts.unknown_codes += unknown;
-        Ok(found)
+        Ok((found, unknown))
     }
 
     /// Each patient's row for a column that is found by the patient alone.
