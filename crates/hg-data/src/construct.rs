@@ -394,6 +394,8 @@ impl Encoder {
     fn nearest_beyond(&self, made: &Constructed, value: f64, bound: f64) -> f64 {
         let (column, fitted) = (&self.schema.columns[made.column], &self.columns[made.column]);
         let FittedKind::Numeric { values, .. } = &fitted.kind else { return value };
+        // Within the column's own range, where the rule leaves it there.
+        let value = fitted.range.map_or(value, |[least, greatest]| value.clamp(least, greatest));
         let nearest = crate::decode::nearest_or_bound(value, values, column.censored());
         let holds = |value: f64| made.side.holds(value, bound, made.is_strict());
         match values.unit() {

@@ -90,6 +90,8 @@ pub struct FittedColumn {
     pub nan_gaps: bool,
     /// What a column of dates or durations holds, whose values are seconds.
     pub time: Option<TimeSource>,
+    /// Of a column that is modelled by its distance from others: where its values lie.
+    pub range: Option<[f64; 2]>,
 }
 
 /// What was fitted, by kind. `fill` is what fills cells of patients without any value.
@@ -550,12 +552,14 @@ impl FitOf<'_> {
             && let Some(kind) = constant(column, &observed)
         {
             let (source, shown) = (facts.source, Shown::default());
-            let fitted = FittedColumn { kind, source, shown, nan_gaps: false, time: None };
+            let (nan_gaps, time, range) = (false, None, None);
+            let fitted = FittedColumn { kind, source, shown, nan_gaps, time, range };
             return Ok((fitted, CellStyle::default()));
         }
 
         let distances = self.is_made.then(|| so_far.distances.sorted());
         let multiple = facts.time.as_ref().and_then(|_| multiple(&observed));
+        let range = column.numbers().filter(|_| self.is_made).and_then(|n| range(n, &observed));
         let mut kind = match distances.filter(|distances| !distances.is_empty()) {
             Some(distances) => {
                 fit_distances(column, (&observed, &distances), facts.integer, self.table)?
@@ -573,7 +577,7 @@ impl FitOf<'_> {
         column.missing_indicator.get_or_insert(shows_some && !column.is_derived());
         let nan_gaps = facts.has_nan && !facts.has_null;
         let (source, time) = (facts.source, facts.time);
-        Ok((FittedColumn { kind, source, shown, nan_gaps, time }, style))
+        Ok((FittedColumn { kind, source, shown, nan_gaps, time, range }, style))
     }
 }
 
@@ -770,6 +774,16 @@ fn value_grid(numbers: &Numeric, observed: &[f64], integer: bool) -> ValueGrid {
         decimals: if is_mean { None } else { decimals(&exact) },
         multiple: None,
     }
+}
+
+/// Where synthetic values of a column lie, whose own are `observed`, ascending.
+fn range(numbers: &Numeric, observed: &[f64]) -> Option<[f64; 2]> {
+    let (least, greatest) = (*observed.first()?, *observed.last()?);
+    let beyond = match numbers.model {
+        NumericModel::Value { margin, .. } => margin * (greatest - least),
+        NumericModel::Bin(_) => 0.,
+    };
+    Some([least - beyond, greatest + beyond])
 }
 
 /// What all values are multiples of.

@@ -47,6 +47,8 @@ pub(crate) struct SavedColumn {
     nan_gaps: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     time: Option<TimeSource>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<[f64; 2]>,
 }
 
 /// The JSON of a [`FittedKind`].
@@ -75,7 +77,7 @@ enum SavedKind {
 impl From<FittedColumn> for SavedColumn {
     fn from(column: FittedColumn) -> Self {
         let fill = column.fill();
-        let FittedColumn { kind, source, shown, nan_gaps, time } = column;
+        let FittedColumn { kind, source, shown, nan_gaps, time, range } = column;
         let kind = match kind {
             FittedKind::Numeric { transform, values, spikes, .. } => {
                 SavedKind::Numeric { transform: transform.into(), values, spikes }
@@ -87,7 +89,7 @@ impl From<FittedColumn> for SavedColumn {
             FittedKind::Constant { values, .. } => SavedKind::Constant { values },
             FittedKind::Empty => SavedKind::Empty,
         };
-        Self { kind, fill, source, shown, nan_gaps, time }
+        Self { kind, fill, source, shown, nan_gaps, time, range }
     }
 }
 
@@ -161,7 +163,7 @@ impl SavedColumn {
     /// # Errors
     /// What is wrong with it, in words.
     fn checked(self, column: &Column) -> std::result::Result<FittedColumn, String> {
-        let Self { kind, fill, source, shown, nan_gaps, time } = self;
+        let Self { kind, fill, source, shown, nan_gaps, time, range } = self;
         if let Some(problem) = source.problem() {
             return Err(problem);
         }
@@ -213,7 +215,12 @@ impl SavedColumn {
         if let Some(problem) = time.as_ref().and_then(|time| of_dates(time, column)) {
             return Err(problem);
         }
-        Ok(FittedColumn { kind, source, shown, nan_gaps, time })
+        if let Some([least, greatest]) = range
+            && !(least.is_finite() && greatest.is_finite() && least <= greatest)
+        {
+            return Err(format!("its values cannot lie between {least} and {greatest}"));
+        }
+        Ok(FittedColumn { kind, source, shown, nan_gaps, time, range })
     }
 }
 

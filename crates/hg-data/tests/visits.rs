@@ -273,3 +273,29 @@ fn a_table_that_breaks_a_rule_is_refused_by_row() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_a_rule_bounds_stays_in_its_own_range() -> Result<()> {
+    let schema = Schema::builder("t", "id", "day", TimeModel::Visits)
+        .column(Column::numeric("futime").constant())
+        .rule(Rule::parse("day <= futime").map_err(anyhow::Error::msg)?)
+        .build()?;
+    // Some are seen long before day 0 alone, and followed for years; others for days.
+    let frame = df!(
+        "id" => [1, 1, 2, 2, 3, 3], "day" => [-900, -800, -5, 10, -700, 300],
+        "futime" => [500, 500, 11, 11, 301, 301],
+    )?;
+    let (encoder, encoded) = Encoder::fit(&schema, &frame.into(), Subset::Whole)?;
+    // The first patient's times with the second's distance.
+    let mut values = encoded.values.to_vec();
+    let features = encoder.features_of(0);
+    for step in 0..2 {
+        let of = |patient: usize| (patient * encoded.steps + step) * encoded.features;
+        let distance = values[of(1) + features.start];
+        values[of(0) + features.start] = distance;
+    }
+    let back = encoder.decode(&values, &encoded.lengths, encoded.steps, 1)?;
+    let futime: Vec<i64> = back.column("futime")?.i64()?.iter().flatten().collect();
+    ensure!(futime == [11, 11, 11, 11, 301, 301], "{futime:?}");
+    Ok(())
+}
