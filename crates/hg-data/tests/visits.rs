@@ -295,7 +295,8 @@ fn what_a_rule_bounds_stays_in_its_own_range() -> Result<()> {
         values[of(0) + features.start] = distance;
     }
     let back = encoder.decode(&values, &encoded.lengths, encoded.steps, 1)?;
-    let futime: Vec<i64> = back.column("futime")?.i64()?.iter().flatten().collect();
+    let futime = back.column("futime")?.cast(&DataType::Int64)?;
+    let futime: Vec<i64> = futime.i64()?.iter().flatten().collect();
     ensure!(futime == [11, 11, 11, 11, 301, 301], "{futime:?}");
     Ok(())
 }
