@@ -8,7 +8,8 @@ use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use std::fmt::Write;
 
-const DAY: f64 = 86_400.;
+/// Seconds of a day.
+pub(crate) const DAY: f64 = 86_400.;
 
 /// How a text column writes times.
 #[derive(Clone, Debug, PartialEq)]

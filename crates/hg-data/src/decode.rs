@@ -161,13 +161,12 @@ impl Encoder {
             }
             TimeSource::Text { source, offset } => {
                 let format = self.format()?;
-                let seconds = match format.is_date() {
+                let seconds: Vec<f64> = match format.is_date() {
                     // A day begins where the texts are written.
                     true => dates().into_iter().map(|date| date - f64::from(*offset)).collect(),
                     false => times.to_vec(),
                 };
-                let texts = seconds.into_iter().map(|seconds| format.write(seconds, *offset));
-                source.restore(Series::new(name, texts.collect::<Vec<_>>()))
+                written(&format, (source, *offset), name, &seconds)
             }
             TimeSource::Duration { .. } => self.time.series(name, times)?.unwrap_or_default(),
             TimeSource::Date | TimeSource::Datetime { .. } => {
@@ -198,8 +197,7 @@ impl Encoder {
                 let format = format.and_then(TimeFormat::parse).ok_or_else(|| {
                     Error::column("encoder.json", &column.name, "its format is missing")
                 })?;
-                let texts = seconds.iter().map(|&seconds| format.write(seconds, *offset));
-                source.restore(Series::new(name.clone(), texts.collect::<Vec<_>>()))
+                written(&format, (source, *offset), name.clone(), &seconds)
             }
             _ => time.series(name.clone(), &seconds)?.unwrap_or_default(),
         };
@@ -269,6 +267,17 @@ impl Encoder {
             Series::new(name, cells)
         }
     }
+}
+
+/// Times as texts, in the type of their source, as they are `offset` seconds east of Greenwich.
+fn written(
+    format: &TimeFormat,
+    (source, offset): (&SourceType, i32),
+    name: PlSmallStr,
+    seconds: &[f64],
+) -> Series {
+    let texts = seconds.iter().map(|&seconds| format.write(seconds, offset));
+    source.restore(Series::new(name, texts.collect::<Vec<_>>()))
 }
 
 /// Gaps of a column of floats as NaN.

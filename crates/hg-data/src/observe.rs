@@ -1,5 +1,6 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
+use crate::clock::DAY;
 use crate::encode::{refuse_empty_subset, refuse_no_sequence};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
@@ -88,9 +89,6 @@ impl Observed {
         Ok(Self { columns, lengths, out_of_domain: Vec::new(), violations: Vec::new() })
     }
 }
-
-/// Seconds of a day.
-const DAY: f64 = 86_400.;
 
 /// Which columns hold dates or durations.
 fn times(parsed: &ParsedTable) -> Vec<bool> {

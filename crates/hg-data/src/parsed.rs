@@ -149,6 +149,15 @@ pub(crate) fn require_columns<'n>(
     schema: &Schema,
     table: impl std::fmt::Display,
 ) -> Result<()> {
+    Error::all(missing_columns(names, schema.names(), table))
+}
+
+/// That a table, whose name is `table`, lacks some of the columns that are `wanted` of it.
+pub(crate) fn missing_columns<'n, 'w>(
+    names: impl Iterator<Item = &'n PlSmallStr>,
+    wanted: impl Iterator<Item = &'w str>,
+    table: impl std::fmt::Display,
+) -> Vec<Error> {
     let names: Vec<&str> = names.map(PlSmallStr::as_str).collect();
     let problem = |name: &str| {
         let problem = match names.as_slice() {
@@ -162,8 +171,7 @@ pub(crate) fn require_columns<'n>(
         };
         Error::column(&table, name, problem)
     };
-    let missing = schema.names().filter(|name| !names.contains(name));
-    Error::all(missing.map(problem).collect())
+    wanted.filter(|name| !names.contains(name)).map(problem).collect()
 }
 
 /// Reads a table's columns, and gathers what is wrong with them.

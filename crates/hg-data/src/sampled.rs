@@ -66,10 +66,11 @@ fn sample_of_several(
     most: usize,
 ) -> Result<(Table, Option<Sampled>)> {
     let together = schema.read_together(path)?;
-    let rows_of = together.rows_of_patients()?;
-    let (of_patients, of_rows) = (rows_of.len(), rows_of.values().sum());
-    let patients = rows_of.into_iter().map(|(id, rows)| (place(&id), (id, rows)));
-    let (taken, rows) = draw(patients.collect(), most);
+    let patients: Vec<_> =
+        together.rows_of_patients().map(|(id, rows)| (place(id), (id.to_owned(), rows))).collect();
+    let of_patients = patients.len();
+    let of_rows = patients.iter().map(|(_, (_, rows))| rows).sum();
+    let (taken, rows) = draw(patients, most);
     let sampled = Sampled { patients: taken.len(), of_patients, rows, of_rows };
     let table = together.table_of(&|id| taken.contains(id))?;
     Ok((table, Some(sampled).filter(|sampled| sampled.rows < of_rows)))

@@ -67,6 +67,15 @@ impl SourceTable {
         matches!(self.role, TableRole::Events { .. })
     }
 
+    /// Of a table of events: its columns of codes, values and units.
+    pub(crate) fn columns_of_events(&self) -> impl Iterator<Item = &str> {
+        let names = match &self.role {
+            TableRole::Events { code, value, unit } => [Some(code), value.as_ref(), unit.as_ref()],
+            TableRole::Static | TableRole::Visits => [None; 3],
+        };
+        names.into_iter().flatten().map(String::as_str)
+    }
+
     /// Whether its rows have times.
     pub(crate) fn has_times(&self) -> bool {
         self.role != TableRole::Static
@@ -88,6 +97,11 @@ impl ColumnSource {
     pub(crate) fn level_of<'c>(&self, code: &'c str) -> Option<&'c str> {
         let (before, after) = self.name.split_once(ANY)?;
         code.strip_prefix(before)?.strip_suffix(after)
+    }
+
+    /// Whether it is a code, or a pattern that the code fits.
+    pub(crate) fn fits(&self, code: &str) -> bool {
+        self.name == code || self.level_of(code).is_some()
     }
 
     /// Whether it is a pattern.
@@ -198,6 +212,17 @@ impl Schema {
     pub(crate) fn table_of(&self, column: &Column) -> Option<&SourceTable> {
         let source = column.source.as_ref()?;
         self.tables.iter().find(|table| table.name == source.table)
+    }
+
+    /// The columns that come from one of several tables, and their positions.
+    pub(crate) fn columns_of<'a>(
+        &'a self,
+        table: &'a SourceTable,
+    ) -> impl Iterator<Item = (usize, &'a Column, &'a ColumnSource)> {
+        let columns = self.columns.iter().enumerate();
+        let with_source =
+            columns.filter_map(|(n, column)| Some((n, column, column.source.as_ref()?)));
+        with_source.filter(|(.., source)| source.table == table.name)
     }
 
     /// Whether a column says that something happened: a code without a value, which happened or did

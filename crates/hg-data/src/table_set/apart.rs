@@ -1,9 +1,11 @@
 //! From one table of visits back to several.
 
 use super::TableForm;
+use crate::parts::runs;
 use crate::write::shown_texts;
 use crate::{
-    CellStyle, Column, Encoder, Error, Result, SourceTable, TableRole, TableStyle, write_table,
+    CellStyle, Column, ColumnSource, Encoder, Error, Result, SourceTable, TableRole, TableStyle,
+    write_table,
 };
 use polars_core::prelude::{Column as Cells, *};
 use std::path::{Path, PathBuf};
@@ -111,23 +113,37 @@ struct Event {
 }
 
 impl Wide<'_> {
-    fn patients(&self) -> Result<&Cells> {
-        Ok(self.frame.column(&self.encoder.schema.patient.column)?)
+    /// The schema's columns of the table, and what they are called there.
+    fn columns(&self) -> impl Iterator<Item = (&Column, &ColumnSource)> {
+        let columns = self.encoder.schema.columns_of(self.table);
+        columns.map(|(_, column, source)| (column, source))
     }
 
-    /// The schema's columns of the table.
-    fn columns(&self) -> impl Iterator<Item = &Column> {
-        let is_of = |column: &&Column| {
-            column.source.as_ref().is_some_and(|source| source.table == self.table.name)
-        };
-        self.encoder.schema.columns.iter().filter(is_of)
+    /// The style of the table, with the cells of columns of the wide one under other names.
+    fn style<'n>(&self, names: impl Iterator<Item = (&'n str, &'n str)>) -> TableStyle {
+        let mut style = self.form.style.clone();
+        for (from, to) in names {
+            if let Some(cell) = self.encoder.style.columns.get(from) {
+                style.columns.insert(to.to_owned(), cell.clone());
+            }
+        }
+        style
+    }
+
+    /// The columns of patients and times: in the wide table, and here.
+    fn keys(&self) -> [(&str, &str); 2] {
+        let schema = &self.encoder.schema;
+        [
+            (schema.patient.column.as_str(), schema.patient_in(self.table)),
+            (schema.time.column.as_str(), schema.time_in(self.table)),
+        ]
     }
 
     /// The first row of each patient.
     fn firsts(&self) -> Result<Vec<IdxSize>> {
         let mut row = 0;
         let mut firsts = Vec::new();
-        for (_, rows) in crate::parts::runs(self.patients()?)? {
+        for (_, rows) in runs(self.frame.column(&self.encoder.schema.patient.column)?)? {
             firsts.push(row);
             row += rows as IdxSize;
         }
@@ -141,33 +157,25 @@ impl Wide<'_> {
         if timed.count() == 1 {
             return Ok(rows.collect());
         }
-        let cells = self.columns().filter(|column| !column.is_static);
-        let there: Vec<BooleanChunked> =
-            cells.map(|c| Ok(self.frame.column(&c.name)?.is_not_null())).collect::<Result<_>>()?;
+        let cells = self.columns().filter(|(column, _)| !column.is_static);
+        let is_there =
+            |(column, _): (&Column, _)| Ok(self.frame.column(&column.name)?.is_not_null());
+        let there: Vec<BooleanChunked> = cells.map(is_there).collect::<Result<_>>()?;
         let has_value = |row: &IdxSize| there.iter().any(|t| t.get(*row as usize) == Some(true));
         Ok(rows.filter(has_value).collect())
     }
 
     /// A table of a row a patient, or of a row a visit.
     fn rows_of(&self, rows: &[IdxSize]) -> Result<Taken> {
-        let (schema, rows) = (&self.encoder.schema, IdxCa::from_slice("".into(), rows));
-        let mut style = self.form.style.clone();
-        let mut taken = Vec::new();
-        let mut take = |from: &str, to: &str| -> Result<Cells> {
-            if let Some(cell) = self.encoder.style.columns.get(from) {
-                style.columns.insert(to.to_owned(), cell.clone());
-            }
-            Ok(self.frame.column(from)?.take(&rows)?.with_name(to.into()))
+        let rows = IdxCa::from_slice("".into(), rows);
+        let keys = self.keys().into_iter().take(if self.table.has_times() { 2 } else { 1 });
+        let others = self.columns().map(|(c, source)| (c.name.as_str(), source.name.as_str()));
+        let names: Vec<(&str, &str)> = keys.chain(others).collect();
+        let take = |&(from, to): &(&str, &str)| -> Result<Cells> {
+            Ok(self.typed(self.frame.column(from)?.take(&rows)?.with_name(to.into())))
         };
-        let patient = schema.patient_in(self.table);
-        taken.push(self.typed(take(&schema.patient.column, patient)?));
-        if self.table.has_times() {
-            taken.push(take(&schema.time.column, schema.time_in(self.table))?);
-        }
-        for column in self.columns() {
-            let source = column.source.as_ref().map_or(&column.name, |source| &source.name);
-            taken.push(take(&column.name, source)?);
-        }
+        let taken = names.iter().map(take).collect::<Result<Vec<_>>>()?;
+        let style = self.style(names.into_iter());
         let frame = DataFrame::new(rows.len(), taken)?;
         Ok(Taken { frame: frame.select(self.form.order.iter().map(String::as_str))?, style })
     }
@@ -182,13 +190,12 @@ impl Wide<'_> {
 
     /// A table of a row for each code that was measured or happened.
     fn events(&self, code: &str, value: Option<&str>, unit: Option<&str>) -> Result<Taken> {
-        let schema = &self.encoder.schema;
         let events = self.found()?;
         let rows: IdxCa = events.iter().map(|event| Some(event.row)).collect();
         let timed: IdxCa = events.iter().map(|event| event.has_time.then_some(event.row)).collect();
-        let (patient, time) = (schema.patient_in(self.table), schema.time_in(self.table));
-        let patients = self.patients()?.take(&rows)?.with_name(patient.into());
-        let times = self.frame.column(&schema.time.column)?.take(&timed)?;
+        let [(patients, patient), (times, time)] = self.keys();
+        let patients = self.frame.column(patients)?.take(&rows)?.with_name(patient.into());
+        let times = self.frame.column(times)?.take(&timed)?;
         let codes: StringChunked = events.iter().map(|event| Some(event.code.as_str())).collect();
         let codes = codes.into_column().with_name(code.into());
         let mut columns =
@@ -202,12 +209,7 @@ impl Wide<'_> {
             let cells: StringChunked = events.iter().map(of).collect();
             columns.push(self.coded(cells.into_column().with_name(unit.into())));
         }
-        let mut style = self.form.style.clone();
-        for (from, to) in [(&schema.patient.column, patient), (&schema.time.column, time)] {
-            if let Some(cell) = self.encoder.style.columns.get(from) {
-                style.columns.insert(to.to_owned(), cell.clone());
-            }
-        }
+        let style = self.style(self.keys().into_iter());
         let frame = DataFrame::new(events.len(), columns)?;
         Ok(Taken { frame: frame.select(self.form.order.iter().map(String::as_str))?, style })
     }
@@ -227,9 +229,9 @@ impl Wide<'_> {
     /// The events of each patient: those without a time, then the others in the order of time.
     fn found(&self) -> Result<Vec<Event>> {
         let columns: Vec<Coded<'_>> =
-            self.columns().map(|column| self.cells_of(column)).collect::<Result<_>>()?;
+            self.columns().map(|(c, source)| self.cells_of(c, source)).collect::<Result<_>>()?;
         let (statics, others): (Vec<&Coded<'_>>, Vec<&Coded<'_>>) =
-            columns.iter().partition(|coded| coded.column.is_static);
+            columns.iter().partition(|coded| coded.is_static);
         let mut found = Vec::new();
         let mut firsts = self.firsts()?.into_iter().peekable();
         for row in 0..self.frame.height() as IdxSize {
@@ -242,26 +244,28 @@ impl Wide<'_> {
     }
 
     /// A column's cells as texts.
-    fn cells_of<'c>(&self, column: &'c Column) -> Result<Coded<'c>> {
+    fn cells_of<'c>(&self, column: &'c Column, source: &'c ColumnSource) -> Result<Coded<'c>> {
         let encoder = self.encoder;
         let cells = self.frame.column(&column.name)?;
         let plain = CellStyle::default();
         let style = encoder.style.columns.get(&column.name).unwrap_or(&plain);
         let is_occurrence = encoder.schema.is_occurrence(column);
-        Ok(Coded { column, texts: shown_texts(cells, &encoder.style, style)?, is_occurrence })
+        let texts = shown_texts(cells, &encoder.style, style)?;
+        Ok(Coded { source, is_static: column.is_static, texts, is_occurrence })
     }
 }
 
 /// A column of the wide table that is a code of the long one.
 struct Coded<'a> {
-    column: &'a Column,
+    source: &'a ColumnSource,
+    is_static: bool,
     texts: Vec<Option<String>>,
     is_occurrence: bool,
 }
 
 impl Coded<'_> {
     fn event(&self, row: IdxSize, has_time: bool) -> Option<Event> {
-        let (source, text) = (self.column.source.as_ref()?, self.texts[row as usize].as_ref()?);
+        let (source, text) = (self.source, self.texts[row as usize].as_ref()?);
         if self.is_occurrence {
             let code = source.name.clone();
             return (text == "true").then_some(Event { row, has_time, code, value: None });

@@ -3,8 +3,7 @@
 use super::{Member, TableForm, members};
 use crate::files::is_csv;
 use crate::grid::RowCounts;
-use crate::parsed::present;
-use crate::parsed::sort_ids;
+use crate::parsed::{missing_columns, plural, present, sort_ids};
 use crate::scattered::{groups, id_texts};
 use crate::source::SourceType;
 use crate::table::read_files;
@@ -134,13 +133,9 @@ pub(super) fn names<'a>(schema: &'a Schema, table: &'a SourceTable) -> Vec<&'a s
     if table.has_times() {
         names.push(schema.time_in(table));
     }
-    if let TableRole::Events { code, value, unit } = &table.role {
-        names.extend(
-            [Some(code), value.as_ref(), unit.as_ref()].into_iter().flatten().map(String::as_str),
-        );
-    } else {
-        let of_table = schema.columns.iter().filter_map(|column| column.source.as_ref());
-        names.extend(of_table.filter(|s| s.table == table.name).map(|s| s.name.as_str()));
+    names.extend(table.columns_of_events());
+    if !table.is_of_events() {
+        names.extend(schema.columns_of(table).map(|(.., source)| source.name.as_str()));
     }
     names
 }
@@ -189,26 +184,25 @@ pub(crate) struct Together<'a> {
     events: Events,
     /// By column that is static and of another table than of visits: each patient's row.
     statics: BTreeMap<usize, HashMap<String, IdxSize>>,
+    /// By id, the patients with times.
+    patients: HashMap<String, OfPatient>,
     counts: RowCounts,
+}
+
+/// The rows of a patient.
+struct OfPatient {
+    /// (table, row) of the first.
+    first: (usize, IdxSize),
+    rows: usize,
 }
 
 impl<'a> Together<'a> {
     fn new(schema: &'a Schema, parts: Vec<Part<'a>>, name: &str) -> Result<Self> {
-        let mut problems = Vec::new();
-        for part in &parts {
-            let has = part.frame.get_column_names();
-            for name in names(schema, part.table) {
-                if !has.iter().any(|there| there.as_str() == name) {
-                    let has: Vec<&str> = has.iter().map(|name| name.as_str()).collect();
-                    let problem = format!(
-                        "the table has no such column; it has: {}\nhint: correct the schema or the header",
-                        has.join(", ")
-                    );
-                    problems.push(Error::column(&part.label, name, problem));
-                }
-            }
-        }
-        Error::all(problems)?;
+        let missing = |part: &Part<'_>| {
+            let has = part.frame.get_column_names().into_iter();
+            missing_columns(has, names(schema, part.table).into_iter(), &part.label)
+        };
+        Error::all(parts.iter().flat_map(missing).collect())?;
         let kinds: HashSet<bool> = parts.iter().map(|part| part.csv.is_some()).collect();
         if let (Some(part), true) = (parts.first(), kinds.len() > 1) {
             let problem = "some of the tables are CSV and some are not, so that types differ\nhint: write all in one kind";
@@ -222,6 +216,7 @@ impl<'a> Together<'a> {
             forms: Vec::new(),
             events: Vec::new(),
             statics: BTreeMap::new(),
+            patients: HashMap::new(),
             counts,
         };
         let (mut problems, mut events) = (Vec::new(), Vec::new());
@@ -229,8 +224,9 @@ impl<'a> Together<'a> {
             events.push(match together.parts[n].table.role {
                 TableRole::Static => Vec::new(),
                 TableRole::Visits => {
+                    let own = schema.columns_of(together.parts[n].table);
                     let own: Arc<[usize]> =
-                        together.of_table(n).filter(|&c| !schema.columns[c].is_static).collect();
+                        own.filter(|(_, column, _)| !column.is_static).map(|(c, ..)| c).collect();
                     let rows = 0..together.parts[n].frame.height() as IdxSize;
                     rows.map(|row| Event { row, columns: own.clone() }).collect()
                 }
@@ -248,19 +244,12 @@ impl<'a> Together<'a> {
                 together.statics.insert(column, rows);
             }
         }
+        together.patients = together.patients_with_times()?;
         together.require_statics(&mut problems)?;
         Error::all(problems)?;
         let forms = together.parts.iter().map(|part| together.form(part));
         together.forms = forms.collect::<Result<_>>()?;
         Ok(together)
-    }
-
-    /// The schema's columns of the n-th table.
-    fn of_table(&self, n: usize) -> impl Iterator<Item = usize> + '_ {
-        let name = &self.parts[n].table.name;
-        let is_of = move |column: &Column| column.source.as_ref().is_some_and(|s| s.table == *name);
-        let columns = self.schema.columns.iter().enumerate();
-        columns.filter(move |(_, column)| is_of(column)).map(|(c, _)| c)
     }
 
     /// The table of a column, by its position.
@@ -280,17 +269,10 @@ impl<'a> Together<'a> {
         }
     }
 
-    /// The columns that a code is.
-    fn columns_of(&self, n: usize) -> impl Fn(&str) -> Vec<usize> + '_ {
-        let own: Vec<(usize, &ColumnSource)> = self
-            .of_table(n)
-            .filter_map(|column| Some((column, self.schema.columns[column].source.as_ref()?)))
-            .collect();
-        move |code: &str| {
-            let is_it =
-                |source: &ColumnSource| source.name == code || source.level_of(code).is_some();
-            own.iter().filter(|(_, source)| is_it(source)).map(|(column, _)| *column).collect()
-        }
+    /// The columns of a table that a code is.
+    fn columns_of_code(&self, table: &SourceTable, code: &str) -> Vec<usize> {
+        let columns = self.schema.columns_of(table);
+        columns.filter(|(.., source)| source.fits(code)).map(|(column, ..)| column).collect()
     }
 
     /// The rows of a table of events that hold what happened at some time, and how many have codes
@@ -308,7 +290,6 @@ impl<'a> Together<'a> {
             Some(texts) => present(texts.get(row), &self.schema.missing, &[]).is_some(),
             None => part.column(time).is_ok_and(|times| times.get(row).is_ok_and(|x| !x.is_null())),
         };
-        let of_code = self.columns_of(n);
         let mut known: HashMap<&str, (bool, Arc<[usize]>)> = HashMap::new();
         let (mut found, mut unknown) = (Vec::new(), 0);
         let (mut untimed, mut timed) = (Vec::new(), Vec::new());
@@ -320,7 +301,7 @@ impl<'a> Together<'a> {
             let (is_static, others) = known.entry(cell).or_insert_with(|| {
                 let is_static = |column: &usize| self.schema.columns[*column].is_static;
                 let (statics, others): (Vec<usize>, Vec<usize>) =
-                    of_code(cell).into_iter().partition(is_static);
+                    self.columns_of_code(part.table, cell).into_iter().partition(is_static);
                 (!statics.is_empty(), others.into())
             });
             unknown += usize::from(!*is_static && others.is_empty());
@@ -369,7 +350,7 @@ impl<'a> Together<'a> {
         let is_it = |row: usize| {
             let Some(codes) = &codes else { return true };
             let code = present(codes.get(row), &self.schema.missing, &[]).map(plain_code);
-            code.is_some_and(|code| source.name == code || source.level_of(code).is_some())
+            code.is_some_and(|code| source.fits(code))
         };
         let (id, mut rows) = (id_texts(ids)?, HashMap::new());
         for row in (0..height).filter(|&row| is_it(row)) {
@@ -390,25 +371,34 @@ impl<'a> Together<'a> {
         Ok(rows)
     }
 
-    /// Refuses patients who have no row in a static table; counts those who have no other.
-    fn require_statics(&mut self, problems: &mut Vec<Error>) -> Result<()> {
-        let mut timed: HashMap<String, (usize, IdxSize)> = HashMap::new();
+    /// The patients with times.
+    fn patients_with_times(&self) -> Result<HashMap<String, OfPatient>> {
+        let mut patients: HashMap<String, OfPatient> = HashMap::new();
         for (n, (part, events)) in self.parts.iter().zip(&self.events).enumerate() {
             let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
             for event in events {
-                timed.entry(id(event.row as usize)).or_insert((n, event.row));
+                let first = (n, event.row);
+                let of = || OfPatient { first, rows: 0 };
+                patients.entry(id(event.row as usize)).or_insert_with(of).rows += 1;
             }
         }
+        Ok(patients)
+    }
+
+    /// Refuses patients who have no row in a static table; counts those who have no other.
+    fn require_statics(&mut self, problems: &mut Vec<Error>) -> Result<()> {
         let mut lone_patients = 0;
         for part in self.parts.iter().filter(|part| part.table.role == TableRole::Static) {
             let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
             let there: HashSet<String> = (0..part.frame.height()).map(&id).collect();
-            let without: Vec<_> = timed.iter().filter(|(id, _)| !there.contains(*id)).collect();
-            let alone = there.iter().filter(|id| !timed.contains_key(*id)).count();
+            let without: Vec<_> =
+                self.patients.iter().filter(|(id, _)| !there.contains(*id)).collect();
+            let alone = there.iter().filter(|id| !self.patients.contains_key(*id)).count();
             lone_patients = lone_patients.max(alone);
-            let Some((patient, (n, row))) = without.iter().min_by_key(|(_, place)| **place) else {
+            let Some((patient, of)) = without.iter().min_by_key(|(_, of)| of.first) else {
                 continue;
             };
+            let (n, row) = of.first;
             let more = match without.len() - 1 {
                 0 => String::new(),
                 more => format!(" ({more} more patients have none)"),
@@ -417,9 +407,9 @@ impl<'a> Together<'a> {
                 "patient `{patient}` has no row in {}{more}\nhint: add one, or remove the patient here",
                 part.label
             );
-            let of_them = &self.parts[*n];
+            let of_them = &self.parts[n];
             let column = self.schema.patient_in(of_them.table);
-            problems.push(Error::cell(&of_them.label, *row as usize + 1, column, problem));
+            problems.push(Error::cell(&of_them.label, row as usize + 1, column, problem));
         }
         self.counts.lone_patients = lone_patients;
         Ok(())
@@ -566,25 +556,18 @@ impl<'a> Together<'a> {
         let order = part.frame.get_column_names().into_iter().map(|name| name.to_string());
         let order = order.filter(|name| known.contains(&name.as_str())).collect();
         let mut types = BTreeMap::new();
-        let mut roles = vec![self.schema.patient_in(part.table)];
-        let mut units = BTreeMap::new();
-        if let TableRole::Events { code, value, unit } = &part.table.role {
-            roles.extend(
-                [Some(code), value.as_ref(), unit.as_ref()]
-                    .into_iter()
-                    .flatten()
-                    .map(String::as_str),
-            );
-            if let Some(unit) = unit {
-                units = self.units(part, code, unit)?;
-            }
-        }
+        let patient = std::iter::once(self.schema.patient_in(part.table));
+        let roles = patient.chain(part.table.columns_of_events());
+        let units = match &part.table.role {
+            TableRole::Events { code, unit: Some(unit), .. } => self.units(part, code, unit)?,
+            _ => BTreeMap::new(),
+        };
         for name in roles {
             let dtype = part.column(name)?.dtype();
             let source = SourceType::of(dtype, part.csv.is_some()).ok_or_else(|| {
                 let problem = format!(
                     "holds {}, which are neither texts nor numbers\nhint: turn them into texts",
-                    crate::parsed::plural(dtype)
+                    plural(dtype)
                 );
                 Error::column(&part.label, name, problem)
             })?;
@@ -597,14 +580,13 @@ impl<'a> Together<'a> {
     /// The unit of each code that a column has.
     fn units(&self, part: &Part<'_>, code: &str, unit: &str) -> Result<BTreeMap<String, String>> {
         let (codes, units) = (part.texts(code)?, part.texts(unit)?);
-        let columns_of = self.part_position(part).map(|n| self.columns_of(n));
+        let knows = |code: &str| !self.columns_of_code(part.table, code).is_empty();
         let mut found: BTreeMap<String, (String, usize)> = BTreeMap::new();
         let mut is_known: HashMap<&str, bool> = HashMap::new();
-        for (row, (code, unit)) in codes.iter().zip(units.iter()).enumerate() {
+        for (row, (code, here)) in codes.iter().zip(units.iter()).enumerate() {
             let code = present(code, &self.schema.missing, &[]).map(plain_code);
-            let unit_here = present(unit, &self.schema.missing, &[]);
-            let (Some(code), Some(here)) = (code, unit_here) else { continue };
-            let knows = |code: &str| columns_of.as_ref().is_some_and(|of| !of(code).is_empty());
+            let here = present(here, &self.schema.missing, &[]);
+            let (Some(code), Some(here)) = (code, here) else { continue };
             if !*is_known.entry(code).or_insert_with(|| knows(code)) {
                 continue;
             }
@@ -614,14 +596,10 @@ impl<'a> Together<'a> {
                     "`{code}` is in `{here}` here and in `{before}` in row {}\nhint: convert the values to one unit",
                     *at + 1
                 );
-                return Err(Error::cell(&part.label, row + 1, part.unit_name(), problem));
+                return Err(Error::cell(&part.label, row + 1, unit, problem));
             }
         }
         Ok(found.into_iter().map(|(code, (unit, _))| (code, unit)).collect())
-    }
-
-    fn part_position(&self, part: &Part<'_>) -> Option<usize> {
-        self.parts.iter().position(|other| other.table.name == part.table.name)
     }
 }
 
@@ -639,16 +617,9 @@ pub(crate) struct PatientGroups<'a> {
 }
 
 impl<'a> Together<'a> {
-    /// The rows of each patient, by id.
-    pub(crate) fn rows_of_patients(&self) -> Result<HashMap<String, usize>> {
-        let mut rows = HashMap::new();
-        for (part, events) in self.parts.iter().zip(&self.events) {
-            let id = id_texts(part.column(self.schema.patient_in(part.table))?)?;
-            for event in events {
-                *rows.entry(id(event.row as usize)).or_insert(0) += 1;
-            }
-        }
-        Ok(rows)
+    /// The patients by id, and how many rows each has.
+    pub(crate) fn rows_of_patients(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.patients.iter().map(|(id, of)| (id.as_str(), of.rows))
     }
 
     /// The rows of some patients; `group` says of which group each patient is, of so many.
@@ -678,13 +649,13 @@ impl<'a> Together<'a> {
 
     /// In groups of patients, in their order, of at least so many rows.
     pub(crate) fn grouped(mut self, rows: usize) -> Result<PatientGroups<'a>> {
-        let mut patients: Vec<(String, usize)> = self.rows_of_patients()?.into_iter().collect();
+        let mut patients: Vec<(&str, usize)> = self.rows_of_patients().collect();
         sort_ids(&mut patients, |(id, _)| id);
         let of_patients: Vec<usize> = patients.iter().map(|(_, rows)| *rows).collect();
         let of_patients = groups(&of_patients, rows);
         let count = of_patients.last().map_or(1, |last| last + 1);
-        let patients: HashMap<String, usize> =
-            patients.into_iter().map(|(id, _)| id).zip(of_patients).collect();
+        let patients = patients.into_iter().map(|(id, _)| id.to_owned());
+        let patients: HashMap<String, usize> = patients.zip(of_patients).collect();
         let groups = self.split(&|id| patients.get(id).copied(), count)?;
         Ok(PatientGroups { together: self, groups })
     }
@@ -706,17 +677,8 @@ impl PatientGroups<'_> {
     }
 }
 
-impl Part<'_> {
-    fn unit_name(&self) -> &str {
-        match &self.table.role {
-            TableRole::Events { unit: Some(unit), .. } => unit,
-            _ => "",
-        }
-    }
-}
-
 /// A code of digits that another program wrote as a number with a fraction is the same code.
-fn plain_code(code: &str) -> &str {
+pub(crate) fn plain_code(code: &str) -> &str {
     let whole = code.strip_suffix(".0");
     whole.filter(|whole| whole.bytes().all(|b| b.is_ascii_digit())).unwrap_or(code)
 }
