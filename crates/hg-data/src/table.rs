@@ -1,6 +1,6 @@
 //! Tables in memory, and tables in: CSV, Parquet and Arrow IPC.
 
-use crate::csv::{Csv, Separator, Sniffed, read_any};
+use crate::csv::{Csv, Separator, Sniffed, other_encoding, read_any};
 use crate::files::{Format, files, first_csv, is_csv, open};
 use crate::table_set::TableSet;
 use crate::{Error, Result, Schema};
@@ -211,6 +211,19 @@ pub(crate) fn read_any_files(
     }
     let all = all.ok_or_else(|| Error::file(path, "holds no table"))?;
     Ok((all, dialect))
+}
+
+/// The names of a file's columns, in whatever dialect it is written.
+pub(crate) fn any_header(file: &Path) -> Result<Vec<String>> {
+    if !is_csv(file)? {
+        return names_of(file)?.map_err(|problem| Error::file(file, problem));
+    }
+    let open = |encoding| Ok(Csv::open(file, encoding, Separator::Guessed)?.header);
+    // As the whole file is read.
+    open(None).or_else(|problem| match other_encoding(file)? {
+        None => Err(problem),
+        other => open(other),
+    })
 }
 
 /// One file's rows, `None` where it has none.

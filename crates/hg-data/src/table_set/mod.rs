@@ -16,7 +16,7 @@ mod members;
 mod together;
 
 pub(crate) use members::{Member, files_below, members};
-pub(crate) use together::{PatientGroups, TableSet};
+pub(crate) use together::{PatientGroups, TableSet, plain_code};
 
 use crate::source::SourceType;
 use crate::{Error, Result, Schema, TableStyle};

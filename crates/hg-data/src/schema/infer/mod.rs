@@ -25,6 +25,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use step::Step;
+use time::Clock;
 use words::{counted, quoted, shown, unit_of};
 
 /// From this share of rows at equal times on, numbers are averaged.
@@ -193,6 +194,66 @@ fn write_dialect(toml: &mut String, dialect: Sniffed) {
     }
 }
 
+/// Writes the texts that mean "missing" in some columns.
+fn write_missing<'c>(toml: &mut String, columns: impl Iterator<Item = &'c Cells>) {
+    let missing: BTreeSet<&str> = columns.flat_map(|cells| cells.missing.iter().copied()).collect();
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.into_iter().map(quoted).collect();
+        let _ = writeln!(toml, "missing = [{}]", missing.join(", "));
+    }
+}
+
+/// Writes what the column of times, which is called so, holds.
+fn write_clock(toml: &mut String, name: &str, clock: &Clock) {
+    let _ = write!(toml, "\n[time]\ncolumn = {}\n", quoted(name));
+    if clock.kind == TimeKind::Numbers
+        && let Some(unit) = unit_of(name)
+    {
+        let _ = writeln!(toml, "unit = {}", quoted(unit));
+    }
+    if let Some(format) = &clock.format {
+        let first = if format.starts_with("%d") { "day" } else { "month" };
+        let doubt = format!(" # guess: the {first} comes first");
+        let doubt = if clock.doubt { doubt.as_str() } else { "" };
+        let _ = writeln!(toml, "format = {}{doubt}", quoted(format));
+    }
+}
+
+/// Writes what a step is.
+fn write_step(toml: &mut String, step: &Step) {
+    let _ = match &step.width {
+        Some(width) => writeln!(toml, "step = {width} # {}", step.why),
+        None => writeln!(toml, "model = \"visits\" # {}", step.why),
+    };
+}
+
+/// Writes where synthetic times begin.
+fn write_start(toml: &mut String, clock: &Clock, step: &Step, starts_elsewhere: bool) {
+    if clock.kind == TimeKind::Dates {
+        let _ = writeln!(toml, "# Synthetic dates start at 1 January 2000.");
+    } else if starts_elsewhere && step.width.is_some() {
+        let why = "as patients' first times are not all 0";
+        let _ = writeln!(toml, "start = \"modelled\" # {why}");
+    }
+}
+
+/// Writes where patients of very many steps are cut.
+fn write_length(toml: &mut String, step: &Step) {
+    let longest = if step.width.is_some() { step::LONGEST } else { step::LONGEST_OF_VISITS };
+    if step.longest > longest as f64 {
+        let _ = writeln!(
+            toml,
+            "\n[sequence]\nmax_length = {longest} # the longest patient has {} steps",
+            step.longest
+        );
+    }
+}
+
+/// Whether so many of the rows, at the time of another, are so many that numbers are averaged.
+fn is_often(equal: usize, rows: usize) -> bool {
+    equal as f64 >= OFTEN_EQUAL * rows as f64 && equal > 0
+}
+
 /// Why columns are left out, from the comments of a proposal.
 fn reasons(toml: &str) -> String {
     let reasons: Vec<&str> =
@@ -203,7 +264,7 @@ fn reasons(toml: &str) -> String {
 impl TableFacts<'_> {
     fn proposal(&self) -> Proposal {
         let rows: usize = self.groups.rows.iter().map(Vec::len).sum();
-        let averaged = self.equal as f64 >= OFTEN_EQUAL * rows as f64 && self.equal > 0;
+        let averaged = is_often(self.equal, rows);
         let context = Context { groups: self.groups, decimal: self.decimal, averaged };
         let (mut bodies, mut warnings) = (String::new(), Vec::new());
         let mut identifiers: Vec<&str> = Vec::new();
@@ -267,12 +328,7 @@ impl TableFacts<'_> {
         if self.decimal != '.' {
             let _ = writeln!(toml, "decimal = {}", quoted(&self.decimal.to_string()));
         }
-        let missing: BTreeSet<&str> =
-            self.columns.iter().flat_map(|cells| cells.missing.iter().copied()).collect();
-        if !missing.is_empty() {
-            let missing: Vec<String> = missing.into_iter().map(quoted).collect();
-            let _ = writeln!(toml, "missing = [{}]", missing.join(", "));
-        }
+        write_missing(&mut toml, self.columns.iter());
         let column = quoted(&self.columns[self.roles.patient].name);
         let _ = write!(toml, "\n[patient]\ncolumn = {column}\n");
         for why in &self.roles.why {
@@ -284,42 +340,16 @@ impl TableFacts<'_> {
     fn write_time(&self, toml: &mut String, rows: usize) {
         let (clock, step) = (&self.roles.clock, self.step);
         let name = &self.columns[self.roles.time].name;
-        let _ = write!(toml, "\n[time]\ncolumn = {}\n", quoted(name));
-        if clock.kind == TimeKind::Numbers
-            && let Some(unit) = unit_of(name)
-        {
-            let _ = writeln!(toml, "unit = {}", quoted(unit));
-        }
-        if let Some(format) = &clock.format {
-            let first = if format.starts_with("%d") { "day" } else { "month" };
-            let doubt = format!(" # guess: the {first} comes first");
-            let doubt = if clock.doubt { doubt.as_str() } else { "" };
-            let _ = writeln!(toml, "format = {}{doubt}", quoted(format));
-        }
-        let _ = match &step.width {
-            Some(width) => writeln!(toml, "step = {width} # {}", step.why),
-            None => writeln!(toml, "model = \"visits\" # {}", step.why),
-        };
+        write_clock(toml, name, clock);
+        write_step(toml, step);
         if let Some(effect) = self.effect(rows) {
             let _ = writeln!(toml, "# {effect}");
         }
         if let Some(copies) = self.of_copies() {
             let _ = writeln!(toml, "# {copies}");
         }
-        if clock.kind == TimeKind::Dates {
-            let _ = writeln!(toml, "# Synthetic dates start at 1 January 2000.");
-        } else if self.starts_elsewhere && step.width.is_some() {
-            let why = "as patients' first times are not all 0";
-            let _ = writeln!(toml, "start = \"modelled\" # {why}");
-        }
-        let longest = if step.width.is_some() { step::LONGEST } else { step::LONGEST_OF_VISITS };
-        if step.longest > longest as f64 {
-            let _ = writeln!(
-                toml,
-                "\n[sequence]\nmax_length = {longest} # the longest patient has {} steps",
-                step.longest
-            );
-        }
+        write_start(toml, clock, step, self.starts_elsewhere);
+        write_length(toml, step);
     }
 
     /// What the grid does to the rows.

@@ -128,21 +128,10 @@ impl Kept<'_> {
             }
         }
         // What is always equal is on both sides of the other.
-        let equal: Vec<(Rule, String)> = found
-            .iter()
-            .filter_map(|(rule, why)| {
-                let Rule::Order { lesser, greater, strict } = rule else { return None };
-                let (lesser, greater) = (greater.clone(), lesser.clone());
-                let other = Rule::Order { lesser, greater, strict: *strict };
-                found
-                    .iter()
-                    .any(|(rule, _)| *rule == other)
-                    .then(|| (rule.clone(), format!("{EQUAL} {why}")))
-            })
-            .collect();
+        let both: Vec<Rule> = found.iter().map(|(rule, _)| rule.clone()).collect();
         for (rule, why) in &mut found {
-            if let Some((_, equal)) = equal.iter().find(|(other, _)| other == rule) {
-                why.clone_from(equal);
+            if both.iter().any(|other| is_reverse(rule, other)) {
+                *why = format!("{EQUAL} {why}");
             }
         }
         Ok(without_implied(found))
@@ -243,6 +232,12 @@ impl Kept<'_> {
         }
         Ok(found)
     }
+}
+
+/// Whether two orders are of the same columns, the one the other way round.
+fn is_reverse(one: &Rule, other: &Rule) -> bool {
+    let ends = |rule: &Rule| rule.columns().iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    ends(one).into_iter().rev().eq(ends(other))
 }
 
 /// How often a value of `a` is above one of `b`, both ascending, where they have nothing to do

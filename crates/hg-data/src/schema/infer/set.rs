@@ -7,14 +7,16 @@ use super::long::{self, long_table};
 use super::numbers::decimal_sign;
 use super::step::{self, Step};
 use super::time::Clock;
-use super::words::{patient_likeness, quoted, shown, unit_of};
-use super::{OFTEN_EQUAL, Proposal, roles, rules, write_dialect};
-use crate::clock::TimeKind;
+use super::words::{patient_likeness, quoted, shown};
+use super::{
+    Proposal, is_often, roles, rows_at_equal_times, rules, write_clock, write_dialect,
+    write_length, write_missing, write_start, write_step,
+};
 use crate::csv::Sniffed;
-use crate::table::read_any_files;
-use crate::table_set::{Member, members};
+use crate::table::{any_header, read_any_files};
+use crate::table_set::{Member, members, plain_code};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -83,9 +85,9 @@ pub(super) fn tables(path: &Path) -> Result<Option<BTreeMap<String, Member>>> {
     }
     let mut headers = HashSet::new();
     for member in found.values() {
-        let first: Vec<_> = member.files.first().cloned().into_iter().collect();
-        let (frame, _) = read_any_files(&first, path)?;
-        headers.insert(frame.get_column_names_owned());
+        if let Some(file) = member.files.first() {
+            headers.insert(any_header(file)?);
+        }
     }
     Ok((headers.len() > 1).then_some(found))
 }
@@ -357,45 +359,19 @@ impl Set<'_> {
             toml += "decimal = \",\"\n";
         }
         let cells = self.tables.iter().flat_map(|(one, ..)| &one.cells);
-        let missing: BTreeSet<&str> =
-            cells.flat_map(|cells| cells.missing.iter().copied()).collect();
-        if !missing.is_empty() {
-            let missing: Vec<String> = missing.into_iter().map(quoted).collect();
-            let _ = writeln!(toml, "missing = [{}]", missing.join(", "));
-        }
+        write_missing(&mut toml, cells);
         let _ = write!(toml, "\n[patient]\ncolumn = {}\n", quoted(&self.patient));
         toml
     }
 
     fn write_time(&self, toml: &mut String, step: &Step, name: &str) {
         let Some((_, _, timed)) = self.timed().next() else { return };
-        let _ = write!(toml, "\n[time]\ncolumn = {}\n", quoted(name));
-        if let Some(unit) = unit_of(name).filter(|_| timed.clock.kind == TimeKind::Numbers) {
-            let _ = writeln!(toml, "unit = {}", quoted(unit));
-        }
-        if let Some(format) = &timed.clock.format {
-            let doubt = if timed.clock.doubt { " # guess" } else { "" };
-            let _ = writeln!(toml, "format = {}{doubt}", quoted(format));
-        }
-        let _ = match &step.width {
-            Some(width) => writeln!(toml, "step = {width} # {}", step.why),
-            None => writeln!(toml, "model = \"visits\" # {}", step.why),
-        };
-        let starts_elsewhere = || {
-            self.timed()
-                .any(|(_, _, timed)| timed.clock.values.iter().flatten().any(|time| *time != 0.))
-        };
-        if step.width.is_some() && timed.clock.kind != TimeKind::Dates && starts_elsewhere() {
-            *toml += "start = \"modelled\" # as patients' first times are not all 0\n";
-        }
-        let longest = if step.width.is_some() { step::LONGEST } else { step::LONGEST_OF_VISITS };
-        if step.longest > longest as f64 {
-            let _ = writeln!(
-                toml,
-                "\n[sequence]\nmax_length = {longest} # the longest patient has {} steps",
-                step.longest
-            );
-        }
+        write_clock(toml, name, &timed.clock);
+        write_step(toml, step);
+        let is_elsewhere = |timed: &Timed| timed.clock.values.iter().flatten().any(|t| *t != 0.);
+        let starts_elsewhere = self.timed().any(|(_, _, timed)| is_elsewhere(timed));
+        write_start(toml, &timed.clock, step, starts_elsewhere);
+        write_length(toml, step);
     }
 
     fn write_table(&self, toml: &mut String, (one, _, role): (&One<'_>, usize, &Role), time: &str) {
@@ -516,8 +492,7 @@ impl Entries {
 
 /// Whether rows at the time of another are so frequent that numbers are averaged.
 fn is_averaged(groups: &Groups, clock: &Clock, rows: usize) -> bool {
-    let equal = super::rows_at_equal_times(&groups.times(clock));
-    equal > 0 && equal as f64 >= OFTEN_EQUAL * rows as f64
+    is_often(rows_at_equal_times(&groups.times(clock)), rows)
 }
 
 /// A table of events.
@@ -559,8 +534,7 @@ impl Codes<'_> {
             else {
                 continue;
             };
-            let code = code.strip_suffix(".0").unwrap_or(code);
-            let of_code = codes.entry(code.to_owned()).or_default();
+            let of_code = codes.entry(plain_code(code).to_owned()).or_default();
             of_code.rows.push(row);
             of_code.patients.insert(id);
             let is_timed = self.timed.clock.values[row].is_some();
