@@ -27,8 +27,9 @@ pub use privacy::{
     distance_to_closest_record, membership,
 };
 pub use realism::{
-    ColumnComparison, ColumnMeans, Columns, Dynamics, Hierarchy, LEVEL, PairDifferences, Pairs,
-    Quick, QuickScore, Tested, correlation_ratio, cramer, discriminate, hierarchy, kendall,
+    ColumnComparison, ColumnMeans, Columns, CrossFit, Dynamics, FOLDS, Features, GainShares,
+    Hierarchy, LEVEL, PairDifferences, Pairs, Quick, QuickScore, StaticsExplained, Tested,
+    ToldApart, correlation_ratio, cramer, cross_fit, discriminate, hierarchy, kendall,
     kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
 };
 pub use report::{Curve, Report};
@@ -58,6 +59,13 @@ pub enum Error {
         /// What the drawing reports.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Boosted trees that do not learn.
+    #[error("cannot fit trees: {source}")]
+    Trees {
+        /// What the library reports.
+        #[from]
+        source: forust_ml::errors::ForustError,
     },
     /// A result that JSON cannot hold.
     #[error("cannot write a result as JSON: {source}")]

@@ -2,9 +2,9 @@
 
 use hg_data::Encoded;
 use hg_eval::{
-    Tested, auc, correlation_ratio, cramer, distance_to_closest_record, jensen_shannon, kendall,
-    kolmogorov_smirnov_test, pearson, predictive, snedecor_test, student_test, three_sigma,
-    wasserstein,
+    FOLDS, Features, Tested, auc, correlation_ratio, cramer, cross_fit, distance_to_closest_record,
+    jensen_shannon, kendall, kolmogorov_smirnov_test, pearson, predictive, snedecor_test,
+    student_test, three_sigma, wasserstein,
 };
 use serde_json::Value;
 
@@ -30,6 +30,34 @@ fn cohort(sequences: &Value) -> Encoded {
     let values: Vec<f32> = rows.iter().flat_map(list).map(|value| number(&value)).collect();
     let lengths = vec![steps; sequences.len()];
     Encoded { values: values.into(), lengths, steps, features, counts: Default::default() }
+}
+
+#[test]
+fn the_trees_tell_cohorts_apart_as_well_as_scikit_learns() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/judges.safetensors");
+    let goldens = safetensors(path);
+    for name in ["same", "shifted", "spread", "together", "gaps"] {
+        let rows = goldens[&format!("{name}.rows")].to_vec2::<f32>().expect("rows");
+        let is_synthetic: Vec<bool> = rows.iter().map(|row| row[0] == 1.).collect();
+        let folds: Vec<usize> = (0..rows.len()).map(|row| row % FOLDS).collect();
+        let mut features = Features::default();
+        for n in 1..rows[0].len() {
+            features.names.push(format!("feature {n}"));
+            features.columns.push(rows.iter().map(|row| f64::from(row[n])).collect());
+        }
+        let scores = cross_fit(&features, &is_synthetic, &folds).expect("fits").scores;
+        let side = |wanted: bool| -> Vec<f64> {
+            let of_side = scores.iter().zip(&is_synthetic).filter(|(_, side)| **side == wanted);
+            of_side.map(|(score, _)| *score).collect()
+        };
+        let area = auc(&side(true), &side(false)).expect("an area").area;
+        let exact = f64::from(goldens[&format!("{name}.area")].to_vec1::<f32>().expect("one")[0]);
+        assert!((area - exact).abs() < 0.03, "{name}: {area}, scikit-learn's {exact}");
+    }
+}
+
+fn safetensors(path: &str) -> std::collections::HashMap<String, candle_core::Tensor> {
+    candle_core::safetensors::load(path, &candle_core::Device::Cpu).expect("the goldens")
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn passed(evaluation: &Evaluation, about: &str) -> bool {
 fn the_real_cohort_passes_all_but_copies() {
     let real = real();
     let evaluation = real.evaluate(&real.encoded);
-    for about in ["columns", "pairs", "time", "pairs in time", "told apart", "predictions"] {
+    for about in
+        ["columns", "pairs", "time", "pairs in time", "statics", "told apart", "predictions"]
+    {
         assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
     }
     assert!(!passed(&evaluation, "copies"), "{:?}", evaluation.answers());
@@ -102,12 +104,37 @@ fn the_real_cohort_passes_all_but_copies() {
 }
 
 #[test]
-fn steps_that_are_shuffled_fail_in_time_alone() {
+fn steps_that_are_shuffled_fail_in_time_and_are_told_apart() {
     let real = real();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let evaluation = real.evaluate(&real.changed(|_, rows| rows.shuffle(&mut rng)));
     assert!(passed(&evaluation, "columns") && passed(&evaluation, "pairs"));
     assert!(!passed(&evaluation, "time"), "{:?}", evaluation.answers());
+    assert!(!passed(&evaluation, "told apart"), "{:?}", evaluation.answers());
+}
+
+#[test]
+fn statics_of_another_patient_do_not_go_with_the_course() {
+    let real = real();
+    let Encoded { values, lengths, steps, features, .. } = &real.encoded;
+    let statics: Vec<std::ops::Range<usize>> = (0..real.encoder.schema.columns.len())
+        .filter(|&n| real.encoder.schema.columns[n].is_static)
+        .map(|n| real.encoder.features_of(n))
+        .collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut donors: Vec<usize> = (0..lengths.len()).collect();
+    donors.shuffle(&mut rng);
+    let redrawn = real.changed(|sequence, rows| {
+        let from = &values[donors[sequence] * steps * features..][..*features];
+        for row in rows {
+            for block in &statics {
+                row[block.clone()].copy_from_slice(&from[block.clone()]);
+            }
+        }
+    });
+    let evaluation = real.evaluate(&redrawn);
+    assert!(passed(&evaluation, "columns"), "{:?}", evaluation.answers());
+    assert!(!passed(&evaluation, "statics"), "{:?}", evaluation.answers());
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod rule;
 mod tables;
 pub(crate) mod transform;
 
-use crate::parsed::DERIVED;
+use crate::parsed::{DERIVED, GAP};
 use crate::{Error, Result};
 use check::Stage;
 use keys::SchemaKeys;
@@ -261,6 +261,12 @@ pub fn json_schema() -> String {
 }
 
 impl Schema {
+    /// The position of the column that holds the time since the row before; `None` where steps are
+    /// regular.
+    pub fn gap_column(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == GAP)
+    }
+
     /// Positions of the columns that an attacker may know of a person.
     pub fn quasi_identifiers(&self) -> Vec<usize> {
         let is_known = |column: &Column| match self.patient.quasi_identifiers.as_slice() {

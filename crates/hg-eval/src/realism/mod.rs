@@ -9,6 +9,7 @@ pub(crate) mod pairs;
 pub(crate) mod percentiles;
 mod quick;
 pub(crate) mod rules;
+pub(crate) mod statics;
 mod tests_of_equality;
 pub(crate) mod told_apart;
 
@@ -17,8 +18,9 @@ pub use columns::{ColumnComparison, ColumnMeans, Columns};
 pub use dynamics::Dynamics;
 pub use pairs::{PairDifferences, Pairs};
 pub use quick::{Quick, QuickScore};
+pub use statics::StaticsExplained;
 pub use tests_of_equality::{
     Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
     three_sigma,
 };
-pub use told_apart::discriminate;
+pub use told_apart::{CrossFit, FOLDS, Features, GainShares, ToldApart, cross_fit, discriminate};

@@ -1,13 +1,12 @@
-//! Can a classifier tell real sequences from synthetic ones? (Yoon et al., *TimeGAN*, NeurIPS
-//! 2019, with an area under the curve in place of the accuracy.)
+//! A judge that reads whole sequences (Yoon et al., *TimeGAN*, NeurIPS 2019, with an area under the
+//! curve in place of the accuracy).
 //!
-//! The classifier is Health Gym's critic with a logistic loss, trained on half of the
+//! It is Health Gym's critic with a logistic loss, trained on half of the
 //! sequences of each side and judged on the other half. Both sides should be encoded from
 //! tables, so that it sees what a reader of the tables sees, and no unrounded network output.
 
-use crate::judge::MIN_PATIENTS;
 use crate::statistics::is_finite;
-use crate::{Answer, Auc, Compared, Finding, Measure, Outcome, Result, Subject, Topic, auc};
+use crate::{Auc, Result, auc};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use hg_data::Encoded;
@@ -25,67 +24,6 @@ const BATCH: usize = 64;
 const EPOCHS: usize = 30;
 const MAX_STEPS: usize = 400;
 const LEARNING_RATE: f64 = 2e-3;
-
-/// An area under the curve of a classifier up to here passes.
-const MAX_AREA: f64 = 0.75;
-/// Patients of each side from which on there is a verdict: the classifier learns from one half
-/// of them and is tested on the other.
-const MIN_TOLD_APART: usize = 2 * MIN_PATIENTS;
-
-pub(crate) struct ToldApart;
-
-impl Measure for ToldApart {
-    fn id(&self) -> &'static str {
-        "told-apart"
-    }
-
-    fn topic(&self) -> Topic {
-        Topic::Realism
-    }
-
-    fn stage(&self) -> &'static str {
-        "telling apart"
-    }
-
-    fn about(&self) -> &'static str {
-        "How well a classifier tells synthetic patients from real ones: the area under the ROC \
-         curve with its 95 % interval (DeLong et al. 1988, \
-         [doi:10.2307/2531595](https://doi.org/10.2307/2531595)), where 0.5 is chance and 1 is \
-         always. The classifier is Health Gym's critic with a logistic loss; it learns from one \
-         half of the patients of each side and is tested on the other (a classifier two-sample \
-         test: Lopez-Paz & Oquab 2017, \
-         [doi:10.48550/arXiv.1610.06545](https://doi.org/10.48550/arXiv.1610.06545); for time \
-         series: Yoon et al., TimeGAN, NeurIPS 2019). Up to 0.75 passes."
-    }
-
-    fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
-        let layout = subject.layout();
-        let compared = Compared::new(subject, |cohort| {
-            discriminate(&subject.real.encoded, &cohort.encoded, &layout, 0)
-        })?;
-        let question = "Is it hard to tell synthetic patients from real ones?";
-        let outcome = judge(subject, compared.synthetic);
-        let finding = Finding::new()
-            .with_answer(Answer::new("told apart", question, outcome))
-            .with_figure(
-                compared.figure("told apart by a classifier, area under the curve", |auc| *auc),
-            )
-            .with_json("discriminative", &compared.synthetic)?
-            .with_json("held_out_discriminative", &compared.held_out)?;
-        Ok(finding.with_detail(compared))
-    }
-}
-
-fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
-    subject.patients().at_least(MIN_TOLD_APART)?;
-    let nothing = "there are too few sequences for a classifier";
-    let Auc { area, low, high } = found.ok_or(nothing)?;
-    let said = format!(
-        "a classifier does it with an area under the curve of {area:.2} ({low:.2} to {high:.2}; \
-         0.5 is chance, limit {MAX_AREA})"
-    );
-    Ok((area <= MAX_AREA, said))
-}
 
 /// How well a classifier tells synthetic sequences from real ones that it was not trained on:
 /// ½ is not at all. `None` when a side has fewer than four sequences whose values are all

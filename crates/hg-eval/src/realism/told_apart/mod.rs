@@ -1,0 +1,266 @@
+//! Can a classifier tell synthetic patients from real ones? Several try, each in its own way, and
+//! the best of them counts.
+
+mod critic;
+mod steps;
+mod summaries;
+mod trees;
+
+pub use critic::discriminate;
+pub use trees::{CrossFit, FOLDS, Features, cross_fit};
+
+use crate::auc::auc_of_clusters;
+use crate::judge::MIN_PATIENTS;
+use crate::{
+    Answer, Auc, Cohort, Compared, Finding, Measure, Outcome, ReportTable, Result, Subject, Topic,
+    auc,
+};
+use hg_data::{Observed, Schema};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use summaries::Patient;
+pub(crate) use summaries::{patients, summaries};
+
+/// Patients of a side that the trees learn from; of more, random ones are.
+const MAX_PATIENTS: usize = 1000;
+/// Steps of a side that the trees learn from; of more, evenly spread ones are.
+const MAX_STEPS: usize = 4000;
+/// Features that the report names.
+const NAMED: usize = 8;
+
+/// An area under the curve of a classifier up to here passes.
+const MAX_AREA: f64 = 0.75;
+/// Patients of each side from which on there is a verdict: the classifiers learn from some of
+/// them and are tested on others.
+const MIN_TOLD_APART: usize = 2 * MIN_PATIENTS;
+
+/// Features by name, with the share of the gain over all splits that each brought.
+pub type GainShares = Vec<(String, f64)>;
+
+/// How well each judge tells a cohort from the real one; `None` where a side has too little.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ToldApart {
+    /// By the whole sequence: Health Gym's critic with a logistic loss.
+    pub sequences: Option<Auc>,
+    /// By summaries of each patient: boosted trees.
+    pub patients: Option<Auc>,
+    /// By single steps, each beside the one before: boosted trees.
+    pub steps: Option<Auc>,
+    /// What the trees split by, of patients: the feature and its share of the gain, greatest first.
+    pub by: GainShares,
+}
+
+impl ToldApart {
+    /// Judges `cohort` beside the real one of the same schema.
+    ///
+    /// # Errors
+    /// What candle and the trees report.
+    pub fn new(subject: &Subject<'_>, cohort: &Cohort) -> Result<Self> {
+        let layout = subject.layout();
+        let sequences = discriminate(&subject.real.encoded, &cohort.encoded, &layout, 0)?;
+        let schema = &subject.encoder.schema;
+        let trees = Trees::new(schema, &subject.real.observed, &cohort.observed);
+        let (patients, by) = trees.tell_patients(schema)?;
+        Ok(Self { sequences, patients, steps: trees.tell_steps(schema)?, by })
+    }
+
+    /// The judges by name.
+    fn judges(&self) -> [(&'static str, Option<Auc>); 3] {
+        [("patients", self.patients), ("single steps", self.steps), ("sequences", self.sequences)]
+    }
+
+    /// The judge that tells them apart best; `None` where none could judge.
+    pub fn worst(&self) -> Option<(&'static str, Auc)> {
+        let judges = self.judges().into_iter().filter_map(|(name, auc)| Some((name, auc?)));
+        // The first of equal ones.
+        judges.reduce(|worst, next| if next.1.area > worst.1.area { next } else { worst })
+    }
+}
+
+/// Real and synthetic patients in equal numbers, with a fold for each.
+struct Trees<'a> {
+    real: Side<'a>,
+    synthetic: Side<'a>,
+}
+
+struct Side<'a> {
+    cohort: &'a Observed,
+    all: Vec<Patient>,
+    /// Positions in `all`, in random order; the n-th is in fold n modulo [`FOLDS`].
+    chosen: Vec<usize>,
+}
+
+impl<'a> Trees<'a> {
+    fn new(schema: &Schema, real: &'a Observed, synthetic: &'a Observed) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut side = |cohort: &'a Observed| {
+            let all = patients(schema, cohort);
+            let has_steps = |&n: &usize| !all[n].rows().is_empty();
+            let mut chosen: Vec<usize> = (0..all.len()).filter(has_steps).collect();
+            chosen.shuffle(&mut rng);
+            Side { cohort, all, chosen }
+        };
+        let (mut real, mut synthetic) = (side(real), side(synthetic));
+        let count = real.chosen.len().min(synthetic.chosen.len()).min(MAX_PATIENTS);
+        real.chosen.truncate(count);
+        synthetic.chosen.truncate(count);
+        Self { real, synthetic }
+    }
+
+    /// Whether every fold has patients of both sides.
+    fn are_enough(&self) -> bool {
+        self.real.chosen.len() >= 2 * FOLDS
+    }
+
+    /// The area under the curve of summaries, and the greatest shares of the gain.
+    fn tell_patients(&self, schema: &Schema) -> Result<(Option<Auc>, GainShares)> {
+        if !self.are_enough() {
+            return Ok((None, Vec::new()));
+        }
+        let of = |side: &Side<'_>| summaries(schema, side.cohort, &side.patients());
+        let features = of(&self.real).below(of(&self.synthetic));
+        let count = self.real.chosen.len();
+        let is_synthetic: Vec<bool> = (0..2 * count).map(|row| row >= count).collect();
+        let folds: Vec<usize> = (0..2 * count).map(|row| row % count % FOLDS).collect();
+        let CrossFit { scores, importance } = cross_fit(&features, &is_synthetic, &folds)?;
+
+        let (real, synthetic) = scores.split_at(count);
+        let mut by: GainShares = features.names.into_iter().zip(importance).collect();
+        by.sort_by(|a, b| b.1.total_cmp(&a.1));
+        by.truncate(NAMED);
+        by.retain(|(_, share)| *share > 0.);
+        Ok((auc(synthetic, real), by))
+    }
+
+    /// The area under the curve of steps.
+    fn tell_steps(&self, schema: &Schema) -> Result<Option<Auc>> {
+        let of = |side: &Side<'_>| steps::steps(&side.patients(), MAX_STEPS);
+        let (real, synthetic) = (of(&self.real), of(&self.synthetic));
+        let are_there = [&real, &synthetic].map(|steps| {
+            (0..FOLDS).all(|fold| steps.iter().any(|step| step.patient % FOLDS == fold))
+        });
+        if !self.are_enough() || are_there != [true; 2] {
+            return Ok(None);
+        }
+        let features = steps::features(schema, self.real.cohort, &real).below(steps::features(
+            schema,
+            self.synthetic.cohort,
+            &synthetic,
+        ));
+        let is_synthetic: Vec<bool> =
+            (0..real.len() + synthetic.len()).map(|row| row >= real.len()).collect();
+        let folds: Vec<usize> =
+            real.iter().chain(&synthetic).map(|step| step.patient % FOLDS).collect();
+        let scores = cross_fit(&features, &is_synthetic, &folds)?.scores;
+
+        let by_patient = |steps: &[steps::Step], scores: &[f64]| {
+            let mut clusters = vec![Vec::new(); self.real.chosen.len()];
+            steps.iter().zip(scores).for_each(|(step, &score)| clusters[step.patient].push(score));
+            clusters
+        };
+        let (of_real, of_synthetic) = scores.split_at(real.len());
+        Ok(auc_of_clusters(&by_patient(&synthetic, of_synthetic), &by_patient(&real, of_real)))
+    }
+}
+
+impl Side<'_> {
+    fn patients(&self) -> Vec<&Patient> {
+        self.chosen.iter().map(|&n| &self.all[n]).collect()
+    }
+}
+
+pub(crate) struct Judges;
+
+impl Measure for Judges {
+    fn id(&self) -> &'static str {
+        "told-apart"
+    }
+
+    fn topic(&self) -> Topic {
+        Topic::Realism
+    }
+
+    fn stage(&self) -> &'static str {
+        "telling apart"
+    }
+
+    fn about(&self) -> &'static str {
+        "How well classifiers tell synthetic patients from real ones (classifier two-sample tests: \
+         Lopez-Paz & Oquab 2017, \
+         [doi:10.48550/arXiv.1610.06545](https://doi.org/10.48550/arXiv.1610.06545)): the area \
+         under the ROC curve of patients, or steps, that a classifier has not seen, with its 95 % \
+         interval (DeLong et al. 1988, \
+         [doi:10.2307/2531595](https://doi.org/10.2307/2531595); of steps, which belong to \
+         patients, Obuchowski 1997, [doi:10.2307/2533958](https://doi.org/10.2307/2533958)), where \
+         0.5 is chance and 1 is always. There are three judges, and the answer is the worst of them. \
+         *Patients*: gradient-boosted trees (Friedman 2001, \
+         [doi:10.1214/aos/1013203451](https://doi.org/10.1214/aos/1013203451), with the settings of \
+         scikit-learn's `HistGradientBoostingClassifier`) on summaries of each patient: statics, \
+         number of steps, and of each column that changes its mean, SD, slope in time, lag-1 \
+         autocorrelation and mean step, or the share of each level and of changes, and how much is \
+         observed; up to 1,000 patients of each side in five folds. *Single steps*: the same trees \
+         on the values of a step and of the one before; up to 4,000 steps of each side, a patient's \
+         all in one fold. *Sequences*: Health Gym's critic with a logistic loss, which learns from \
+         one half of the patients of each side and is tested on the other (Yoon et al., TimeGAN, \
+         NeurIPS 2019). Up to 0.75 passes. The table names the features by which the trees tell \
+         patients apart, with their shares of the gain over all splits."
+    }
+
+    fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
+        let compared = Compared::new(subject, |cohort| Ok(Some(ToldApart::new(subject, cohort)?)))?;
+        let question = "Is it hard to tell synthetic patients from real ones?";
+        let outcome = judge(subject, compared.synthetic.as_ref());
+        let area = |name, of: fn(&ToldApart) -> Option<Auc>| {
+            compared.figure(name, |told| of(told).map_or(crate::FigureValue::Undefined, Into::into))
+        };
+        // By the name that it had when it was the only judge.
+        let sequences = |told: &Option<ToldApart>| told.as_ref().and_then(|told| told.sequences);
+        let mut finding = Finding::new()
+            .with_answer(Answer::new("told apart", question, outcome))
+            .with_figures([
+                area("patients told apart by trees, area under the curve", |told| told.patients),
+                area("single steps told apart by trees, area under the curve", |told| told.steps),
+                area("sequences told apart by a critic, area under the curve", |told| {
+                    told.sequences
+                }),
+            ])
+            .with_json("discriminative", &sequences(&compared.synthetic))?
+            .with_json("held_out_discriminative", &sequences(&compared.held_out))?
+            .with_json("told_apart", &compared.synthetic)?
+            .with_json("held_out_told_apart", &compared.held_out)?;
+        if let Some(told) = compared.synthetic.as_ref().filter(|told| !told.by.is_empty()) {
+            let rows = told
+                .by
+                .iter()
+                .map(|(name, share)| vec![name.clone(), format!("{:.1} %", 100. * share)]);
+            finding = finding.with_table(ReportTable {
+                title: "What the trees tell patients apart by".into(),
+                note: "The share of what all splits gain. Where patients are hard to tell apart, \
+                       this is chance."
+                    .into(),
+                header: ["feature of a patient", "share of the gain"].map(Into::into).into(),
+                rows: rows.collect(),
+            });
+        }
+        Ok(finding.with_detail(compared))
+    }
+}
+
+fn judge(subject: &Subject<'_>, found: Option<&ToldApart>) -> Outcome {
+    subject.patients().at_least(MIN_TOLD_APART)?;
+    let nothing = "there are too few sequences for a classifier";
+    let told = found.ok_or(nothing)?;
+    let (worst, Auc { area, low, high }) = told.worst().ok_or(nothing)?;
+    let others = told.judges().into_iter().filter(|(name, _)| *name != worst);
+    let others: Vec<String> =
+        others.filter_map(|(name, auc)| Some(format!("by {name} {:.2}", auc?.area))).collect();
+    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
+    let said = format!(
+        "by {worst} a classifier does it with an area under the curve of {area:.2} ({low:.2} to \
+         {high:.2}){others}; 0.5 is chance, limit {MAX_AREA}"
+    );
+    Ok((area <= MAX_AREA, said))
+}

@@ -1,0 +1,189 @@
+//! What a patient is like: one row of numbers for each.
+//!
+//! ```text
+//! all                steps
+//! static column      its value, or the position of its level
+//! numeric column     share observed, mean, SD, slope in time, lag-1 autocorrelation, mean |step|
+//! discrete column    share observed, share of each level, share of steps at which it changes
+//! ```
+//!
+//! NaN where a patient has too few values: one for a mean and a share, two for an SD, a slope and a
+//! step, three for an autocorrelation.
+
+use super::trees::Features;
+use crate::statistics::mean;
+use hg_data::{Kind, Observed, Schema};
+use std::ops::Range;
+
+/// So many levels of a column are features of their own; the others are what is left.
+const MAX_LEVELS: usize = 16;
+
+/// A patient's rows in a cohort.
+pub(crate) struct Patient {
+    rows: Range<usize>,
+    /// When each was, from the first on: in the table's unit, or in steps where those are regular.
+    times: Vec<f64>,
+}
+
+/// All patients of a cohort.
+pub(crate) fn patients(schema: &Schema, cohort: &Observed) -> Vec<Patient> {
+    let gaps = schema.gap_column().map(|n| &cohort.columns[n]);
+    let mut end = 0;
+    let patient = |&length: &usize| {
+        let rows = end..end + length;
+        end += length;
+        let mut time = 0.;
+        let elapsed = rows.clone().map(|row| {
+            let gap = gaps.map_or(Some(1.), |gaps| gaps[row]);
+            time += if row == rows.start { 0. } else { gap.unwrap_or(0.) };
+            time
+        });
+        Patient { times: elapsed.collect(), rows }
+    };
+    cohort.lengths.iter().map(patient).collect()
+}
+
+impl Patient {
+    pub(crate) fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// What is observed of a column, with its times.
+    fn observed(&self, cells: &[Option<f64>]) -> Vec<(f64, f64)> {
+        let cells = self.times.iter().zip(&cells[self.rows()]);
+        let seen = cells.filter_map(|(&time, cell)| Some((time, (*cell)?)));
+        seen.filter(|(_, x)| x.is_finite()).collect()
+    }
+}
+
+/// The summaries of some patients of a cohort.
+pub(crate) fn summaries(schema: &Schema, cohort: &Observed, chosen: &[&Patient]) -> Features {
+    let mut features = Features::default();
+    features.add("steps", chosen, |patient| patient.rows.len() as f64);
+    for (column, cells) in schema.columns.iter().zip(&cohort.columns) {
+        let name = &column.name;
+        if column.is_static {
+            let value =
+                |patient: &&Patient| patient.observed(cells).first().map_or(f64::NAN, |v| v.1);
+            features.add(name.clone(), chosen, value);
+            continue;
+        }
+        features.add(format!("{name}: observed"), chosen, |patient| {
+            patient.observed(cells).len() as f64 / patient.rows.len() as f64
+        });
+        if column.kind == Kind::Numeric {
+            let courses: Vec<Course> =
+                chosen.iter().map(|patient| Course::new(&patient.observed(cells))).collect();
+            features.add(format!("{name}: mean"), &courses, |course| course.mean);
+            features.add(format!("{name}: SD"), &courses, |course| course.deviation);
+            features.add(format!("{name}: slope"), &courses, |course| course.slope);
+            features
+                .add(format!("{name}: autocorrelation"), &courses, |course| course.autocorrelation);
+            features.add(format!("{name}: step"), &courses, |course| course.step);
+        } else {
+            let levels: Vec<Levels> =
+                chosen.iter().map(|patient| Levels::new(&patient.observed(cells))).collect();
+            for (position, level) in column.level_names().iter().enumerate().take(MAX_LEVELS) {
+                features.add(format!("{name}: {level}"), &levels, |levels| levels.share(position));
+            }
+            features.add(format!("{name}: changes"), &levels, |levels| levels.changes);
+        }
+    }
+    features
+}
+
+/// How a number goes on.
+struct Course {
+    mean: f64,
+    /// With one degree of freedom taken off.
+    deviation: f64,
+    /// Of the least-squares line, per unit of time.
+    slope: f64,
+    /// `Σ dₜ dₜ₋₁ / Σ dₜ²` of the distances d from the mean.
+    autocorrelation: f64,
+    /// The mean of |xₜ − xₜ₋₁|.
+    step: f64,
+}
+
+impl Course {
+    fn new(observed: &[(f64, f64)]) -> Self {
+        let count = observed.len() as f64;
+        let values = || observed.iter().map(|(_, x)| *x);
+        let centre = mean(values()).unwrap_or(f64::NAN);
+        let centre_of_time = mean(observed.iter().map(|(t, _)| *t)).unwrap_or(f64::NAN);
+        let distances: Vec<f64> = values().map(|x| x - centre).collect();
+        let squares: f64 = distances.iter().map(|d| d * d).sum();
+        let together: f64 =
+            observed.iter().zip(&distances).map(|((t, _), d)| (t - centre_of_time) * d).sum();
+        let time_squares: f64 = observed.iter().map(|(t, _)| (t - centre_of_time).powi(2)).sum();
+        let products: f64 = distances.windows(2).map(|pair| pair[0] * pair[1]).sum();
+        let steps = observed.windows(2).map(|pair| (pair[1].1 - pair[0].1).abs());
+        let from = |least: usize, value: f64| {
+            if observed.len() >= least && value.is_finite() { value } else { f64::NAN }
+        };
+        Self {
+            mean: from(1, centre),
+            deviation: from(2, (squares / (count - 1.)).sqrt()),
+            slope: from(2, together / time_squares),
+            autocorrelation: from(3, products / squares),
+            step: from(2, mean(steps).unwrap_or(f64::NAN)),
+        }
+    }
+}
+
+/// How often a patient has each level, and changes it.
+struct Levels {
+    observed: Vec<usize>,
+    changes: f64,
+}
+
+impl Levels {
+    fn new(observed: &[(f64, f64)]) -> Self {
+        let observed: Vec<usize> = observed.iter().map(|(_, level)| *level as usize).collect();
+        let changes = observed.windows(2).map(|pair| f64::from(u8::from(pair[0] != pair[1])));
+        Self { changes: mean(changes).unwrap_or(f64::NAN), observed }
+    }
+
+    fn share(&self, position: usize) -> f64 {
+        let has_it = self.observed.iter().map(|&level| f64::from(u8::from(level == position)));
+        mean(has_it).unwrap_or(f64::NAN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_is_numpys_and_has_no_statistic_of_too_few_values() {
+        // x = [1, 2, 4, 3] at t = [0, 1, 3, 4]: numpy.std(x, ddof=1), numpy.polyfit(t, x, 1)[0].
+        let course = Course::new(&[(0., 1.), (1., 2.), (3., 4.), (4., 3.)]);
+        let expected = [2.5, 1.290_994_448_735_805_6, 0.6, 0.15, 4. / 3.];
+        let found =
+            [course.mean, course.deviation, course.slope, course.autocorrelation, course.step];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} for {expected}");
+        }
+        let none = Course::new(&[]);
+        assert!(none.mean.is_nan() && none.deviation.is_nan() && none.step.is_nan());
+        let one = Course::new(&[(0., 7.)]);
+        assert!(
+            one.mean == 7. && one.deviation.is_nan() && one.slope.is_nan() && one.step.is_nan()
+        );
+        let two = Course::new(&[(0., 1.), (2., 5.)]);
+        assert!(two.slope == 2. && two.step == 4. && two.autocorrelation.is_nan());
+        let constant = Course::new(&[(0., 1.), (1., 1.), (2., 1.)]);
+        assert!(
+            constant.deviation == 0. && constant.slope == 0. && constant.autocorrelation.is_nan()
+        );
+    }
+
+    #[test]
+    fn levels_have_shares_and_changes() {
+        let levels = Levels::new(&[(0., 2.), (1., 2.), (2., 0.), (3., 2.)]);
+        assert_eq!([0, 1, 2].map(|level| levels.share(level)), [0.25, 0., 0.75]);
+        assert!((levels.changes - 2. / 3.).abs() < 1e-12);
+        let none = Levels::new(&[]);
+        assert!(none.share(0).is_nan() && none.changes.is_nan());
+    }
+}
