@@ -1,12 +1,14 @@
 //! A cheap comparison of encoded sequences: what training selects its weights by.
 //!
 //! ```text
-//! score     = (marginals + correlations + dynamics) / 3
+//! score     = (marginals + correlations + dynamics + within) / 4
 //! marginals   mean over columns of the Kolmogorov–Smirnov statistic (numeric features) or the
 //!             total variation (blocks)
 //! correlations  mean |R − R*| over all pairs of features
 //! dynamics    mean over columns of |r₁ − r₁*|, r₁ being the correlation of successive values
 //!             (numeric features), and |p − p*|, p being how often a level stays (blocks)
+//! within      mean over numeric features that change of |log(s / s*)|, up to 1, s being the standard
+//!             deviation within sequences, and the mean step |xₜ − xₜ₋₁|
 //! ```
 //!
 //! Every part is 0 for equal cohorts and at most about 1. Rows with a value that is not finite
@@ -31,6 +33,8 @@ pub struct QuickScore {
     pub correlations: f64,
     /// Difference of what happens from step to step.
     pub dynamics: f64,
+    /// Difference of how much numbers vary within a patient.
+    pub within: f64,
     /// The mean entropy of the columns over that of the real ones.
     pub diversity: f64,
 }
@@ -38,7 +42,7 @@ pub struct QuickScore {
 impl QuickScore {
     /// All parts in one: 0 is best.
     pub fn total(&self) -> f64 {
-        (self.marginals + self.correlations + self.dynamics) / 3.
+        (self.marginals + self.correlations + self.dynamics + self.within) / 4.
     }
 }
 
@@ -62,6 +66,8 @@ struct Summary {
     correlations: Vec<f64>,
     /// Of each column: r₁ or p.
     dynamics: Vec<f64>,
+    /// Of each numeric feature: the standard deviation within sequences, and the mean step.
+    within: Vec<[f64; 2]>,
     /// The mean entropy of the columns.
     entropy: f64,
 }
@@ -84,7 +90,8 @@ impl Quick {
         let real = &self.real;
         let synthetic = Summary::new(synthetic, self.numeric, &self.blocks);
         if synthetic.rows == 0 && real.rows > 0 {
-            return QuickScore { marginals: 1., correlations: 1., dynamics: 1., diversity: 0. };
+            let (marginals, correlations, dynamics, within) = (1., 1., 1., 1.);
+            return QuickScore { marginals, correlations, dynamics, within, diversity: 0. };
         }
         let numeric = real.sorted.iter().zip(&synthetic.sorted);
         let numeric = numeric.map(|(a, b)| kolmogorov_smirnov_sorted(a, b).unwrap_or(1.));
@@ -95,6 +102,9 @@ impl Quick {
             marginals: or_0(mean(numeric.chain(discrete))),
             correlations: apart(&real.correlations, &synthetic.correlations),
             dynamics: apart(&real.dynamics, &synthetic.dynamics),
+            within: or_0(mean(
+                real.within.iter().zip(&synthetic.within).flat_map(|(a, b)| log_ratios(a, b)),
+            )),
             diversity: if real.entropy > 0. { synthetic.entropy / real.entropy } else { 1. },
         }
     }
@@ -103,7 +113,7 @@ impl Quick {
 impl Summary {
     fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
         let Encoded { features, .. } = cohort;
-        let Rows { rows, pairs } = Rows::new(cohort, numeric, blocks);
+        let Rows { rows, pairs, sequences } = Rows::new(cohort, numeric, blocks);
         let feature = |n: usize| rows.iter().map(move |row| row[n]);
 
         // Marginals.
@@ -132,6 +142,19 @@ impl Summary {
         });
         let dynamics = successive.chain(staying).collect();
 
+        // Within sequences.
+        let within = (0..numeric).into_par_iter().map(|n| {
+            let squares = sequences.iter().map(|of| {
+                let values = || rows[of.clone()].iter().map(|row| row[n]);
+                let centre = or_0(mean(values()));
+                values().map(|x| (x - centre).powi(2)).sum::<f64>()
+            });
+            let free: usize = sequences.iter().map(|of| of.len().saturating_sub(1)).sum();
+            let steps = pairs.iter().map(|&at| (rows[at][n] - rows[at - 1][n]).abs());
+            [(squares.sum::<f64>() / free.max(1) as f64).sqrt(), or_0(mean(steps))]
+        });
+        let within = within.collect();
+
         // Pairs of features.
         let columns: Vec<Vec<f64>> =
             (0..*features).into_par_iter().map(|n| unit(feature(n))).collect();
@@ -143,7 +166,7 @@ impl Summary {
         // Diversity.
         let entropies = sorted.iter().map(|values| entropy(&histogram(values)));
         let entropy = or_0(mean(entropies.chain(shares.iter().map(|shares| entropy(shares)))));
-        Self { rows: rows.len(), sorted, shares, correlations, dynamics, entropy }
+        Self { rows: rows.len(), sorted, shares, correlations, dynamics, within, entropy }
     }
 }
 
@@ -153,14 +176,16 @@ struct Rows {
     rows: Vec<Vec<f64>>,
     /// Rows that follow the one before them in a sequence.
     pairs: Vec<usize>,
+    /// The rows of each sequence.
+    sequences: Vec<Range<usize>>,
 }
 
 impl Rows {
     fn new(cohort: &Encoded, numeric: usize, blocks: &[Range<usize>]) -> Self {
         let every = stride(cohort.lengths.len(), MAX_SEQUENCES);
-        let (mut rows, mut pairs) = (Vec::new(), Vec::new());
+        let (mut rows, mut pairs, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
         for (sequence, &length) in cohort.lengths.iter().enumerate().step_by(every) {
-            let mut follows = false;
+            let (mut follows, first) = (false, rows.len());
             for row in (0..length).map(|step| cohort.row(sequence, step)) {
                 let is_finite = is_finite(row);
                 if is_finite && follows {
@@ -171,8 +196,9 @@ impl Rows {
                 }
                 follows = is_finite;
             }
+            sequences.push(first..rows.len());
         }
-        Self { rows, pairs }
+        Self { rows, pairs, sequences }
     }
 }
 
@@ -201,6 +227,13 @@ fn settled(row: &[f32], numeric: usize, blocks: &[Range<usize>]) -> Vec<f64> {
         settled[greatest] = 1.;
     }
     settled
+}
+
+/// How many times one is the other, as a logarithm up to 1 either way; of what does not vary among
+/// real sequences nothing.
+fn log_ratios(real: &[f64; 2], synthetic: &[f64; 2]) -> Vec<f64> {
+    let varying = real.iter().zip(synthetic).filter(|(real, _)| **real > 1e-9);
+    varying.map(|(real, synthetic)| (synthetic / real).ln().abs().min(1.)).collect()
 }
 
 /// A column less its mean, divided by its norm; zeros where it is constant.
@@ -255,6 +288,10 @@ mod tests {
         let same = quick.score(&real);
         assert_eq!(same.total(), 0.);
         assert!((same.diversity - 1.).abs() < 1e-12);
+
+        // The same columns, each row another patient's.
+        let jumping = quick.score(&cohort(200, |p, step| rising(p * 7 + 3 * step * step, step)));
+        assert!(jumping.within > 0.1 && jumping.marginals < 0.05, "{jumping:?}");
 
         let shuffled =
             quick.score(&cohort(200, |p, step| rising((p + 37 * step) % 200, step * 5 % 6)));
