@@ -127,7 +127,7 @@ fn a_full_disk_is_an_error_and_the_run_goes_on_afterwards() {
     let hindered = |command: &Command| {
         let mut shell = Command::new("sh");
         // Blocks of 512 bytes: less than any network.
-        shell.args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\""]);
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""]);
         shell.arg(command.get_program()).args(command.get_args());
         shell.output().expect("runs")
     };

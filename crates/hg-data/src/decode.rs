@@ -388,7 +388,7 @@ pub(crate) fn nearest_or_bound(x: f64, values: &ValueGrid, censored: &[Censored]
 }
 
 /// The first of the greatest.
-fn greatest(features: &[f32]) -> usize {
+pub(crate) fn greatest(features: &[f32]) -> usize {
     let order = |&a: &usize, &b: &usize| features[a].total_cmp(&features[b]);
     (0..features.len()).rev().max_by(order).unwrap_or(0)
 }

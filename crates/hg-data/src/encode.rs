@@ -4,6 +4,7 @@
 //! block for each categorical, binary and binned column, then a block of two for
 //! each column whose measuring is modelled (not measured, measured).
 
+use crate::calibration::Distribution;
 use crate::construct::{Constructed, Construction};
 use crate::grid::{ResampledTable, RowCounts, grid};
 use crate::kept::Kept;
@@ -62,6 +63,10 @@ pub struct Encoder {
     /// How the tables are written, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableForm>,
+    /// How the features are distributed in the rows that it was fitted to, which synthetic rows are
+    /// [calibrated](Encoder::calibration) to; none in an encoder of version 0.1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub distributions: Vec<Distribution>,
     /// How the schema's rules are made to hold.
     #[serde(skip)]
     pub(crate) construction: Construction,
@@ -197,8 +202,9 @@ impl Encoder {
         let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
         let resampled = fit.part(table, 0)?;
         fit.add(&resampled)?;
-        let encoder = fit.finish()?;
+        let mut encoder = fit.finish()?;
         let encoded = encoder.encode_one(&resampled)?;
+        encoder.distributions = encoder.distributions_of(&encoded);
         Ok((encoder, encoded))
     }
 
@@ -495,9 +501,7 @@ impl<'a> Fit<'a> {
         }
         Error::all(problems)?;
         refuse_nothing(&columns, self.table)?;
-        let longest = self.lengths.iter().copied().max().unwrap_or(0);
-        let mut lengths = vec![0; longest + 1];
-        self.lengths.iter().for_each(|&length| lengths[length] += 1);
+        let lengths = frequencies(&self.lengths);
         let untyped = || PatientSource { source: SourceType::Text, width: None };
         let patient = self.patient.unwrap_or_else(untyped);
         if patient.source == SourceType::Float64 {
@@ -526,9 +530,17 @@ impl<'a> Fit<'a> {
             lengths,
             visits,
             tables,
+            distributions: Vec::new(),
             construction,
         })
     }
+}
+
+/// `[n]`: how many sequences have `n` steps.
+fn frequencies(lengths: &[usize]) -> Vec<usize> {
+    let mut frequencies = vec![0; lengths.iter().max().map_or(0, |longest| longest + 1)];
+    lengths.iter().for_each(|&length| frequencies[length] += 1);
+    frequencies
 }
 
 /// What the fit of one column rests on besides its cells.

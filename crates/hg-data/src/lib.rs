@@ -10,6 +10,7 @@
 //! This crate knows nothing about neural networks.
 
 mod bins;
+mod calibration;
 mod clock;
 mod compact;
 mod construct;
@@ -53,6 +54,7 @@ mod visits;
 mod write;
 
 pub use bins::FittedBins;
+pub use calibration::{Calibration, Distribution};
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};
 pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically};

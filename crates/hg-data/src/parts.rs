@@ -77,8 +77,9 @@ impl Encoder {
             fit.add(&resampled)?;
             kept.add(&resampled)
         })?;
-        let encoder = fit.finish()?;
+        let mut encoder = fit.finish()?;
         let encoded = encoder.encode_kept(kept)?;
+        encoder.distributions = encoder.distributions_of(&encoded);
         Ok((encoder, encoded))
     }
 }

@@ -1,6 +1,7 @@
 //! An encoder as JSON holds it, which may have been edited or damaged.
 
 use crate::bins::SavedBins;
+use crate::calibration::Distribution;
 use crate::clock::TimeFormat;
 use crate::construct::Construction;
 use crate::parsed::{GAP, START};
@@ -35,6 +36,8 @@ pub(crate) struct SavedEncoder {
     visits: Option<VisitGrid>,
     #[serde(default)]
     tables: Vec<TableForm>,
+    #[serde(default)]
+    distributions: Vec<Distribution>,
 }
 
 /// The JSON of a [`FittedColumn`].
@@ -99,8 +102,18 @@ impl TryFrom<SavedEncoder> for Encoder {
     /// # Errors
     /// [`Error::Encoder`], several where several things are wrong.
     fn try_from(saved: SavedEncoder) -> Result<Self> {
-        let SavedEncoder { schema, columns, patient, time, style, order, lengths, visits, tables } =
-            saved;
+        let SavedEncoder {
+            schema,
+            columns,
+            patient,
+            time,
+            style,
+            order,
+            lengths,
+            visits,
+            tables,
+            distributions,
+        } = saved;
         let mut wrong: Vec<Error> = problems(&schema, "", Stage::Fitted)
             .into_iter()
             .map(|(_, problem)| of_encoder(format!("its schema: {problem}")))
@@ -133,10 +146,9 @@ impl TryFrom<SavedEncoder> for Encoder {
         Error::all(wrong)?;
         // Invariant: the schema was checked above.
         let construction = Construction::of(&schema).unwrap_or_default();
-        let columns = fitted;
-        Ok(Self {
+        let encoder = Self {
             schema,
-            columns,
+            columns: fitted,
             patient,
             time,
             style,
@@ -144,8 +156,13 @@ impl TryFrom<SavedEncoder> for Encoder {
             lengths,
             visits,
             tables,
+            distributions,
             construction,
-        })
+        };
+        match encoder.distributions_problem() {
+            Some(problem) => Err(of_encoder(problem)),
+            None => Ok(encoder),
+        }
     }
 }
 

@@ -86,8 +86,7 @@ pub type Validator<'a> = dyn Fn(&Encoded) -> ValidationScore + 'a;
 pub struct Session<'a> {
     config: &'a TrainConfig,
     trainer: Trainer,
-    /// `lengths[n]` real sequences have `n` steps.
-    lengths: &'a [usize],
+    encoder: &'a Encoder,
     store: &'a mut dyn Store,
     validator: Option<&'a Validator<'a>>,
 }
@@ -107,7 +106,7 @@ impl<'a> Session<'a> {
         if let Some(newest) = store.newest()? {
             newest.restore(&mut trainer)?;
         }
-        Ok(Self { config, trainer, lengths: &encoder.lengths, store, validator: None })
+        Ok(Self { config, trainer, encoder, store, validator: None })
     }
 
     /// Validates as the settings say, by this score; without a validator nothing is validated.
@@ -176,8 +175,14 @@ impl<'a> Session<'a> {
         let is_due =
             every > 0 && (step.iteration.is_multiple_of(every) || step.iteration == iterations);
         if let Some(validator) = self.validator.filter(|_| is_due) {
-            let score =
-                validator(&self.trainer.validation_cohort(self.lengths, VALIDATION_PATIENTS)?);
+            let mut made =
+                self.trainer.validation_cohort(&self.encoder.lengths, VALIDATION_PATIENTS)?;
+            let mut score = validator(&made);
+            if self.config.model.calibration {
+                // As it will be sampled. How diverse it is only the generator's own rows show.
+                self.encoder.calibration(&made).apply(&mut made);
+                score.score = validator(&made).score;
+            }
             step.scalars.push(("validation".into(), score.score));
             if self.trainer.validation.judge(step.iteration, score)? {
                 self.store.save_best(Checkpoint::of(&self.trainer)?)?;

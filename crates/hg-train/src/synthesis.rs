@@ -4,13 +4,17 @@ use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, TrainConfig, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{DataFrame, Encoder};
+use hg_data::{Calibration, DataFrame, Encoded, Encoder};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
 
 /// Sequences made at once.
 const MADE_TOGETHER: usize = 256;
+
+/// Patients, and about so many rows of fewer, that a generator is calibrated by.
+const CALIBRATION_PATIENTS: usize = 4000;
+const CALIBRATION_ROWS: f64 = 60_000.;
 
 /// Where the random numbers of a cohort come from.
 #[derive(Clone, Copy)]
@@ -36,8 +40,21 @@ pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, source: Source) 
     (0..count).map(|_| draw()).collect()
 }
 
+/// A cohort of these lengths, `steps` being the longest.
+pub(crate) fn cohort(
+    generator: &Generator,
+    config: &TrainConfig,
+    lengths: Vec<usize>,
+    source: Source,
+) -> Result<Encoded> {
+    let values = rows(generator, config, &lengths, source)?.into();
+    let steps = lengths.iter().copied().max().unwrap_or(1);
+    let features = generator.config().layout.width();
+    Ok(Encoded { values, lengths, steps, features, counts: Default::default() })
+}
+
 /// Rows `[sequences, steps, D]` of sequences of these lengths, `steps` being the longest.
-pub(crate) fn rows(
+fn rows(
     generator: &Generator,
     config: &TrainConfig,
     lengths: &[usize],
@@ -52,7 +69,7 @@ pub(crate) fn rows(
     for (batch, lengths) in lengths.chunks(MADE_TOGETHER).enumerate() {
         let noise = |sequence: usize, values: &mut [f32]| {
             let sequence = batch * MADE_TOGETHER + sequence;
-            noise_of(config.model.latent, source.seed, source.noise, 0, sequence, values);
+            noise_of(&config.model, source.seed, source.noise, 0, sequence, values);
         };
         let lengths = Lengths::new(lengths.to_vec(), steps)?;
         values.extend(engine.generate(generator.parameters(), &lengths, &noise)?);
@@ -66,6 +83,7 @@ pub struct Sampler {
     encoder: Encoder,
     config: TrainConfig,
     generator: Generator,
+    calibration: Option<Calibration>,
 }
 
 impl Sampler {
@@ -80,7 +98,23 @@ impl Sampler {
         let generator =
             Generator::init(config.generator(&layout), &mut rng, DType::F32, &Device::Cpu)?;
         fill(generator.parameters(), &checkpoint.averaged()?, AVERAGED.as_ref())?;
-        Ok(Self { encoder, config: config.clone(), generator })
+        let mut sampler = Self { encoder, config: config.clone(), generator, calibration: None };
+        if config.model.calibration {
+            sampler.calibration = Some(sampler.calibrate()?);
+        }
+        Ok(sampler)
+    }
+
+    /// By a cohort that only the weights decide.
+    fn calibrate(&self) -> Result<Calibration> {
+        let frequencies = &self.encoder.lengths;
+        let steps = frequencies.iter().enumerate().map(|(length, count)| length * count);
+        let mean = steps.sum::<usize>() as f64 / frequencies.iter().sum::<usize>().max(1) as f64;
+        let patients = (CALIBRATION_ROWS / mean.max(1.)).ceil() as usize;
+        let purpose = Purpose::Calibration;
+        let source = Source { seed: 0, noise: purpose, lengths: purpose };
+        let lengths = draw_lengths(frequencies, patients.min(CALIBRATION_PATIENTS), source);
+        Ok(self.encoder.calibration(&cohort(&self.generator, &self.config, lengths, source)?))
     }
 
     /// A cohort of so many patients. Lengths are drawn with the real cohort's frequencies; the
@@ -95,9 +129,11 @@ impl Sampler {
         }
         let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
         let lengths = draw_lengths(&self.encoder.lengths, patients, source);
-        let values = rows(&self.generator, &self.config, &lengths, source)?;
-        let steps = lengths.iter().copied().max().unwrap_or(1);
-        Ok(self.encoder.decode(&values, &lengths, steps, seed)?)
+        let mut made = cohort(&self.generator, &self.config, lengths, source)?;
+        if let Some(calibration) = &self.calibration {
+            calibration.apply(&mut made);
+        }
+        Ok(self.encoder.decode(&made.values, &made.lengths, made.steps, seed)?)
     }
 
     /// What was fitted to the real table.

@@ -6,7 +6,7 @@ use crate::config::OptimiserConfig;
 use crate::in_place::Ema;
 use crate::random::{Purpose, stream};
 use crate::steps::{CRITIC_MEASURES, Draws, Fused, GENERATOR_MEASURES, Steps};
-use crate::synthesis::{Source, draw_lengths, rows};
+use crate::synthesis::{Source, cohort, draw_lengths};
 use crate::validation::ValidationState;
 use crate::{
     Adam, AdamConfig, Batches, DeviceKind, Error, Result, StepMetrics, StepScale, TrainConfig,
@@ -179,6 +179,11 @@ impl Trainer {
         self.iteration
     }
 
+    /// The iterations after which batches are of the same kinds again.
+    pub(crate) fn batches_in_cycle(&self) -> u64 {
+        self.batches.per_epoch().max(self.config.batching.windows.len() as u64)
+    }
+
     /// How long the parts of the last iteration took.
     pub fn times(&self) -> StepTimes {
         self.times
@@ -197,11 +202,7 @@ impl Trainer {
     pub fn validation_cohort(&self, frequencies: &[usize], sequences: usize) -> Result<Encoded> {
         let (seed, purpose) = (self.config.seed, Purpose::Validation);
         let source = Source { seed, noise: purpose, lengths: Purpose::Lengths };
-        let lengths = draw_lengths(frequencies, sequences, source);
-        let values = rows(&self.averaged, &self.config, &lengths, source)?.into();
-        let steps = lengths.iter().copied().max().unwrap_or(1);
-        let features = self.generator.config().layout.width();
-        Ok(Encoded { values, lengths, steps, features, counts: Default::default() })
+        cohort(&self.averaged, &self.config, draw_lengths(frequencies, sequences, source), source)
     }
 
     /// One iteration: critic steps on one real batch, then a generator step.

@@ -1,0 +1,515 @@
+//! What training leaves of the difference between the columns of synthetic and real rows, put right
+//! feature by feature.
+//!
+//! ```text
+//! number   x ↦ Q(F(x)), F the share of the generator's numbers up to x, Q the quantiles of the
+//!          real ones
+//! block    p ↦ softmax(log p + b), with b such that each level is the greatest as often as it is
+//!          in real rows
+//! ```
+//!
+//! Both keep the order of what the generator makes, so that who has more, when, and together with
+//! what stays as it was learnt. Only cells that decoding looks at count: a static column's first
+//! one, a number where it was measured and is no spike, a time between visits from the second on.
+//!
+//! A value that at least [`MIN_SHARED`] patients have is kept exactly, which gives back whole
+//! numbers, detection limits and the like; between others Q goes on in a line, so that no value of
+//! few patients stands out.
+
+use crate::decode::greatest;
+use crate::parsed::GAP;
+use crate::{Encoded, Encoder, FittedKind, Shown};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// Patients who must have a value for it to come back exactly.
+const MIN_SHARED: usize = 5;
+/// Points of a quantile function, about; exact values have two.
+const POINTS: usize = 400;
+/// Rows that are looked at; of more, those of evenly spread patients are.
+const MAX_ROWS: usize = 400_000;
+/// How often the levels' log-odds are moved.
+const ROUNDS: usize = 100;
+/// The least probability that networks tell from others.
+const LEAST: f32 = 1e-12;
+
+/// How one feature, or block, of real rows is distributed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// Of a number: the points [share, value] of its quantile function, both ascending; none where
+    /// there is no value.
+    Quantiles(Vec<[f32; 2]>),
+    /// Of a block: the share of each level.
+    Levels(Vec<f32>),
+}
+
+/// Maps a generator's rows to rows whose features are distributed as in real ones.
+#[derive(Clone, Debug)]
+pub struct Calibration(Vec<(Looked, Map)>);
+
+/// What becomes of a feature, or block.
+#[derive(Clone, Debug)]
+enum Map {
+    /// From the generator's quantiles to the real ones.
+    Quantiles { from: Vec<[f32; 2]>, to: Vec<[f32; 2]> },
+    /// By biases of the log-probabilities.
+    Levels(Vec<f32>),
+}
+
+/// A feature, or block, and the cells of it that decoding looks at.
+#[derive(Clone, Debug)]
+struct Looked {
+    features: Range<usize>,
+    stage: Stage,
+    steps: Steps,
+    /// The block that says whether it was measured.
+    flag: Option<usize>,
+    /// The block of its spikes, whose last level is a number besides.
+    spikes: Option<Range<usize>>,
+}
+
+/// The order in which features are calibrated: whether a cell counts depends on those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Flags,
+    Levels,
+    Numbers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steps {
+    All,
+    First,
+    AfterFirst,
+}
+
+impl Encoder {
+    /// What calibration aims at: how the features of these rows, real ones, are distributed.
+    pub(crate) fn distributions_of(&self, real: &Encoded) -> Vec<Distribution> {
+        let looked = self.looked();
+        let distribution = |looked: &Looked| match looked.stage {
+            Stage::Numbers => Distribution::Quantiles(real_quantiles(looked.numbers(real))),
+            Stage::Flags | Stage::Levels => {
+                let rows = looked.rows(real).map(|(_, row)| greatest(row));
+                Distribution::Levels(shares(rows, looked.features.len()))
+            }
+        };
+        looked.par_iter().map(distribution).collect()
+    }
+
+    /// The map that takes rows like `made`, a generator's, to the distributions of the rows that
+    /// the encoder was fitted to.
+    pub fn calibration(&self, made: &Encoded) -> Calibration {
+        let mut made = made.clone();
+        let mut calibration = Calibration(Vec::new());
+        let pairs: Vec<(Looked, &Distribution)> =
+            self.looked().into_iter().zip(&self.distributions).collect();
+        for stage in [Stage::Flags, Stage::Levels, Stage::Numbers] {
+            let of_stage = pairs.par_iter().filter(|(looked, _)| looked.stage == stage);
+            let maps = of_stage.map(|(looked, target)| (looked.clone(), looked.map(&made, target)));
+            let stage = Calibration(maps.collect());
+            stage.apply(&mut made);
+            calibration.0.extend(stage.0);
+        }
+        calibration
+    }
+
+    /// All features and blocks, those of a stage in the order of the row.
+    fn looked(&self) -> Vec<Looked> {
+        let (mut flags, mut levels, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let columns = self.schema.columns.iter().zip(&self.columns).zip(self.places());
+        for ((column, fitted), place) in columns {
+            let steps = match column.is_static {
+                true => Steps::First,
+                false if column.name == GAP => Steps::AfterFirst,
+                false => Steps::All,
+            };
+            let flag = place.flag;
+            if let Some(flag) = flag {
+                let steps = if fitted.shown == Shown::Some { Steps::All } else { steps };
+                let features = flag..flag + 2;
+                flags.push(Looked {
+                    features,
+                    stage: Stage::Flags,
+                    steps,
+                    flag: None,
+                    spikes: None,
+                });
+            }
+            let mut spikes = None;
+            if let Some(width) = fitted.block().filter(|&width| width > 0) {
+                let features = place.spikes..place.spikes + width;
+                spikes = Some(features.clone());
+                levels.push(Looked { features, stage: Stage::Levels, steps, flag, spikes: None });
+            }
+            if matches!(fitted.kind, FittedKind::Numeric { .. }) {
+                let features = place.value..place.value + 1;
+                numbers.push(Looked { features, stage: Stage::Numbers, steps, flag, spikes });
+            }
+        }
+        flags.into_iter().chain(levels).chain(numbers).collect()
+    }
+
+    /// What is wrong with the distributions of a saved encoder.
+    pub(crate) fn distributions_problem(&self) -> Option<String> {
+        // Encoders of version 0.1 have none.
+        if self.distributions.is_empty() {
+            return None;
+        }
+        let looked = self.looked();
+        if looked.len() != self.distributions.len() {
+            let (expected, found) = (looked.len(), self.distributions.len());
+            return Some(format!(
+                "it has {found} distributions for {expected} features and blocks"
+            ));
+        }
+        let fits = |(looked, distribution): (&Looked, &Distribution)| match distribution {
+            Distribution::Quantiles(points) => {
+                let is_sound = |[share, value]: &[f32; 2]| {
+                    (0. ..=1.).contains(share) && (0. ..=1.).contains(value)
+                };
+                let ascends = |pair: &[[f32; 2]]| pair[0] <= pair[1] && pair[0][1] <= pair[1][1];
+                looked.stage == Stage::Numbers
+                    && points.iter().all(is_sound)
+                    && points.windows(2).all(ascends)
+            }
+            Distribution::Levels(shares) => {
+                looked.stage != Stage::Numbers
+                    && shares.len() == looked.features.len()
+                    && shares.iter().all(|share| (0. ..=1.).contains(share))
+            }
+        };
+        let all_fit = looked.iter().zip(&self.distributions).all(fits);
+        (!all_fit).then(|| "a distribution does not fit its feature".into())
+    }
+}
+
+impl Looked {
+    /// The cells that count, each with its sequence.
+    fn rows<'a>(&'a self, cohort: &'a Encoded) -> impl Iterator<Item = (usize, &'a [f32])> {
+        let rows: usize = cohort.lengths.iter().sum();
+        let every = rows.div_ceil(MAX_ROWS).max(1);
+        let sequences = cohort.lengths.iter().enumerate().step_by(every);
+        sequences.flat_map(move |(sequence, &length)| {
+            let steps = match self.steps {
+                Steps::All => 0..length,
+                Steps::First => 0..length.min(1),
+                Steps::AfterFirst => 1..length.max(1),
+            };
+            steps.filter_map(move |step| {
+                let row = cohort.row(sequence, step);
+                let features = &row[self.features.clone()];
+                let counts = self.counts(row) && features.iter().all(|x| x.is_finite());
+                counts.then_some((sequence, features))
+            })
+        })
+    }
+
+    /// Whether decoding looks at the cell in this row.
+    fn counts(&self, row: &[f32]) -> bool {
+        let is_measured = self.flag.is_none_or(|flag| row[flag + 1] > row[flag]);
+        let is_besides = |spikes: &Range<usize>| greatest(&row[spikes.clone()]) + 1 == spikes.len();
+        is_measured && self.spikes.as_ref().is_none_or(is_besides)
+    }
+
+    /// A number's values, ascending, with their sequences.
+    fn numbers(&self, cohort: &Encoded) -> Vec<(f32, usize)> {
+        let rows = self.rows(cohort);
+        let mut values: Vec<(f32, usize)> =
+            rows.map(|(sequence, row)| (row[0], sequence)).collect();
+        values.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        values
+    }
+
+    /// What takes these rows to a distribution.
+    fn map(&self, made: &Encoded, target: &Distribution) -> Map {
+        match target {
+            Distribution::Quantiles(to) => {
+                let from = made_quantiles(&self.numbers(made));
+                // Without a value on a side there is nowhere to go.
+                let to = if from.is_empty() { Vec::new() } else { to.clone() };
+                Map::Quantiles { from, to }
+            }
+            Distribution::Levels(target) => {
+                let log = |x: &f32| x.max(LEAST).ln();
+                let rows: Vec<f32> =
+                    self.rows(made).flat_map(|(_, row)| row.iter().map(log)).collect();
+                Map::Levels(biases(&rows, target))
+            }
+        }
+    }
+}
+
+impl Calibration {
+    /// Maps rows.
+    pub fn apply(&self, cohort: &mut Encoded) {
+        let mut values = cohort.values.to_vec();
+        self.apply_to(&mut values, &cohort.lengths, cohort.steps);
+        cohort.values = values.into();
+    }
+
+    /// Maps rows `[sequences, steps, features]`.
+    pub fn apply_to(&self, values: &mut [f32], lengths: &[usize], steps: usize) {
+        let width = values.len() / (lengths.len() * steps).max(1);
+        let sequences = values.par_chunks_mut((steps * width).max(1)).zip(lengths);
+        sequences.for_each(|(values, &length)| {
+            for row in values.chunks_exact_mut(width.max(1)).take(length) {
+                for (looked, map) in &self.0 {
+                    map.apply(&mut row[looked.features.clone()]);
+                }
+            }
+        });
+    }
+}
+
+impl Map {
+    fn apply(&self, features: &mut [f32]) {
+        match self {
+            Self::Quantiles { from, to } if !to.is_empty() => {
+                features[0] = value_at(to, share_of(from, features[0]));
+            }
+            Self::Quantiles { .. } => {}
+            Self::Levels(biases) => {
+                let shifted = |(x, bias): (&f32, &f32)| x.max(LEAST).ln() + bias;
+                let logs: Vec<f32> = features.iter().zip(biases).map(shifted).collect();
+                let most = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f32 = logs.iter().map(|x| (x - most).exp()).sum();
+                features.iter_mut().zip(logs).for_each(|(x, log)| *x = (log - most).exp() / sum);
+            }
+        }
+    }
+}
+
+/// The share of levels.
+fn shares(rows: impl Iterator<Item = usize>, levels: usize) -> Vec<f32> {
+    let mut counts = vec![0usize; levels];
+    rows.for_each(|level| counts[level] += 1);
+    let all: usize = counts.iter().sum::<usize>().max(1);
+    counts.into_iter().map(|count| (count as f64 / all as f64) as f32).collect()
+}
+
+/// The points of the quantile function of real values, ascending, with their patients.
+fn real_quantiles(values: Vec<(f32, usize)>) -> Vec<[f32; 2]> {
+    let all = values.len() as f64;
+    let share = |count: usize| (count as f64 / all) as f32;
+    let mut points: Vec<[f32; 2]> = Vec::new();
+    let mut first = 0;
+    for equal in values.chunk_by(|a, b| a.0 == b.0) {
+        let (end, value) = (first + equal.len(), equal[0].0);
+        let patients = equal.chunk_by(|a, b| a.1 == b.1).count();
+        let mass = equal.len() as f64 / all;
+        let last = points.last().map_or(-1., |point| f64::from(point[0]));
+        let middle =
+            share(first + equal.len() / 2).midpoint(share(first + equal.len().div_ceil(2)));
+        if patients >= MIN_SHARED && mass * 2. * POINTS as f64 >= 1. {
+            points.extend([[share(first), value], [share(end), value]]);
+        } else if f64::from(middle) - last >= 1. / POINTS as f64 || end == values.len() {
+            points.push([middle, value]);
+        }
+        first = end;
+    }
+    points
+}
+
+/// The points of the quantile function of a generator's values, ascending.
+fn made_quantiles(values: &[(f32, usize)]) -> Vec<[f32; 2]> {
+    let last = values.len().saturating_sub(1);
+    let every = (last / POINTS).max(1);
+    let point = |n: usize| [((n as f64 + 0.5) / values.len() as f64) as f32, values[n].0];
+    let inner = (0..last).step_by(every);
+    inner.chain(values.last().map(|_| last)).map(point).collect()
+}
+
+/// The share up to `x`: in the middle of what equals it, and in a line between points.
+fn share_of(points: &[[f32; 2]], x: f32) -> f32 {
+    let below = points.partition_point(|point| point[1] < x);
+    let up_to = points.partition_point(|point| point[1] <= x);
+    if below < up_to {
+        return points[below][0].midpoint(points[up_to - 1][0]);
+    }
+    match (below.checked_sub(1).map(|n| points[n]), points.get(below)) {
+        (Some(before), Some(after)) => {
+            before[0] + (after[0] - before[0]) * (x - before[1]) / (after[1] - before[1])
+        }
+        (Some(_), None) => 1.,
+        // Below all, or NaN, which is nowhere.
+        (None, _) => 0.,
+    }
+}
+
+/// The value at a share: in a line between points, the outermost beyond them.
+fn value_at(points: &[[f32; 2]], share: f32) -> f32 {
+    let below = points.partition_point(|point| point[0] < share);
+    match (below.checked_sub(1).map(|n| points[n]), points.get(below)) {
+        (Some(before), Some(after)) => {
+            let along = (share - before[0]) / (after[0] - before[0]);
+            before[1] + (after[1] - before[1]) * along
+        }
+        (Some(outermost), None) => outermost[1],
+        (None, Some(outermost)) => outermost[1],
+        (None, None) => 0.,
+    }
+}
+
+/// Biases of log-probabilities `[rows, levels]` with which each level is the greatest as often as
+/// its target says, as far as there are such.
+fn biases(rows: &[f32], target: &[f32]) -> Vec<f32> {
+    let levels = target.len();
+    let mut biases = vec![0f32; levels];
+    let count = rows.len() / levels.max(1);
+    if count == 0 {
+        return biases;
+    }
+    // Half a row, so that no logarithm is infinite.
+    let least = 0.5 / count as f32;
+    let mut best = (f32::INFINITY, biases.clone());
+    for round in 0..ROUNDS {
+        let shifted = |row: &[f32]| {
+            let mut first = 0;
+            for level in 1..levels {
+                if row[level] + biases[level] > row[first] + biases[first] {
+                    first = level;
+                }
+            }
+            first
+        };
+        let found = shares(rows.chunks_exact(levels).map(shifted), levels);
+        let distance: f32 = found.iter().zip(target).map(|(a, b)| (a - b).abs()).sum();
+        if distance < best.0 {
+            best = (distance, biases.clone());
+        }
+        let rate = 1. / (1. + round as f32 / 20.);
+        for (bias, (found, target)) in biases.iter_mut().zip(found.iter().zip(target)) {
+            *bias += rate * ((target + least) / (found + least)).ln();
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Schema, Subset};
+    use std::path::Path;
+
+    fn pbc() -> (Encoder, Encoded) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
+        let table = root.join("data/pbc/pbcseq.csv");
+        Encoder::fit_file(&schema, &table, Subset::Whole).expect("encodes")
+    }
+
+    /// A generator that is off in every column: numbers squeezed, levels pulled to the first one.
+    fn off(encoder: &Encoder, real: &Encoded) -> Encoded {
+        let numeric = encoder.numeric_features();
+        let mut values = real.values.to_vec();
+        for (n, row) in values.chunks_exact_mut(real.features).enumerate() {
+            // A trace of its own for each row, as a network's numbers have.
+            let trace = (n * 7919 % 1000) as f32 * 1e-5;
+            row[..numeric].iter_mut().for_each(|x| *x = 0.3 + 0.2 * x.powi(2) + trace * 0.01);
+            let mut from = numeric;
+            for width in encoder.blocks() {
+                let block = &mut row[from..from + width];
+                block.iter_mut().for_each(|x| *x = 0.1 * *x + trace);
+                block[0] += 0.2 + (n * 104_729 % 1000) as f32 * 1e-4;
+                let sum: f32 = block.iter().sum();
+                block.iter_mut().for_each(|x| *x /= sum);
+                from += width;
+            }
+        }
+        Encoded { values: values.into(), ..real.clone() }
+    }
+
+    #[test]
+    fn columns_that_are_off_come_back_as_the_real_ones_are() {
+        let (encoder, real) = pbc();
+        let made = off(&encoder, &real);
+        let mut calibrated = made.clone();
+        encoder.calibration(&made).apply(&mut calibrated);
+        for looked in encoder.looked() {
+            let before = distance(&looked, &real, &made);
+            let after = distance(&looked, &real, &calibrated);
+            // Exact values are as wide as the steps between them.
+            assert!(after < 0.02, "{looked:?}: {before} became {after}");
+            // Where the flag says that nothing was measured there is nothing to be off.
+            if looked.stage == Stage::Numbers && !looked.numbers(&made).is_empty() {
+                assert!(before > 0.2, "{looked:?}: {before}");
+            }
+        }
+    }
+
+    /// Kolmogorov and Smirnov's distance of numbers, total variation of levels.
+    fn distance(looked: &Looked, real: &Encoded, made: &Encoded) -> f32 {
+        if looked.stage != Stage::Numbers {
+            let of = |cohort| {
+                shares(looked.rows(cohort).map(|(_, row)| greatest(row)), looked.features.len())
+            };
+            return of(real).iter().zip(of(made)).map(|(a, b)| (a - b).abs()).sum::<f32>() / 2.;
+        }
+        let (real, made) = (looked.numbers(real), looked.numbers(made));
+        let share = |values: &[(f32, usize)], x: f32| {
+            values.partition_point(|(value, _)| *value <= x) as f32 / values.len() as f32
+        };
+        real.iter().map(|&(x, _)| (share(&real, x) - share(&made, x)).abs()).fold(0., f32::max)
+    }
+
+    #[test]
+    fn the_order_of_numbers_stays_and_shared_values_come_back_exactly() {
+        let (encoder, real) = pbc();
+        let made = off(&encoder, &real);
+        let mut calibrated = made.clone();
+        encoder.calibration(&made).apply(&mut calibrated);
+        for looked in encoder.looked().iter().filter(|looked| looked.stage == Stage::Numbers) {
+            let feature = looked.features.start;
+            let mut pairs: Vec<(f32, f32)> =
+                made.rows().zip(calibrated.rows()).map(|(a, b)| (a[feature], b[feature])).collect();
+            pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+            assert!(pairs.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{looked:?}");
+            // What many have among the real ones, as many have here.
+            let share = |cohort: &Encoded, x: f32| {
+                let values = looked.numbers(cohort);
+                values.iter().filter(|(value, _)| *value == x).count() as f32 / values.len() as f32
+            };
+            let values = looked.numbers(&real);
+            let common = values.chunk_by(|a, b| a.0 == b.0).max_by_key(|equal| equal.len());
+            let common = common.expect("a value")[0].0;
+            let (real, made) = (share(&real, common), share(&calibrated, common));
+            if real > 0.05 {
+                assert!((real - made).abs() < 0.02, "{looked:?}: {real} and {made}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_of_few_patients_are_no_points_of_their_own() {
+        // 0.5 of five patients is kept, 0.2 of one patient who has it five times is not.
+        let values = [0.2; 5].iter().map(|&x| (x, 0));
+        let values = values.chain((1..6).map(|patient| (0.5, patient))).chain([(0.9, 7)]);
+        let points = real_quantiles(values.collect());
+        let expected = [[2.5 / 11., 0.2], [5. / 11., 0.5], [10. / 11., 0.5], [10.5 / 11., 0.9]];
+        for (found, expected) in points.iter().zip(expected) {
+            assert!((found[0] - expected[0]).abs() < 1e-6 && found[1] == expected[1], "{points:?}");
+        }
+        assert_eq!(points.len(), expected.len());
+        assert_eq!(value_at(&points, 0.7), 0.5);
+        let between = value_at(&points, 4. / 11.);
+        assert!(between > 0.2 && between < 0.5, "{between}");
+        assert_eq!((value_at(&points, 0.), value_at(&points, 1.)), (0.2, 0.9));
+    }
+
+    #[test]
+    fn nothing_to_go_by_changes_nothing() {
+        assert_eq!(value_at(&[], 0.5), 0.);
+        let mut features = [0.25f32];
+        Map::Quantiles { from: Vec::new(), to: Vec::new() }.apply(&mut features);
+        assert_eq!(features, [0.25]);
+        assert_eq!(biases(&[], &[0.5, 0.5]), [0., 0.]);
+        // A collapsed generator's one value becomes one value.
+        let made = made_quantiles(&[(0.3, 0), (0.3, 1), (0.3, 2)]);
+        assert_eq!(share_of(&made, 0.3), 0.5);
+        assert_eq!((share_of(&made, 0.2), share_of(&made, 0.4)), (0., 1.));
+        assert_eq!(share_of(&made, f32::NAN), 0.);
+    }
+}
