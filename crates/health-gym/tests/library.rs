@@ -49,7 +49,7 @@ fn memory_files_and_a_run_folder_lead_to_the_same_cohort() -> Result<()> {
     let schema = repository("data-schemas/pbc.toml");
     let program = Program::default();
     let place = folder.path().join("run");
-    let (run, encoded) = Run::create(&place, &table(), &schema, settings(4), program)?;
+    let (run, encoded) = Run::create(&place, &table(), &schema, settings(4), None, program)?;
     let trained = train_run(&run, &encoded, &CancelToken::default(), &mut |_| {})?;
     ensure!(trained.outcome == Outcome::Done && trained.iteration == 4);
     let from_run = Synthesizer::load(&place)?.sample(30, 5)?;
@@ -108,7 +108,7 @@ fn a_run_that_was_cancelled_goes_on_to_the_bits_of_one_that_was_not() -> Result<
     let run = |name: &str, stop_at: Option<u64>| -> Result<DataFrame> {
         let place = folder.path().join(name);
         let program = Program::default();
-        let (run, encoded) = Run::create(&place, &table(), &schema, settings(5), program)?;
+        let (run, encoded) = Run::create(&place, &table(), &schema, settings(5), None, program)?;
         let token = CancelToken::default();
         let trained = train_run(&run, &encoded, &token, &mut |event| {
             if matches!(event, Event::Step(step) if Some(step.iteration) == stop_at) {

@@ -94,9 +94,10 @@ pub(crate) enum Command {
 
 /// What a run that repeats or resumes another takes from that one. (`--data` says where its
 /// table lies now.)
-const FRESH: [&str; 10] = [
+const FRESH: [&str; 11] = [
     "schema",
     "iterations",
+    "minutes",
     "seed",
     "batch_size",
     "device",
@@ -119,9 +120,13 @@ pub(crate) struct TrainArguments {
     /// The run folder to make; it must not exist.
     #[arg(long, required_unless_present_any = ["resume", "print_config"])]
     pub(crate) out: Option<PathBuf>,
-    /// Generator steps (each after five critic steps).
+    /// Generator steps (each after two critic steps, or as many as `optimiser.critic_steps` says).
     #[arg(long)]
     pub(crate) iterations: Option<u64>,
+    /// Train for about so many minutes, in place of a number of iterations: as many as fit, by the
+    /// speed of this machine, are written to run.toml. The cohort and the report come after.
+    #[arg(long, conflicts_with = "iterations")]
+    pub(crate) minutes: Option<f64>,
     /// Drives every random draw: the same seed gives the same bytes.
     #[arg(long)]
     pub(crate) seed: Option<u64>,

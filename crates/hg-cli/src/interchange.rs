@@ -69,6 +69,7 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
         ("latent_features".to_owned(), Value::Integer(latent as i64)),
         ("reverse_alignment".to_owned(), Value::String("health-gym".into())),
         ("latent".to_owned(), Value::String("uniform".into())),
+        ("patient_latent".to_owned(), Value::Float(0.)),
     ]);
     let settings = Table::from_iter([("model".to_owned(), settings.into())]);
     let train = Settings::of_weights(settings, set)?.resolve()?;

@@ -197,10 +197,18 @@ fn of_preset(preset: Preset) -> Table {
         put(&mut table, "optimiser.correlation_weight", Value::Float(correlation_weight));
         table
     };
+    let published = |batch_size, correlation_weight, iterations| {
+        let mut table = of(batch_size, correlation_weight, iterations);
+        put(&mut table, "model.calibration", Value::Boolean(false));
+        put(&mut table, "model.patient_latent", Value::Float(0.));
+        put(&mut table, "optimiser.critic_steps", Value::Integer(5));
+        put(&mut table, "optimiser.weight_averaging", Value::Float(0.99));
+        table
+    };
     match preset {
-        Preset::Hypotension => of(128, 1., 4650),
-        Preset::Sepsis => of(32, 10., 10_200),
-        Preset::ArtForHiv => of(256, 10., 5250),
+        Preset::Hypotension => published(128, 1., 4650),
+        Preset::Sepsis => published(32, 10., 10_200),
+        Preset::ArtForHiv => published(256, 10., 5250),
         Preset::Demo => of(32, 10., 300),
     }
 }

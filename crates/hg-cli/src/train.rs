@@ -10,6 +10,7 @@ use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::time::Duration;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     if arguments.print_config {
@@ -69,7 +70,23 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
         return Err(Error::Other("--data, --schema and --out belong together".into()));
     };
     let train = Settings::gather(arguments)?.resolve()?;
-    Ok(Run::create(out, data, schema, train, program())?)
+    let budget = arguments.minutes.map(minutes).transpose()?;
+    let (run, encoded) = Run::create(out, data, schema, train, budget, program())?;
+    if let Some(minutes) = arguments.minutes {
+        let iterations = run.manifest.train.iterations;
+        tracing::info!("{iterations} iterations take about {minutes} minutes on this machine");
+    }
+    Ok((run, encoded))
+}
+
+/// # Errors
+/// Where it is no time.
+fn minutes(minutes: f64) -> Result<Duration> {
+    let seconds = Duration::try_from_secs_f64(60. * minutes).ok();
+    seconds.filter(|time| !time.is_zero()).ok_or_else(|| {
+        let problem = format!("`--minutes` is {minutes}\nhint: it must be above 0");
+        health_gym::training::Error::Config(problem).into()
+    })
 }
 
 fn train(run: &Run, encoded: &Encoded) -> Result<()> {

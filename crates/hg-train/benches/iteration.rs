@@ -52,6 +52,8 @@ fn main() -> anyhow::Result<()> {
     let mut config = TrainConfig { device, ..Default::default() };
     config.batching.batch_size = batch;
     config.model.hidden = hidden;
+    // As published, and as the peers do.
+    config.optimiser.critic_steps = 5;
     let mut trainer = Trainer::new(&config, &layout, &encoded)?;
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();

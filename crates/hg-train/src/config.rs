@@ -39,10 +39,16 @@ pub struct ModelConfig {
     pub hidden: usize,
     /// `Z`: features of the noise.
     pub latent_features: usize,
+    /// The share of them that is drawn once for a patient and repeated at every step; the others
+    /// are drawn for each step.
+    pub patient_latent: f64,
     /// The distribution of the noise.
     pub latent: LatentDistribution,
     /// How the generator lines up its reverse outputs.
     pub reverse_alignment: ReverseAlignment,
+    /// Whether each column of a synthetic cohort is mapped to the distribution of the column that
+    /// was trained on, in the order in which the generator made its values.
+    pub calibration: bool,
 }
 
 /// The losses and the steps against their gradients.
@@ -143,8 +149,10 @@ impl Default for ModelConfig {
         Self {
             hidden: 128,
             latent_features: 128,
+            patient_latent: 0.75,
             latent: LatentDistribution::Gaussian,
             reverse_alignment: ReverseAlignment::Flipped,
+            calibration: true,
         }
     }
 }
@@ -152,7 +160,7 @@ impl Default for ModelConfig {
 impl Default for OptimiserConfig {
     fn default() -> Self {
         Self {
-            critic_steps: 5,
+            critic_steps: 2,
             learning_rate: 1e-3,
             schedule: Schedule::Constant,
             clip_norm: 0.,
@@ -161,7 +169,7 @@ impl Default for OptimiserConfig {
             penalty_weight: 10.,
             correlation_weight: 10.,
             correlation_limits: false,
-            weight_averaging: 0.99,
+            weight_averaging: 0.999,
         }
     }
 }
@@ -326,6 +334,13 @@ pub enum LatentDistribution {
     Uniform,
 }
 
+impl ModelConfig {
+    /// How many features of the noise are the patient's own.
+    pub(crate) fn patient_features(&self) -> usize {
+        (self.patient_latent * self.latent_features as f64).round() as usize
+    }
+}
+
 impl TrainConfig {
     /// The patients that training sees.
     pub fn training_subset(&self) -> Subset {
@@ -377,11 +392,15 @@ impl TrainConfig {
             ("optimiser.weight_averaging", optimiser.weight_averaging),
             ("validation.held_out", validation.held_out),
         ];
+
         let refuse = |name: &str, value: f64, range: &str| {
             Err(Error::Config(format!("`{name}` is {value}\nhint: it must be {range}")))
         };
         if let Some((name, value)) = shares.iter().find(|(_, value)| !(0. ..1.).contains(value)) {
             return refuse(name, *value, "in [0, 1)");
+        }
+        if !(0. ..=1.).contains(&model.patient_latent) {
+            return refuse("model.patient_latent", model.patient_latent, "in [0, 1]");
         }
         let (clip, rate) = (optimiser.clip_norm, optimiser.learning_rate);
         if !(clip.is_finite() && clip >= 0.) {
@@ -439,6 +458,17 @@ mod tests {
         assert!(problem(|c| c.optimiser.penalty_weight = -1.).contains("penalty_weight"));
         assert!(problem(|c| c.batching.windows = vec![3, 2]).contains("windows"));
         assert!(problem(|c| c.validation.held_out = 1.).contains("held_out"));
+        for share in [-0.1, 1.1, f64::NAN] {
+            let config = TrainConfig {
+                model: ModelConfig { patient_latent: share, ..Default::default() },
+                ..Default::default()
+            };
+            let problem = config.check().expect_err("refused").to_string();
+            assert!(
+                problem.starts_with(&format!("`model.patient_latent` is {share}")),
+                "{problem}"
+            );
+        }
         assert!(problem(|c| c.tf32 = true).contains("tf32"));
         TrainConfig::default().check().expect("the defaults work");
     }

@@ -3,6 +3,7 @@
 
 mod adam;
 mod batches;
+mod budget;
 mod checkpoint;
 mod config;
 mod error;

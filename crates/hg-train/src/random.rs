@@ -2,7 +2,7 @@
 //! purpose and the step alone, never on what was drawn before. So a run that is
 //! interrupted and resumed draws the same numbers.
 
-use crate::LatentDistribution;
+use crate::{LatentDistribution, ModelConfig};
 use hg_lstm::kernel::Real;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -31,6 +31,8 @@ pub enum Purpose {
     CorrelationLimits = 9,
     /// The noise of the cohorts that validation judges.
     Validation = 10,
+    /// The noise and lengths of the cohort that a generator is calibrated by.
+    Calibration = 11,
 }
 
 /// The stream for a purpose and a step.
@@ -41,10 +43,11 @@ pub fn stream(seed: u64, purpose: Purpose, step: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Fills the noise of one sequence of a step. It depends on neither the other
-/// sequences nor on how many of the values are asked for.
+/// Fills the noise `[steps, Z]` of one sequence of a step; the patient's own features, the first
+/// of each row, are those of the first row. It depends on neither the
+/// other sequences nor on how many steps are asked for.
 pub(crate) fn noise_of<S: Real>(
-    latent: LatentDistribution,
+    model: &ModelConfig,
     seed: u64,
     purpose: Purpose,
     step: u64,
@@ -54,13 +57,19 @@ pub(crate) fn noise_of<S: Real>(
     let mut rng = stream(seed, purpose, step);
     // A sequence uses far less than 2³² words of its stream.
     rng.set_word_pos((sequence as u128) << 32);
-    for value in values {
-        let drawn: f32 = match latent {
-            LatentDistribution::Gaussian => StandardNormal.sample(&mut rng),
-            LatentDistribution::Uniform => rng.random(),
-        };
-        *value = S::from_f64(f64::from(drawn));
+    let (width, of_patient) = (model.latent_features, model.patient_features());
+    for at in 0..values.len() {
+        let is_kept = at >= width && at % width < of_patient;
+        values[at] = if is_kept { values[at % width] } else { draw(model.latent, &mut rng) };
     }
+}
+
+fn draw<S: Real>(latent: LatentDistribution, rng: &mut ChaCha8Rng) -> S {
+    let drawn: f32 = match latent {
+        LatentDistribution::Gaussian => StandardNormal.sample(rng),
+        LatentDistribution::Uniform => rng.random(),
+    };
+    S::from_f64(f64::from(drawn))
 }
 
 #[cfg(test)]
@@ -72,11 +81,30 @@ mod tests {
     fn the_noise_of_a_sequence_stands_alone() {
         let noise = |sequence, count| {
             let mut values = vec![0f32; count];
-            noise_of(LatentDistribution::Gaussian, 1, Purpose::Noise, 7, sequence, &mut values);
+            let model = ModelConfig { patient_latent: 0., ..Default::default() };
+            noise_of(&model, 1, Purpose::Noise, 7, sequence, &mut values);
             values
         };
         assert_eq!(noise(3, 10), noise(3, 200)[..10]);
         assert_ne!(noise(3, 10), noise(4, 10));
+    }
+
+    #[test]
+    fn a_patient_keeps_the_latent_features_that_are_the_patients_own() {
+        let model = ModelConfig { latent_features: 5, patient_latent: 0.4, ..Default::default() };
+        let of = |sequence, steps: usize| {
+            let mut values = vec![0f32; 5 * steps];
+            noise_of(&model, 1, Purpose::Noise, 7, sequence, &mut values);
+            values
+        };
+        let noise = of(3, 4);
+        let rows: Vec<&[f32]> = noise.chunks_exact(5).collect();
+        for pair in rows.windows(2) {
+            assert_eq!(pair[0][..2], pair[1][..2]);
+            assert!(pair[0][2..].iter().zip(&pair[1][2..]).all(|(before, after)| before != after));
+        }
+        assert_ne!(rows[0][..2], of(4, 1)[..2]);
+        assert_eq!(of(3, 2), noise[..10]);
     }
 
     #[test]

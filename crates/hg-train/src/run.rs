@@ -22,6 +22,7 @@ use hg_models::read_weights;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const CHECKPOINTS: &str = "checkpoints";
 
@@ -70,7 +71,13 @@ impl RunManifest {
     fn parse(text: &str, path: &Path) -> std::result::Result<Self, String> {
         let mut table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         if let Some(toml::Value::Table(train)) = table.remove("train") {
-            let train = grouped(train, &path.display().to_string());
+            let mut train = grouped(train, &path.display().to_string());
+            let model = train.entry("model").or_insert_with(|| toml::Table::new().into());
+            if let Some(model) = model.as_table_mut() {
+                // A run from before these settings did without.
+                model.entry("patient_latent").or_insert(toml::Value::Float(0.));
+                model.entry("calibration").or_insert(toml::Value::Boolean(false));
+            }
             table.insert("train".into(), train.into());
         }
         table.try_into().map_err(|e: toml::de::Error| e.to_string())
@@ -114,7 +121,8 @@ pub struct Run {
 
 impl Run {
     /// Reads table and schema, fits the encoder and makes the folder. Nothing
-    /// is left behind when that fails.
+    /// is left behind when that fails. With a `budget`, the iterations become those that
+    /// [fit into it](TrainConfig::iterations_within).
     ///
     /// # Errors
     /// When the folder exists or cannot be written, or the table does not fit
@@ -123,7 +131,8 @@ impl Run {
         folder: &Path,
         data: &Path,
         schema_path: &Path,
-        train: TrainConfig,
+        mut train: TrainConfig,
+        budget: Option<Duration>,
         program: Program,
     ) -> Result<(Self, Encoded)> {
         train.check()?;
@@ -131,6 +140,9 @@ impl Run {
         require_absent(folder)?;
         let schema = Schema::load(schema_path)?;
         let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_subset())?;
+        if let Some(time) = budget {
+            train.iterations = train.iterations_within(time, &encoder, &encoded)?;
+        }
         let manifest = RunManifest {
             data: Some(absolute(data)?),
             data_sha256: Some(hg_data::fingerprint(data)?),
@@ -189,7 +201,7 @@ impl Run {
         generator: &Path,
         critic: Option<&Path>,
     ) -> Result<Self> {
-        let (run, encoded) = Self::create(folder, data, schema, train, program)?;
+        let (run, encoded) = Self::create(folder, data, schema, train, None, program)?;
         let filled = (|| {
             let mut trainer =
                 Trainer::new(&run.manifest.train, &layout_of(&run.encoder), &encoded)?;
@@ -244,7 +256,7 @@ impl Run {
             let problem = "is not the schema of the run any more (its SHA-256 differs)";
             return Err(Error::Run { path: schema.clone(), problem: problem.into() });
         }
-        Self::create(folder, data, schema, train.clone(), program)
+        Self::create(folder, data, schema, train.clone(), None, program)
     }
 
     /// Opens a run folder.
@@ -497,4 +509,25 @@ fn require_absent(folder: &Path) -> Result<()> {
         return Err(Error::Run { path: folder.to_owned(), problem: problem.into() });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_from_before_a_setting_does_without_it() {
+        let train = "[train]\niterations = 7\n[train.model]\nhidden = 16\n";
+        let head = "encoder_sha256 = \"\"\nvectors = \"Portable\"\n";
+        let program = "[program]\nversion = \"0.2.0\"\ncommit = \"\"\ncrates = []\ntarget = \"\"\n";
+        let text = format!("{head}{train}{program}");
+        let old = RunManifest::parse(&text, Path::new("run.toml")).expect("a manifest");
+        assert_eq!((old.train.model.patient_latent, old.train.model.calibration), (0., false));
+        assert_eq!(old.train.model.hidden, 16);
+        // One of today says what it has.
+        let today = RunManifest::of(TrainConfig::default(), Program::default()).expect("vectors");
+        let text = toml::to_string(&today).expect("TOML");
+        let read = RunManifest::parse(&text, Path::new("run.toml")).expect("a manifest");
+        assert_eq!(read.train, TrainConfig::default());
+    }
 }

@@ -51,8 +51,8 @@ pub(crate) struct Draws<'a> {
 impl Draws<'_> {
     /// The noise of one sequence.
     fn noise<S: Real>(&self, sequence: usize, values: &mut [S]) {
-        let latent = self.config.model.latent;
-        noise_of(latent, self.config.seed, Purpose::Noise, self.step, sequence, values);
+        let model = &self.config.model;
+        noise_of(model, self.config.seed, Purpose::Noise, self.step, sequence, values);
     }
 
     /// α of every sequence.
