@@ -105,6 +105,48 @@ fn eicu_trains_and_generates_any_number_of_patients_from_the_run_alone() {
 }
 
 #[test]
+fn every_generated_patient_meets_what_is_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    train(PBC, &out, "1", &[]);
+    let generate = |name: &str, patients: &str, given: &[&str]| {
+        let (run, cohort) = (out.display().to_string(), folder.path().join(name));
+        let path = cohort.display().to_string();
+        let mut arguments = vec!["generate", &run, "--patients", patients, "--out", &path];
+        arguments.extend(given.iter().flat_map(|condition| ["--given", condition]));
+        (hg(&arguments), cohort)
+    };
+    let (output, cohort) = generate("cohort.csv", "40", &["sex=m", "age>=50"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&cohort).expect("reads");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|found| *found == name).expect("a column");
+    let (id, sex, age) = (column("id"), column("sex"), column("age"));
+    for row in &rows[1..] {
+        assert!(row[sex] == "m" && row[age].parse::<f64>().is_ok_and(|age| age >= 50.), "{row:?}");
+    }
+    let mut ids: Vec<&str> = rows[1..].iter().map(|row| row[id]).collect();
+    ids.dedup();
+    let expected: Vec<String> = (1..=40).map(|id| id.to_string()).collect();
+    assert_eq!(ids, expected, "patients are numbered anew");
+    // The same seed gives the same cohort.
+    let (_, again) = generate("again.csv", "40", &["sex=m", "age>=50"]);
+    assert_eq!(std::fs::read_to_string(again).expect("reads"), text);
+
+    for (given, said) in [
+        ("age>=700", "of 20000 synthetic patients 0 meet `age>=700`"),
+        ("sex=x", "condition `sex=x`: `sex` has no level `x`"),
+        ("bili>1", "`bili` changes over a patient's steps"),
+    ] {
+        let (output, cohort) = generate("none.csv", "3", &[given]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(said) && stderr.contains("\nhint: "), "{stderr}");
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(!cohort.exists());
+    }
+}
+
+#[test]
 fn patients_that_are_held_out_are_a_yardstick_and_not_trained_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");

@@ -45,7 +45,10 @@ impl Error {
         match self {
             Self::Data(_) | Self::Evaluate(hg_eval::Error::Data(_)) => true,
             Self::Train(error) => {
-                matches!(error, Train::Data(_) | Train::Run { .. } | Train::Config(_))
+                matches!(
+                    error,
+                    Train::Data(_) | Train::Run { .. } | Train::Config(_) | Train::Rare { .. }
+                )
             }
             _ => false,
         }

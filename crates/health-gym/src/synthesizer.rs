@@ -50,6 +50,22 @@ impl Synthesizer {
         Ok(self.sampler.sample(patients, seed)?)
     }
 
+    /// A cohort of so many patients who meet all of some conditions on static columns, as `sex=f` and
+    /// `age>=70`: patients are sampled until as many do.
+    ///
+    /// # Errors
+    /// Where a condition is none, where too few synthetic patients meet them, and when `patients` is
+    /// 0.
+    pub fn sample_given<T: AsRef<str>>(
+        &self,
+        patients: usize,
+        seed: u64,
+        conditions: &[T],
+    ) -> Result<DataFrame> {
+        let given = self.sampler.encoder().given(conditions)?;
+        Ok(self.sampler.sample_given(patients, seed, &given)?.0)
+    }
+
     /// A cohort of so many patients as several tables, by their names, in the form of the real
     /// ones; as one table, where the schema has one.
     ///

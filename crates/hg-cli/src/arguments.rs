@@ -28,7 +28,8 @@ pub(crate) enum Command {
         --schema data-schemas/pbc.toml --out runs/pbc")]
     Train(TrainArguments),
     /// Generate a cohort from a trained run; the private table is not needed.
-    #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv")]
+    #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv\n  \
+        hg generate runs/pbc --patients 500 --given sex=f --given 'age>=70' --out cohort.csv")]
     Generate(GenerateArguments),
     /// Compare a run's synthetic cohort with the real one, or any two tables.
     #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  hg evaluate --real a.csv \
@@ -197,6 +198,10 @@ pub(crate) struct GenerateArguments {
     /// How many patients.
     #[arg(long)]
     pub(crate) patients: usize,
+    /// A condition on a static column that every patient shall meet, as `sex=f` or `"age>=70"`; may
+    /// be given often.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) given: Vec<String>,
     /// The file to write, .csv, .parquet or .arrow; the folder where there are several tables.
     #[arg(long)]
     pub(crate) out: PathBuf,

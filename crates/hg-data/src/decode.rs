@@ -7,7 +7,7 @@ use crate::parsed::{GAP, START};
 use crate::source::{SourceType, TimeSource};
 use crate::visits::clean;
 use crate::{
-    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Level, Result, Shown,
+    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Given, Level, Result, Shown,
     ValueGrid,
 };
 use polars_core::prelude::*;
@@ -33,21 +33,32 @@ impl Encoder {
         steps: usize,
         seed: u64,
     ) -> Result<DataFrame> {
+        self.table_of(&self.cells(values, lengths, steps, seed)?)
+    }
+
+    /// The cells of what [`Encoder::decode`] makes a table of.
+    ///
+    /// # Errors
+    /// As [`Encoder::decode`].
+    pub fn cells(
+        &self,
+        values: &[f32],
+        lengths: &[usize],
+        steps: usize,
+        seed: u64,
+    ) -> Result<Cells> {
         let features = self.features();
         let count = lengths.len().checked_mul(steps).and_then(|rows| rows.checked_mul(features));
         if count != Some(values.len()) || lengths.iter().any(|&l| l > steps) {
             let expected = format!("{} × {steps} × {features} values", lengths.len());
             return Err(Error::Shape { expected, got: values.len() });
         }
-        let mut rows = Vec::new();
-        for (patient, &length) in lengths.iter().enumerate() {
-            rows.extend((0..length).map(|step| Row { patient, step }));
-        }
+        let rows = rows(lengths);
         let of_row =
             |row: &Row, step: usize| &values[(row.patient * steps + step) * features..][..features];
 
         let of_columns = self.schema.columns.iter().zip(&self.columns).zip(self.places());
-        let mut decoded: Vec<Decoded> = of_columns
+        let mut columns: Vec<Decoded> = of_columns
             .enumerate()
             .map(|(n, ((column, fitted), place))| {
                 let mut draws = ChaCha8Rng::seed_from_u64(seed);
@@ -57,14 +68,22 @@ impl Encoder {
                 how.cells(&rows, &of_row, &mut draws)
             })
             .collect();
-        let times = self.passed(&decoded, lengths)?;
-        self.construct(&mut decoded, &times, lengths);
+        let times = self.passed(&columns, lengths)?;
+        self.construct(&mut columns, &times, lengths);
+        Ok(Cells { columns, times, lengths: lengths.to_vec() })
+    }
 
+    /// The table of some cells, with patients numbered from 1.
+    ///
+    /// # Errors
+    /// Where an encoder that was edited says something that does not go together.
+    pub fn table_of(&self, cells: &Cells) -> Result<DataFrame> {
+        let rows = rows(&cells.lengths);
         let mut columns = vec![self.patients(&rows).into_column()];
-        let of_columns = self.schema.columns.iter().zip(&self.columns).zip(decoded);
+        let of_columns = self.schema.columns.iter().zip(&self.columns).zip(&cells.columns);
         for ((column, fitted), Decoded { cells, shown }) in of_columns {
             if !column.is_derived() {
-                let cells = cells.into_iter().zip(shown).map(|(cell, shows)| shows.then_some(cell));
+                let cells = cells.iter().zip(shown).map(|(cell, shows)| shows.then_some(*cell));
                 let cells: Vec<Option<f64>> = cells.collect();
                 columns.push(match &fitted.time {
                     Some(time) => self.time_cells(column, time, &cells)?,
@@ -72,7 +91,7 @@ impl Encoder {
                 });
             }
         }
-        columns.push(self.times(&times)?.into_column());
+        columns.push(self.times(&cells.times)?.into_column());
         Ok(DataFrame::new(rows.len(), columns)?.select(self.order.iter().map(String::as_str))?)
     }
 
@@ -291,9 +310,54 @@ fn nan_for_null(series: Series) -> Series {
     filled.unwrap_or(series)
 }
 
+/// Decoded cells of some patients, of which a table can be made.
+#[derive(Clone, Debug, Default)]
+pub struct Cells {
+    /// One entry per schema column, a cell per row.
+    pub(crate) columns: Vec<Decoded>,
+    /// The time of each row, on the axis of the time column.
+    times: Vec<f64>,
+    /// Rows of each patient.
+    pub(crate) lengths: Vec<usize>,
+}
+
+impl Cells {
+    /// How many patients there are.
+    pub fn patients(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Adds the patients of others who meet the conditions, until there are `most`.
+    pub fn add_given(&mut self, others: &Self, given: &Given, most: usize) {
+        self.columns.resize_with(others.columns.len(), Decoded::default);
+        let mut end = 0;
+        for (&length, is_met) in others.lengths.iter().zip(given.met(others)) {
+            let rows = end..end + length;
+            end = rows.end;
+            if !is_met || self.lengths.len() >= most {
+                continue;
+            }
+            self.lengths.push(length);
+            self.times.extend(&others.times[rows.clone()]);
+            for (column, from) in self.columns.iter_mut().zip(&others.columns) {
+                column.cells.extend(&from.cells[rows.clone()]);
+                column.shown.extend(&from.shown[rows.clone()]);
+            }
+        }
+    }
+}
+
 struct Row {
     patient: usize,
     step: usize,
+}
+
+/// All rows of patients of these lengths.
+fn rows(lengths: &[usize]) -> Vec<Row> {
+    let patients = lengths.iter().enumerate();
+    patients
+        .flat_map(|(patient, &length)| (0..length).map(move |step| Row { patient, step }))
+        .collect()
 }
 
 /// How a column's features are read.

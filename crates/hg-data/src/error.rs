@@ -55,6 +55,14 @@ pub enum Error {
         /// What is wrong, and a line `hint:` with the way out.
         problem: String,
     },
+    /// A condition on synthetic patients that is none.
+    #[error("condition `{condition}`: {problem}")]
+    Given {
+        /// The condition, as it was written.
+        condition: String,
+        /// What is wrong, and a line `hint:` with the way out.
+        problem: String,
+    },
     /// A patient does not fit the schema.
     #[error("{table}, patient `{patient}`: {problem}")]
     Patient {

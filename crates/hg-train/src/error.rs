@@ -40,6 +40,19 @@ pub enum Error {
     /// A setting out of its range.
     #[error("{0}")]
     Config(String),
+    /// Conditions that hardly any synthetic patient meets.
+    #[error(
+        "of {made} synthetic patients {found} meet {given}\nhint: ask for fewer patients, or for \
+         less; of what is rare among the patients that it was trained on, a model knows little"
+    )]
+    Rare {
+        /// The conditions.
+        given: String,
+        /// How many meet them.
+        found: usize,
+        /// Of how many.
+        made: usize,
+    },
     /// Training that no longer leads anywhere.
     #[error("training diverged at iteration {iteration}: {problem}")]
     Diverged {

@@ -4,7 +4,7 @@ use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, TrainConfig, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{Calibration, DataFrame, Encoded, Encoder};
+use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder, Given};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
@@ -16,17 +16,28 @@ const MADE_TOGETHER: usize = 256;
 const CALIBRATION_PATIENTS: usize = 4000;
 const CALIBRATION_ROWS: f64 = 60_000.;
 
+/// Patients that are made at once where some are chosen among them.
+const MADE_IN_PART: usize = 1000;
+/// Patients that are made for each one who is wanted, at most, and at least before it is said that
+/// nobody is so.
+const MADE_FOR_EACH: usize = 1000;
+const LEAST_MADE: usize = 20_000;
+/// Seeds of the parts lie so far apart: the golden ratio of 2⁶⁴.
+const APART: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Where the random numbers of a cohort come from.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) seed: u64,
     pub(crate) noise: Purpose,
     pub(crate) lengths: Purpose,
+    /// Which cohort of this seed, from 0.
+    pub(crate) part: u64,
 }
 
 /// `count` lengths, drawn with the frequencies of real ones: `frequencies[n]` have `n` steps.
 pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, source: Source) -> Vec<usize> {
-    let mut rng = stream(source.seed, source.lengths, 0);
+    let mut rng = stream(source.seed, source.lengths, source.part);
     let all: usize = frequencies.iter().sum();
     let mut draw = || {
         let mut position = rng.random_range(0..all.max(1));
@@ -69,7 +80,7 @@ fn rows(
     for (batch, lengths) in lengths.chunks(MADE_TOGETHER).enumerate() {
         let noise = |sequence: usize, values: &mut [f32]| {
             let sequence = batch * MADE_TOGETHER + sequence;
-            noise_of(&config.model, source.seed, source.noise, 0, sequence, values);
+            noise_of(&config.model, source.seed, source.noise, source.part, sequence, values);
         };
         let lengths = Lengths::new(lengths.to_vec(), steps)?;
         values.extend(engine.generate(generator.parameters(), &lengths, &noise)?);
@@ -112,7 +123,7 @@ impl Sampler {
         let mean = steps.sum::<usize>() as f64 / frequencies.iter().sum::<usize>().max(1) as f64;
         let patients = (CALIBRATION_ROWS / mean.max(1.)).ceil() as usize;
         let purpose = Purpose::Calibration;
-        let source = Source { seed: 0, noise: purpose, lengths: purpose };
+        let source = Source { seed: 0, noise: purpose, lengths: purpose, part: 0 };
         let lengths = draw_lengths(frequencies, patients.min(CALIBRATION_PATIENTS), source);
         Ok(self.encoder.calibration(&cohort(&self.generator, &self.config, lengths, source)?))
     }
@@ -123,17 +134,57 @@ impl Sampler {
     /// # Errors
     /// When `patients` is 0.
     pub fn sample(&self, patients: usize, seed: u64) -> Result<DataFrame> {
-        if patients == 0 {
-            let problem = "`patients` is 0\nhint: ask for at least 1 patient";
-            return Err(Error::Config(problem.into()));
+        self.refuse_none(patients)?;
+        Ok(self.encoder.table_of(&self.cells(patients, seed, 0)?)?)
+    }
+
+    /// A cohort of so many patients who meet all of the conditions: patients are made until as many
+    /// do. With it goes how many were made. The same seed gives the same cohort.
+    ///
+    /// # Errors
+    /// [`Error::Rare`] where too few meet them; when `patients` is 0.
+    pub fn sample_given(
+        &self,
+        patients: usize,
+        seed: u64,
+        given: &Given,
+    ) -> Result<(DataFrame, usize)> {
+        self.refuse_none(patients)?;
+        let most = MADE_FOR_EACH.saturating_mul(patients).max(LEAST_MADE);
+        let (mut found, mut made) = (Cells::default(), 0);
+        for part in 0.. {
+            let next = self.cells(MADE_IN_PART, seed, part)?;
+            found.add_given(&next, given, patients);
+            made += next.patients();
+            if found.patients() == patients {
+                return Ok((self.encoder.table_of(&found)?, made));
+            }
+            if made >= most || (found.patients() == 0 && made >= LEAST_MADE) {
+                break;
+            }
         }
-        let source = Source { seed, noise: Purpose::Generation, lengths: Purpose::Lengths };
+        Err(Error::Rare { given: given.to_string(), found: found.patients(), made })
+    }
+
+    fn refuse_none(&self, patients: usize) -> Result<()> {
+        if patients > 0 {
+            return Ok(());
+        }
+        let problem = "`patients` is 0\nhint: ask for at least 1 patient";
+        Err(Error::Config(problem.into()))
+    }
+
+    /// The cells of a cohort.
+    fn cells(&self, patients: usize, seed: u64, part: u64) -> Result<Cells> {
+        let (noise, lengths) = (Purpose::Generation, Purpose::Lengths);
+        let source = Source { seed, noise, lengths, part };
         let lengths = draw_lengths(&self.encoder.lengths, patients, source);
         let mut made = cohort(&self.generator, &self.config, lengths, source)?;
         if let Some(calibration) = &self.calibration {
             calibration.apply(&mut made);
         }
-        Ok(self.encoder.decode(&made.values, &made.lengths, made.steps, seed)?)
+        let draws = seed.wrapping_add(part.wrapping_mul(APART));
+        Ok(self.encoder.cells(&made.values, &made.lengths, made.steps, draws)?)
     }
 
     /// What was fitted to the real table.
