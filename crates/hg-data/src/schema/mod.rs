@@ -305,6 +305,21 @@ transform = "log1p"
     }
 
     #[test]
+    fn keys_of_version_0_1_mean_what_they_meant() -> Result<()> {
+        let today = SMALL.replace("column = \"id\"", "column = \"id\"\nquasi_identifiers = [\"x\"]")
+            + "missing_indicator = true\nimpute = \"forward\"\n";
+        let before = today
+            .replace("quasi_identifiers", "known")
+            .replace("missing_indicator", "measured")
+            .replace("impute", "carry");
+        let schema = Schema::parse(&today, Path::new("s.toml"))?;
+        assert_eq!(Schema::parse(&before, Path::new("s.toml"))?, schema);
+        assert_eq!(schema.patient.quasi_identifiers, ["x"]);
+        assert_eq!(schema.columns[0].missing_indicator, Some(true));
+        Ok(())
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         let text = SMALL.replace("step = 1.0", "step = 1.0\nstpe = 2");
         let message = Schema::parse(&text, Path::new("s.toml")).expect_err("refused").to_string();
