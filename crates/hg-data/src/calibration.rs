@@ -29,8 +29,8 @@ const MIN_SHARED: usize = 5;
 const POINTS: usize = 400;
 /// Rows that are looked at; of more, those of evenly spread patients are.
 const MAX_ROWS: usize = 400_000;
-/// How often the levels' log-odds are moved.
-const ROUNDS: usize = 100;
+/// How often all levels of a block get new biases, at most.
+const SWEEPS: usize = 20;
 /// The least probability that networks tell from others.
 const LEAST: f32 = 1e-12;
 
@@ -354,38 +354,58 @@ fn value_at(points: &[[f32; 2]], share: f32) -> f32 {
 }
 
 /// Biases of log-probabilities `[rows, levels]` with which each level is the greatest as often as
-/// its target says, as far as there are such.
+/// its target says, as far as there are such: level by level the bias that gives it as many rows as
+/// it shall have beside the others, until that is so of all.
 fn biases(rows: &[f32], target: &[f32]) -> Vec<f32> {
     let levels = target.len();
     let mut biases = vec![0f32; levels];
     let count = rows.len() / levels.max(1);
-    if count == 0 {
-        return biases;
-    }
-    // Half a row, so that no logarithm is infinite.
-    let least = 0.5 / count as f32;
     let mut best = (f32::INFINITY, biases.clone());
-    for round in 0..ROUNDS {
-        let shifted = |row: &[f32]| {
-            let mut first = 0;
-            for level in 1..levels {
-                if row[level] + biases[level] > row[first] + biases[first] {
-                    first = level;
-                }
-            }
-            first
-        };
-        let found = shares(rows.chunks_exact(levels).map(shifted), levels);
+    for _ in 0..if count > 0 { SWEEPS } else { 0 } {
+        let found = shares(rows.chunks_exact(levels).map(|row| winner(row, &biases)), levels);
         let distance: f32 = found.iter().zip(target).map(|(a, b)| (a - b).abs()).sum();
         if distance < best.0 {
             best = (distance, biases.clone());
         }
-        let rate = 1. / (1. + round as f32 / 20.);
-        for (bias, (found, target)) in biases.iter_mut().zip(found.iter().zip(target)) {
-            *bias += rate * ((target + least) / (found + least)).ln();
+        if distance * count as f32 <= levels as f32 {
+            break;
+        }
+        for level in 0..levels {
+            biases[level] = bias(rows, &biases, level, target[level]);
         }
     }
     best.1
+}
+
+/// The bias with which a level is the greatest in a share of the rows, beside the others' biases.
+fn bias(rows: &[f32], biases: &[f32], level: usize, share: f32) -> f32 {
+    let margin = |row: &[f32]| {
+        let others = (0..row.len()).filter(|&other| other != level);
+        let most = others.map(|other| row[other] + biases[other]).fold(f32::NEG_INFINITY, f32::max);
+        most - row[level]
+    };
+    let mut margins: Vec<f32> = rows.chunks_exact(biases.len()).map(margin).collect();
+    margins.sort_by(f32::total_cmp);
+    let wanted = (f64::from(share) * margins.len() as f64).round() as usize;
+    let bias = match (wanted.checked_sub(1).map(|n| margins[n]), margins.get(wanted)) {
+        (Some(last), Some(next)) => last.midpoint(*next),
+        (None, Some(first)) => first - 1.,
+        (Some(last), None) => last + 1.,
+        (None, None) => 0.,
+    };
+    // A block of one level has no others.
+    if bias.is_finite() { bias } else { 0. }
+}
+
+/// The level that is the greatest with its bias; of equal ones the first.
+fn winner(row: &[f32], biases: &[f32]) -> usize {
+    let mut first = 0;
+    for level in 1..row.len() {
+        if row[level] + biases[level] > row[first] + biases[first] {
+            first = level;
+        }
+    }
+    first
 }
 
 #[cfg(test)]
@@ -497,6 +517,25 @@ mod tests {
         let between = value_at(&points, 4. / 11.);
         assert!(between > 0.2 && between < 0.5, "{between}");
         assert_eq!((value_at(&points, 0.), value_at(&points, 1.)), (0.2, 0.9));
+    }
+
+    #[test]
+    fn levels_of_a_generator_that_hardly_tells_them_apart_come_back_too() {
+        // As an untrained one: all rows are nearly alike, and one level always the greatest.
+        let mut draws = 1u32;
+        let mut draw = || {
+            draws = draws.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (draws >> 8) as f32 / (1 << 24) as f32 * 1e-4
+        };
+        let row =
+            |draw: &mut dyn FnMut() -> f32| [0.3, 0.4, 0.2, 0.1].map(|p: f32| p.ln() + draw());
+        let rows: Vec<f32> = (0..2000).flat_map(|_| row(&mut draw)).collect();
+        let target = [0.05, 0.3, 0.65, 0.];
+        let biases = biases(&rows, &target);
+        let found = shares(rows.chunks_exact(4).map(|row| winner(row, &biases)), 4);
+        for (found, target) in found.iter().zip(target) {
+            assert!((found - target).abs() < 0.01, "{found} for {target}");
+        }
     }
 
     #[test]

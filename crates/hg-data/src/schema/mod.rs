@@ -306,7 +306,8 @@ transform = "log1p"
 
     #[test]
     fn keys_of_version_0_1_mean_what_they_meant() -> Result<()> {
-        let today = SMALL.replace("column = \"id\"", "column = \"id\"\nquasi_identifiers = [\"x\"]")
+        let today = SMALL
+            .replace("column = \"id\"", "column = \"id\"\nquasi_identifiers = [\"x\"]")
             + "missing_indicator = true\nimpute = \"forward\"\n";
         let before = today
             .replace("quasi_identifiers", "known")
