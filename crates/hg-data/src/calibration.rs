@@ -251,7 +251,7 @@ impl Calibration {
     }
 
     /// Maps rows `[sequences, steps, features]`.
-    pub fn apply_to(&self, values: &mut [f32], lengths: &[usize], steps: usize) {
+    fn apply_to(&self, values: &mut [f32], lengths: &[usize], steps: usize) {
         let width = values.len() / (lengths.len() * steps).max(1);
         let sequences = values.par_chunks_mut((steps * width).max(1)).zip(lengths);
         sequences.for_each(|(values, &length)| {
