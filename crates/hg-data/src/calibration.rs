@@ -109,9 +109,12 @@ impl Encoder {
         for stage in [Stage::Flags, Stage::Levels, Stage::Numbers] {
             let of_stage = pairs.par_iter().filter(|(looked, _)| looked.stage == stage);
             let maps = of_stage.map(|(looked, target)| (looked.clone(), looked.map(&made, target)));
-            let stage = Calibration(maps.collect());
-            stage.apply(&mut made);
-            calibration.0.extend(stage.0);
+            let maps = Calibration(maps.collect());
+            // Nothing depends on the numbers.
+            if stage != Stage::Numbers {
+                maps.apply(&mut made);
+            }
+            calibration.0.extend(maps.0);
         }
         calibration
     }
@@ -246,21 +249,16 @@ impl Calibration {
     /// Maps rows.
     pub fn apply(&self, cohort: &mut Encoded) {
         let mut values = cohort.values.to_vec();
-        self.apply_to(&mut values, &cohort.lengths, cohort.steps);
-        cohort.values = values.into();
-    }
-
-    /// Maps rows `[sequences, steps, features]`.
-    fn apply_to(&self, values: &mut [f32], lengths: &[usize], steps: usize) {
-        let width = values.len() / (lengths.len() * steps).max(1);
-        let sequences = values.par_chunks_mut((steps * width).max(1)).zip(lengths);
+        let width = cohort.features.max(1);
+        let sequences = values.par_chunks_mut((cohort.steps * width).max(1)).zip(&cohort.lengths);
         sequences.for_each(|(values, &length)| {
-            for row in values.chunks_exact_mut(width.max(1)).take(length) {
+            for row in values.chunks_exact_mut(width).take(length) {
                 for (looked, map) in &self.0 {
                     map.apply(&mut row[looked.features.clone()]);
                 }
             }
         });
+        cohort.values = values.into();
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::told_apart::{Features, patients, summaries};
 use crate::judge::MIN_PATIENTS;
-use crate::statistics::{mean, stride};
+use crate::statistics::{deviation, mean, stride};
 use crate::{
     Answer, Cohort, Compared, Figure, FigureValue, Finding, Measure, Outcome, Result, Subject,
     Topic,
@@ -132,8 +132,7 @@ impl Split {
         let observed = &cohort.observed;
         let all = patients(schema, observed);
         let every = stride(all.len(), MAX_PATIENTS);
-        let has_steps = all.iter().filter(|patient| !patient.rows().is_empty());
-        let chosen: Vec<_> = has_steps.step_by(every).collect();
+        let chosen: Vec<_> = all.into_iter().step_by(every).collect();
         let Features { names, columns } = summaries(schema, observed, &chosen);
         let mut split = Self { course: Features::default(), targets: Vec::new() };
         for (name, values) in names.into_iter().zip(columns) {
@@ -178,14 +177,10 @@ impl Learnt {
         if real.targets.is_empty() || real.course.columns.is_empty() {
             return None;
         }
-        let scale = |values: &Vec<f64>| {
-            let finite = || values.iter().copied().filter(|x| x.is_finite());
-            let centre = mean(finite()).unwrap_or(0.);
-            let spread = mean(finite().map(|x| (x - centre).powi(2))).unwrap_or(0.).sqrt();
-            (centre, spread)
-        };
+        let centre = |values: &Vec<f64>| mean(values.iter().copied()).unwrap_or(0.);
+        let scale = |values: &Vec<f64>| (centre(values), deviation(values).unwrap_or(0.));
         let scales: Vec<(f64, f64)> = learnt_from.course.columns.iter().map(scale).collect();
-        let centres: Vec<f64> = learnt_from.targets.iter().map(|y| scale(y).0).collect();
+        let centres: Vec<f64> = learnt_from.targets.iter().map(centre).collect();
         let z = standardised(&learnt_from.course, &scales);
         // A missing static says nothing: it is at the mean.
         let y = DMatrix::from_fn(z.nrows(), centres.len(), |n, target| {

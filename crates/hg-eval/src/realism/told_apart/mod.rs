@@ -88,31 +88,28 @@ struct Trees<'a> {
 
 struct Side<'a> {
     cohort: &'a Observed,
-    all: Vec<Patient>,
-    /// Positions in `all`, in random order; the n-th is in fold n modulo [`FOLDS`].
-    chosen: Vec<usize>,
+    /// In random order; the n-th is in fold n modulo [`FOLDS`].
+    patients: Vec<Patient>,
 }
 
 impl<'a> Trees<'a> {
     fn new(schema: &Schema, real: &'a Observed, synthetic: &'a Observed) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut side = |cohort: &'a Observed| {
-            let all = patients(schema, cohort);
-            let has_steps = |&n: &usize| !all[n].rows().is_empty();
-            let mut chosen: Vec<usize> = (0..all.len()).filter(has_steps).collect();
-            chosen.shuffle(&mut rng);
-            Side { cohort, all, chosen }
+            let mut patients = patients(schema, cohort);
+            patients.shuffle(&mut rng);
+            Side { cohort, patients }
         };
         let (mut real, mut synthetic) = (side(real), side(synthetic));
-        let count = real.chosen.len().min(synthetic.chosen.len()).min(MAX_PATIENTS);
-        real.chosen.truncate(count);
-        synthetic.chosen.truncate(count);
+        let count = real.patients.len().min(synthetic.patients.len()).min(MAX_PATIENTS);
+        real.patients.truncate(count);
+        synthetic.patients.truncate(count);
         Self { real, synthetic }
     }
 
     /// Whether every fold has patients of both sides.
     fn are_enough(&self) -> bool {
-        self.real.chosen.len() >= 2 * FOLDS
+        self.real.patients.len() >= 2 * FOLDS
     }
 
     /// The area under the curve of summaries, and the greatest shares of the gain.
@@ -120,9 +117,9 @@ impl<'a> Trees<'a> {
         if !self.are_enough() {
             return Ok((None, Vec::new()));
         }
-        let of = |side: &Side<'_>| summaries(schema, side.cohort, &side.patients());
+        let of = |side: &Side<'_>| summaries(schema, side.cohort, &side.patients);
         let features = of(&self.real).below(of(&self.synthetic));
-        let count = self.real.chosen.len();
+        let count = self.real.patients.len();
         let is_synthetic: Vec<bool> = (0..2 * count).map(|row| row >= count).collect();
         let folds: Vec<usize> = (0..2 * count).map(|row| row % count % FOLDS).collect();
         let CrossFit { scores, importance } = cross_fit(&features, &is_synthetic, &folds)?;
@@ -137,7 +134,7 @@ impl<'a> Trees<'a> {
 
     /// The area under the curve of steps.
     fn tell_steps(&self, schema: &Schema) -> Result<Option<Auc>> {
-        let of = |side: &Side<'_>| steps::steps(&side.patients(), MAX_STEPS);
+        let of = |side: &Side<'_>| steps::steps(&side.patients, MAX_STEPS);
         let (real, synthetic) = (of(&self.real), of(&self.synthetic));
         let are_there = [&real, &synthetic].map(|steps| {
             (0..FOLDS).all(|fold| steps.iter().any(|step| step.patient % FOLDS == fold))
@@ -157,18 +154,12 @@ impl<'a> Trees<'a> {
         let scores = cross_fit(&features, &is_synthetic, &folds)?.scores;
 
         let by_patient = |steps: &[steps::Step], scores: &[f64]| {
-            let mut clusters = vec![Vec::new(); self.real.chosen.len()];
+            let mut clusters = vec![Vec::new(); self.real.patients.len()];
             steps.iter().zip(scores).for_each(|(step, &score)| clusters[step.patient].push(score));
             clusters
         };
         let (of_real, of_synthetic) = scores.split_at(real.len());
         Ok(auc_of_clusters(&by_patient(&synthetic, of_synthetic), &by_patient(&real, of_real)))
-    }
-}
-
-impl Side<'_> {
-    fn patients(&self) -> Vec<&Patient> {
-        self.chosen.iter().map(|&n| &self.all[n]).collect()
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Step {
 }
 
 /// The steps of some patients that have one before them; of more than `most`, evenly spread ones.
-pub(crate) fn steps(chosen: &[&Patient], most: usize) -> Vec<Step> {
+pub(crate) fn steps(chosen: &[Patient], most: usize) -> Vec<Step> {
     let all = chosen
         .iter()
         .enumerate()

@@ -25,7 +25,7 @@ pub(crate) struct Patient {
     times: Vec<f64>,
 }
 
-/// All patients of a cohort.
+/// The patients of a cohort who have a step.
 pub(crate) fn patients(schema: &Schema, cohort: &Observed) -> Vec<Patient> {
     let gaps = schema.gap_column().map(|n| &cohort.columns[n]);
     let mut end = 0;
@@ -40,7 +40,7 @@ pub(crate) fn patients(schema: &Schema, cohort: &Observed) -> Vec<Patient> {
         });
         Patient { times: elapsed.collect(), rows }
     };
-    cohort.lengths.iter().map(patient).collect()
+    cohort.lengths.iter().filter(|length| **length > 0).map(patient).collect()
 }
 
 impl Patient {
@@ -57,23 +57,24 @@ impl Patient {
 }
 
 /// The summaries of some patients of a cohort.
-pub(crate) fn summaries(schema: &Schema, cohort: &Observed, chosen: &[&Patient]) -> Features {
+pub(crate) fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Features {
     let mut features = Features::default();
     features.add("steps", chosen, |patient| patient.rows.len() as f64);
     for (column, cells) in schema.columns.iter().zip(&cohort.columns) {
         let name = &column.name;
+        let observed: Vec<Vec<(f64, f64)>> =
+            chosen.iter().map(|patient| patient.observed(cells)).collect();
         if column.is_static {
-            let value =
-                |patient: &&Patient| patient.observed(cells).first().map_or(f64::NAN, |v| v.1);
-            features.add(name.clone(), chosen, value);
+            let value = |seen: &Vec<(f64, f64)>| seen.first().map_or(f64::NAN, |first| first.1);
+            features.add(name.clone(), &observed, value);
             continue;
         }
-        features.add(format!("{name}: observed"), chosen, |patient| {
-            patient.observed(cells).len() as f64 / patient.rows.len() as f64
+        let of_steps: Vec<(&Patient, &Vec<(f64, f64)>)> = chosen.iter().zip(&observed).collect();
+        features.add(format!("{name}: observed"), &of_steps, |(patient, seen)| {
+            seen.len() as f64 / patient.rows.len() as f64
         });
         if column.kind == Kind::Numeric {
-            let courses: Vec<Course> =
-                chosen.iter().map(|patient| Course::new(&patient.observed(cells))).collect();
+            let courses: Vec<Course> = observed.iter().map(|seen| Course::new(seen)).collect();
             features.add(format!("{name}: mean"), &courses, |course| course.mean);
             features.add(format!("{name}: SD"), &courses, |course| course.deviation);
             features.add(format!("{name}: slope"), &courses, |course| course.slope);
@@ -81,8 +82,7 @@ pub(crate) fn summaries(schema: &Schema, cohort: &Observed, chosen: &[&Patient])
                 .add(format!("{name}: autocorrelation"), &courses, |course| course.autocorrelation);
             features.add(format!("{name}: step"), &courses, |course| course.step);
         } else {
-            let levels: Vec<Levels> =
-                chosen.iter().map(|patient| Levels::new(&patient.observed(cells))).collect();
+            let levels: Vec<Levels> = observed.iter().map(|seen| Levels::new(seen)).collect();
             for (position, level) in column.level_names().iter().enumerate().take(MAX_LEVELS) {
                 features.add(format!("{name}: {level}"), &levels, |levels| levels.share(position));
             }
