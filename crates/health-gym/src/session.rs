@@ -2,7 +2,7 @@
 
 use crate::Result;
 use hg_data::{Encoded, Encoder};
-use hg_eval::Quick;
+use hg_eval::{Quick, QuickTrees};
 use hg_train::{CancelToken, Event, Outcome, Run, Session, Store, TrainConfig, ValidationScore};
 use std::ops::ControlFlow;
 
@@ -35,10 +35,12 @@ pub(crate) fn train(
     let Material { config, encoder, encoded, held_out } = *material;
     // Where no patients are held out, those trained on are the yardstick.
     let yardstick = held_out.unwrap_or(encoded);
-    let quick = Quick::new(yardstick, encoder.numeric_features(), &encoder.blocks());
-    let validator = |made: &Encoded| {
-        let score = quick.score(made);
-        ValidationScore { score: score.total(), diversity: score.diversity }
+    let (numeric, blocks) = (encoder.numeric_features(), encoder.blocks());
+    let quick = Quick::new(yardstick, numeric, &blocks);
+    let trees = QuickTrees::new(encoder, encoded, held_out);
+    let validator = |made: &Encoded, sampled: &Encoded| ValidationScore {
+        score: (quick.score(sampled).total() + trees.told_apart(sampled)) / 2.,
+        diversity: quick.score(made).diversity,
     };
     let mut session = Session::new(config, encoder, encoded, store)?.validated_by(&validator);
     let outcome = session.run(&mut |event| {

@@ -7,8 +7,8 @@ use crate::parsed::{GAP, START};
 use crate::source::{SourceType, TimeSource};
 use crate::visits::clean;
 use crate::{
-    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Given, Level, Result, Shown,
-    ValueGrid,
+    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Given, Level, Observed,
+    Result, Shown, ValueGrid,
 };
 use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -325,6 +325,19 @@ impl Cells {
     /// How many patients there are.
     pub fn patients(&self) -> usize {
         self.lengths.len()
+    }
+
+    /// What is observed in them.
+    pub fn observed(&self) -> Observed {
+        let of = |Decoded { cells, shown }: &Decoded| {
+            cells.iter().zip(shown).map(|(cell, shows)| shows.then_some(*cell)).collect()
+        };
+        Observed {
+            columns: self.columns.iter().map(of).collect(),
+            lengths: self.lengths.clone(),
+            out_of_domain: Vec::new(),
+            violations: Vec::new(),
+        }
     }
 
     /// Adds the patients of others who meet the conditions, until there are `most`.

@@ -28,8 +28,8 @@ pub use privacy::{
 };
 pub use realism::{
     ColumnComparison, ColumnMeans, Columns, CrossFit, Dynamics, FOLDS, Features, GainShares,
-    Hierarchy, LEVEL, PairDifferences, Pairs, Quick, QuickScore, StaticsExplained, Tested,
-    ToldApart, correlation_ratio, cramer, cross_fit, discriminate, hierarchy, kendall,
+    Hierarchy, LEVEL, PairDifferences, Pairs, Quick, QuickScore, QuickTrees, StaticsExplained,
+    Tested, ToldApart, correlation_ratio, cramer, cross_fit, discriminate, hierarchy, kendall,
     kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
 };
 pub use report::{Curve, Report};

@@ -57,8 +57,9 @@ impl CancelToken {
     }
 }
 
-/// Says how good a synthetic cohort is.
-pub type Validator<'a> = dyn Fn(&Encoded) -> ValidationScore + 'a;
+/// Says how good a synthetic cohort is, from the generator's own rows, which alone show how diverse
+/// it is, and from these as they will be sampled.
+pub type Validator<'a> = dyn Fn(&Encoded, &Encoded) -> ValidationScore + 'a;
 
 /// One training session on an encoded cohort, which keeps its checkpoints in a [`Store`].
 ///
@@ -175,14 +176,15 @@ impl<'a> Session<'a> {
         let is_due =
             every > 0 && (step.iteration.is_multiple_of(every) || step.iteration == iterations);
         if let Some(validator) = self.validator.filter(|_| is_due) {
-            let mut made =
+            let made =
                 self.trainer.validation_cohort(&self.encoder.lengths, VALIDATION_PATIENTS)?;
-            let mut score = validator(&made);
-            if self.config.model.calibration {
-                // As it will be sampled. How diverse it is only the generator's own rows show.
-                self.encoder.calibration(&made).apply(&mut made);
-                score.score = validator(&made).score;
-            }
+            let score = if self.config.model.calibration {
+                let mut sampled = made.clone();
+                self.encoder.calibration(&made).apply(&mut sampled);
+                validator(&made, &sampled)
+            } else {
+                validator(&made, &made)
+            };
             step.scalars.push(("validation".into(), score.score));
             if self.trainer.validation.judge(step.iteration, score)? {
                 self.store.save_best(Checkpoint::of(&self.trainer)?)?;

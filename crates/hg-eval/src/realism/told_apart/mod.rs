@@ -2,11 +2,13 @@
 //! the best of them counts.
 
 mod critic;
+mod quick;
 mod steps;
 mod summaries;
 mod trees;
 
 pub use critic::discriminate;
+pub use quick::QuickTrees;
 pub use trees::{CrossFit, FOLDS, Features, cross_fit};
 
 use crate::auc::auc_of_clusters;

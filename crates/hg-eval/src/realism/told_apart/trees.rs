@@ -45,6 +45,20 @@ impl Features {
         self
     }
 
+    /// How many rows there are.
+    pub(super) fn count(&self) -> usize {
+        self.columns.first().map_or(0, Vec::len)
+    }
+
+    /// Every other row, and the rest.
+    pub(super) fn halves(&self) -> (Self, Self) {
+        let half = |first: usize| {
+            let of = |column: &Vec<f64>| column.iter().skip(first).step_by(2).copied().collect();
+            Self { names: self.names.clone(), columns: self.columns.iter().map(of).collect() }
+        };
+        (half(0), half(1))
+    }
+
     /// The features that have two values among some rows.
     fn varying(&self, rows: &[usize]) -> Vec<usize> {
         let varies = |&n: &usize| {
@@ -95,7 +109,7 @@ pub fn cross_fit(features: &Features, is_synthetic: &[bool], folds: &[usize]) ->
     Ok(CrossFit { scores, importance })
 }
 
-fn fit_and_score(
+pub(super) fn fit_and_score(
     features: &Features,
     is_synthetic: &[bool],
     train: &[usize],
