@@ -62,8 +62,13 @@ class Generator(nn.Module):
         return [self.row(z[:length], flip_back) for z, length in zip(noise, LENGTHS)]
 
 
+def comparison(row):
+    """The change from the step before, and the distance from the mean."""
+    return torch.cat([row - torch.cat([row[:1], row[:-1]]), row - row.mean(0)], -1)
+
+
 class Critic(nn.Module):
-    def __init__(self):
+    def __init__(self, compares=False):
         super().__init__()
         widths = [2 if k == 2 else 4 for k in BLOCKS]
         self.embedding_layers = nn.ModuleList(nn.Embedding(k, e) for k, e in zip(BLOCKS, widths))
@@ -71,12 +76,15 @@ class Critic(nn.Module):
         self.linear2 = nn.Linear(HIDDEN, HIDDEN)
         self.rnn_f, self.rnn_r = Lstm(HIDDEN), Lstm(HIDDEN)
         self.linear3 = nn.Linear(2 * HIDDEN, 1)
+        self.compared = nn.Linear(2 * WIDTH, HIDDEN, bias=False) if compares else None
 
     def forward(self, row):
         numeric, *blocks = row.split([NUMERIC, *BLOCKS], -1)
         soft = [b @ e.weight for b, e in zip(blocks, self.embedding_layers)]
-        x = F.leaky_relu(self.linear1(torch.cat([numeric, *soft], -1)), 0.1)
-        x = F.leaky_relu(self.linear2(x), 0.1)
+        x = self.linear1(torch.cat([numeric, *soft], -1))
+        if self.compared is not None:
+            x = x + self.compared(comparison(row))
+        x = F.leaky_relu(self.linear2(F.leaky_relu(x, 0.1)), 0.1)
         last = torch.cat([self.rnn_f(x)[-1], self.rnn_r(x.flip(0))[-1]])
         return self.linear3(last).squeeze(0)
 
@@ -134,22 +142,41 @@ values.update({"lstm.weights": weights, "lstm.hidden": padded(hidden), "lstm.gra
 for name, p in lstm.named_parameters():
     values[f"lstm.gradient.{name}"] = p.grad.clone()
 
-# The critic's loss with its gradient penalty.
-constant = [row.detach() for row in fake]
-between = [(a * r + (1 - a) * f).requires_grad_() for a, r, f in zip(alpha, real, constant)]
-scores = torch.stack([critic(row) for row in between])
-slopes = torch.autograd.grad(scores.sum(), between, create_graph=True)
-norms = torch.stack([(g.square().sum() + 1e-12).sqrt() for g in slopes])
-penalty = (norms - 1).square().mean()
-score = lambda rows: torch.stack([critic(row) for row in rows]).mean()
-values["critic.slopes"] = padded(slopes)
-values["critic.penalty"] = penalty.detach()
-step("critic", critic, score(constant) - score(real) + PENALTY_WEIGHT * penalty)
+def score(critic, rows):
+    return torch.stack([critic(row) for row in rows]).mean()
+
+
+def critic_step(prefix, critic):
+    """The critic's loss with its gradient penalty."""
+    constant = [row.detach() for row in fake]
+    between = [(a * r + (1 - a) * f).requires_grad_() for a, r, f in zip(alpha, real, constant)]
+    scores = torch.stack([critic(row) for row in between])
+    slopes = torch.autograd.grad(scores.sum(), between, create_graph=True)
+    norms = torch.stack([(g.square().sum() + 1e-12).sqrt() for g in slopes])
+    penalty = (norms - 1).square().mean()
+    values[f"{prefix}.slopes"] = padded(slopes)
+    values[f"{prefix}.penalty"] = penalty.detach()
+    loss = score(critic, constant) - score(critic, real) + PENALTY_WEIGHT * penalty
+    step(prefix, critic, loss)
+
+
+critic_step("critic", critic)
 
 # The generator's loss with its correlation alignment.
 alignment = (correlation(fake) - correlation(real)).abs().mean()
 values["generator.alignment"] = alignment.detach()
-step("generator", generator, CORRELATION_WEIGHT * alignment - score(fake))
+step("generator", generator, CORRELATION_WEIGHT * alignment - score(critic, fake))
+
+# A critic that compares each row with the one before and with the mean.
+comparing = Critic(compares=True)
+values["comparing.scores"] = torch.stack([comparing(row) for row in real]).detach()
+critic_step("comparing", comparing)
+
+# The generator's loss beside such a critic.
+fake = generator(noise)
+alignment = (correlation(fake) - correlation(real)).abs().mean()
+values["compared.alignment"] = alignment.detach()
+step("compared", generator, CORRELATION_WEIGHT * alignment - score(comparing, fake))
 
 folder = Path(sys.argv[1])
 contiguous = lambda tensors: {name: t.detach().contiguous() for name, t in tensors.items()}
@@ -157,6 +184,7 @@ save_file(contiguous(values), folder / "values.safetensors")
 save_file(contiguous(generator.state_dict()), folder / "generator.safetensors")
 torch.save(generator.state_dict(), folder / "generator.pt")
 save_file(contiguous(critic.state_dict()), folder / "critic.safetensors")
+save_file(contiguous(comparing.state_dict()), folder / "comparing.safetensors")
 
 # Weights travel back: what Rust saved loads by name and gives the same scores.
 ours = folder / "critic-from-rust.safetensors"

@@ -70,6 +70,7 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
         ("reverse_alignment".to_owned(), Value::String("health-gym".into())),
         ("latent".to_owned(), Value::String("uniform".into())),
         ("patient_latent".to_owned(), Value::Float(0.)),
+        ("critic_compares".to_owned(), Value::Boolean(false)),
     ]);
     let settings = Table::from_iter([("model".to_owned(), settings.into())]);
     let train = Settings::of_weights(settings, set)?.resolve()?;

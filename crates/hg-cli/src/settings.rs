@@ -201,6 +201,8 @@ fn of_preset(preset: Preset) -> Table {
         let mut table = of(batch_size, correlation_weight, iterations);
         put(&mut table, "model.calibration", Value::Boolean(false));
         put(&mut table, "model.patient_latent", Value::Float(0.));
+        put(&mut table, "model.critic_compares", Value::Boolean(false));
+        put(&mut table, "batching.windows", Value::Array(Vec::new()));
         put(&mut table, "optimiser.critic_steps", Value::Integer(5));
         put(&mut table, "optimiser.weight_averaging", Value::Float(0.99));
         table

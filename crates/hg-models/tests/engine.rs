@@ -38,7 +38,7 @@ impl Case {
         layout: RowLayout,
         hidden: usize,
         alignment: ReverseAlignment,
-        limited: bool,
+        (limited, compares): (bool, bool),
     ) -> Result<Self> {
         let (dtype, device) = (DType::F64, Device::Cpu);
         let steps = lengths.iter().copied().max().unwrap_or(1);
@@ -72,7 +72,8 @@ impl Case {
         for (_, var) in generator.parameters().iter() {
             var.set(&(var.as_tensor() * 4.)?)?;
         }
-        let critic = Critic::init(CriticConfig { layout, hidden }, &mut rng, dtype, &device)?;
+        let config = CriticConfig { layout, hidden, compares };
+        let critic = Critic::init(config, &mut rng, dtype, &device)?;
         Ok(Self {
             generator: generator.with_recurrence(Recurrence::Reference),
             critic: critic.with_recurrence(Recurrence::Reference),
@@ -174,9 +175,14 @@ fn agrees(case: &Case) -> Result<()> {
     let exact = case.by_tape()?;
     for path in SimdPath::available() {
         let ours = case.by_hand(path)?;
-        for (ours, exact) in ours.gradients.iter().zip(&exact.gradients) {
+        // Correlation divides by the spread of columns, which may be small beside their values: the
+        // generator's gradient loses digits on either side.
+        let tolerances = [1e-9, 1e-5];
+        for ((ours, exact), tolerance) in
+            ours.gradients.iter().zip(&exact.gradients).zip(tolerances)
+        {
             let off = off_by(ours, exact)?;
-            ensure!(off < 1e-9, "{path:?} is off by {off:e}");
+            ensure!(off < tolerance, "{path:?} is off by {off:e}");
         }
         for (ours, exact) in ours.measures.iter().zip(&exact.measures) {
             let off = (ours - exact).abs() / exact.abs().max(1.);
@@ -193,15 +199,17 @@ proptest! {
         lengths in prop::collection::vec(1usize..6, 1..20),
         numeric in 0usize..20,
         discrete in prop::collection::vec(2usize..6, 0..4),
-        hidden in 1usize..20,
+        hidden in 2usize..20,
         health_gym in any::<bool>(),
         limited in any::<bool>(),
+        compares in any::<bool>(),
     ) {
         prop_assume!(numeric + discrete.len() > 0 && lengths.iter().sum::<usize>() > 1);
         let alignment =
             if health_gym { ReverseAlignment::HealthGym } else { ReverseAlignment::Flipped };
         let layout = RowLayout { numeric, discrete };
-        let case = Case::new(lengths, layout, hidden, alignment, limited).expect("a case");
+        let case = Case::new(lengths, layout, hidden, alignment, (limited, compares));
+        let case = case.expect("a case");
         if let Err(error) = agrees(&case) {
             prop_assert!(false, "{error}");
         }
@@ -212,7 +220,7 @@ proptest! {
 fn any_number_of_threads_gives_the_same_bytes_on_every_path() -> Result<()> {
     let layout = RowLayout { numeric: 5, discrete: vec![2, 4] };
     let lengths = (0..45).map(|n| 1 + n % 7).collect();
-    let case = Case::new(lengths, layout, 24, ReverseAlignment::Flipped, true)?;
+    let case = Case::new(lengths, layout, 24, ReverseAlignment::Flipped, (true, true))?;
     let bytes = |path, threads| -> Result<Vec<u64>> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         let outcome = pool.install(|| case.by_hand(path))?;
@@ -237,7 +245,7 @@ fn any_number_of_threads_gives_the_same_bytes_on_every_path() -> Result<()> {
 fn mixed(alignment: ReverseAlignment) -> Result<Case> {
     let layout = RowLayout { numeric: 5, discrete: vec![2, 4] };
     let lengths = (0..19).map(|n| 1 + n % 7).collect();
-    Case::new(lengths, layout, 24, alignment, true)
+    Case::new(lengths, layout, 24, alignment, (true, true))
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn generator_config() -> GeneratorConfig {
 }
 
 fn critic_config() -> CriticConfig {
-    CriticConfig { layout: layout(), hidden: 25 }
+    CriticConfig { layout: layout(), hidden: 25, compares: false }
 }
 
 fn generator() -> Result<Generator> {
@@ -93,6 +93,14 @@ fn names_and_shapes_are_those_of_the_pytorch_code() -> Result<()> {
         .chain(lstm("rnn_r", 25))
         .collect();
     assert_eq!(found(critic()?.parameters()), expected);
+
+    // A critic that compares has one map more, of changes and distances.
+    let config = CriticConfig { compares: true, ..critic_config() };
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let comparing = Critic::init(config, &mut rng, DType::F64, &Device::Cpu)?;
+    let more: Vec<_> =
+        found(comparing.parameters()).into_iter().filter(|of| !expected.contains(of)).collect();
+    assert_eq!(more, [("compared.weight".to_owned(), vec![25, 20])]);
     Ok(())
 }
 
@@ -110,7 +118,11 @@ fn fresh_weights_follow_pytorchs_laws() -> Result<()> {
             ensure!(values.iter().any(|&x| x < 0.) && values.iter().any(|&x| x > 0.), "{name}");
         }
     }
-    let wide = CriticConfig { layout: RowLayout { numeric: 0, discrete: vec![200] }, hidden: 4 };
+    let wide = CriticConfig {
+        layout: RowLayout { numeric: 0, discrete: vec![200] },
+        hidden: 4,
+        compares: false,
+    };
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let wide = Critic::init(wide, &mut rng, DType::F64, &Device::Cpu)?;
     let values = numbers(wide.parameters().get("embedding_layers.0.weight")?)?;

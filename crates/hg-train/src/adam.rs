@@ -159,7 +159,7 @@ mod tests {
         let moved = |length: f64, pace: StepScale| -> Result<Vec<Vec<f64>>> {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
             let layout = layout.clone();
-            let config_of_critic = CriticConfig { layout, hidden: 4 };
+            let config_of_critic = CriticConfig { layout, hidden: 4, compares: false };
             let critic = Critic::init(config_of_critic, &mut rng, DType::F64, &Device::Cpu)?;
             let gradients: Gradients = critic
                 .parameters()

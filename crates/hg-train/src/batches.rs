@@ -49,7 +49,7 @@ impl Batches {
             batch_size: config.batching.batch_size.min(encoded.lengths.len()),
             curriculum_epochs: config.batching.curriculum_epochs,
             seed: config.seed,
-            windows: config.batching.windows.clone(),
+            windows: config.batching.windows.lengths(encoded.steps),
             epoch: None,
         }
     }
@@ -57,6 +57,11 @@ impl Batches {
     /// Batches in an epoch.
     pub fn per_epoch(&self) -> u64 {
         self.cohort.lengths.len().div_ceil(self.batch_size) as u64
+    }
+
+    /// Batches after which they are of the same kinds again.
+    pub(crate) fn per_cycle(&self) -> u64 {
+        self.per_epoch().max(self.windows.len() as u64)
     }
 
     /// The batch of an iteration, counted from 0 over all epochs.
@@ -102,8 +107,7 @@ impl Batches {
             patients.sort_by_key(|&patient| self.cohort.lengths[patient]);
         }
         let last_start = patients.len() - self.batch_size;
-        let count = self.windows.len() as u64;
-        let cycle = self.per_epoch().max(count);
+        let (count, cycle) = (self.windows.len() as u64, self.per_cycle());
         let first = epoch * self.per_epoch();
         let mut plan: Vec<Planned> = (0..patients.len())
             .step_by(self.batch_size)
@@ -136,7 +140,7 @@ mod tests {
     fn config(batch_size: usize, windows: Vec<usize>) -> TrainConfig {
         let mut config = TrainConfig::default();
         config.batching.batch_size = batch_size;
-        config.batching.windows = windows;
+        config.batching.windows = windows.into();
         config
     }
 

@@ -42,6 +42,9 @@ pub struct ModelConfig {
     /// The share of them that is drawn once for a patient and repeated at every step; the others
     /// are drawn for each step.
     pub patient_latent: f64,
+    /// Whether the critic is shown, beside each row, its change from the one before and its
+    /// distance from the patient's mean.
+    pub critic_compares: bool,
     /// The distribution of the noise.
     pub latent: LatentDistribution,
     /// How the generator lines up its reverse outputs.
@@ -84,11 +87,55 @@ pub struct OptimiserConfig {
 pub struct BatchingConfig {
     /// Patients in a batch.
     pub batch_size: usize,
-    /// Lengths of the random windows that batches are cut to; none for whole sequences. An
-    /// epoch goes through them in order.
-    pub windows: Vec<usize>,
+    /// Lengths of the random windows that batches are cut to.
+    pub windows: Windows,
     /// Epochs in which batches are visited shortest first; afterwards their order is random.
     pub curriculum_epochs: u64,
+}
+
+/// Lengths of the random windows that batches are cut to, shortest first. An epoch goes through them
+/// in order. A critic that sees windows learns a small cohort by heart much later than one that sees
+/// the same whole sequences again and again, and short ones cost less.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Windows {
+    /// By the cohort.
+    Rule(WindowRule),
+    /// These; none for whole sequences.
+    Lengths(Vec<usize>),
+}
+
+/// Windows that follow from a cohort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowRule {
+    /// 2, 4, 8 steps and so on, and the longest sequence's.
+    Doubling,
+}
+
+impl Windows {
+    /// For a cohort whose longest sequence has so many steps.
+    pub fn lengths(&self, longest: usize) -> Vec<usize> {
+        match self {
+            Self::Lengths(lengths) => lengths.clone(),
+            Self::Rule(WindowRule::Doubling) => {
+                let doubling = std::iter::successors(Some(2usize), |n| n.checked_mul(2));
+                doubling.take_while(|&n| n < longest).chain([longest]).collect()
+            }
+        }
+    }
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self::Rule(WindowRule::Doubling)
+    }
+}
+
+impl From<Vec<usize>> for Windows {
+    fn from(lengths: Vec<usize>) -> Self {
+        Self::Lengths(lengths)
+    }
 }
 
 /// How a run is judged while it trains.
@@ -122,9 +169,9 @@ pub struct CheckpointConfig {
 #[serde(rename_all = "kebab-case")]
 pub enum CheckpointSelection {
     /// Those with the best validation score.
-    #[default]
     Best,
     /// The last ones.
+    #[default]
     Last,
 }
 
@@ -150,6 +197,7 @@ impl Default for ModelConfig {
             hidden: 128,
             latent_features: 128,
             patient_latent: 0.75,
+            critic_compares: true,
             latent: LatentDistribution::Gaussian,
             reverse_alignment: ReverseAlignment::Flipped,
             calibration: true,
@@ -176,13 +224,13 @@ impl Default for OptimiserConfig {
 
 impl Default for BatchingConfig {
     fn default() -> Self {
-        Self { batch_size: 32, windows: Vec::new(), curriculum_epochs: 5 }
+        Self { batch_size: 32, windows: Windows::default(), curriculum_epochs: 5 }
     }
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { held_out: 0., every: 100, patience: 0, select: CheckpointSelection::Best }
+        Self { held_out: 0., every: 100, patience: 0, select: CheckpointSelection::Last }
     }
 }
 
@@ -381,9 +429,11 @@ impl TrainConfig {
                            `device = \"cuda\"`";
             return Err(Error::Config(problem.into()));
         }
-        if batching.windows.contains(&0) || !batching.windows.is_sorted() {
+        // Those of a rule are sound whatever the cohort.
+        let windows = batching.windows.lengths(1);
+        if windows.contains(&0) || !windows.is_sorted() {
             let problem = "`batching.windows` cannot be used\nhint: give lengths from 1 on, \
-                           shortest first";
+                           shortest first, or `doubling`";
             return Err(Error::Config(problem.into()));
         }
         let shares = [
@@ -456,7 +506,7 @@ mod tests {
         assert!(problem(|c| c.optimiser.clip_norm = f64::NAN).contains("clip_norm"));
         assert!(problem(|c| c.optimiser.learning_rate = 0.).contains("learning_rate"));
         assert!(problem(|c| c.optimiser.penalty_weight = -1.).contains("penalty_weight"));
-        assert!(problem(|c| c.batching.windows = vec![3, 2]).contains("windows"));
+        assert!(problem(|c| c.batching.windows = vec![3, 2].into()).contains("windows"));
         assert!(problem(|c| c.validation.held_out = 1.).contains("held_out"));
         for share in [-0.1, 1.1, f64::NAN] {
             let config = TrainConfig {

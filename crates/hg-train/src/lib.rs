@@ -25,7 +25,8 @@ pub use batches::{Batch, Batches};
 pub use checkpoint::Checkpoint;
 pub use config::{
     BatchingConfig, CheckpointConfig, CheckpointSelection, DeviceKind, LatentDistribution,
-    ModelConfig, OptimiserConfig, Schedule, TrainConfig, ValidationConfig, grouped,
+    ModelConfig, OptimiserConfig, Schedule, TrainConfig, ValidationConfig, WindowRule, Windows,
+    grouped,
 };
 pub use error::{Error, Result};
 pub use metrics::StepMetrics;

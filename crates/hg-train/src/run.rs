@@ -76,7 +76,9 @@ impl RunManifest {
             if let Some(model) = model.as_table_mut() {
                 // A run from before these settings did without.
                 model.entry("patient_latent").or_insert(toml::Value::Float(0.));
-                model.entry("calibration").or_insert(toml::Value::Boolean(false));
+                for key in ["critic_compares", "calibration"] {
+                    model.entry(key).or_insert(toml::Value::Boolean(false));
+                }
             }
             table.insert("train".into(), train.into());
         }
@@ -522,7 +524,9 @@ mod tests {
         let program = "[program]\nversion = \"0.2.0\"\ncommit = \"\"\ncrates = []\ntarget = \"\"\n";
         let text = format!("{head}{train}{program}");
         let old = RunManifest::parse(&text, Path::new("run.toml")).expect("a manifest");
-        assert_eq!((old.train.model.patient_latent, old.train.model.calibration), (0., false));
+        let model = &old.train.model;
+        assert_eq!((model.patient_latent, model.calibration), (0., false));
+        assert!(!model.critic_compares);
         assert_eq!(old.train.model.hidden, 16);
         // One of today says what it has.
         let today = RunManifest::of(TrainConfig::default(), Program::default()).expect("vectors");

@@ -91,7 +91,11 @@ impl TrainConfig {
 
     /// The critic that these settings make for a layout.
     pub fn critic(&self, layout: &RowLayout) -> CriticConfig {
-        CriticConfig { layout: layout.clone(), hidden: self.model.hidden }
+        CriticConfig {
+            layout: layout.clone(),
+            hidden: self.model.hidden,
+            compares: self.model.critic_compares,
+        }
     }
 }
 
@@ -181,7 +185,7 @@ impl Trainer {
 
     /// The iterations after which batches are of the same kinds again.
     pub(crate) fn batches_in_cycle(&self) -> u64 {
-        self.batches.per_epoch().max(self.config.batching.windows.len() as u64)
+        self.batches.per_cycle()
     }
 
     /// How long the parts of the last iteration took.

@@ -119,9 +119,21 @@ fn layout() -> RowLayout {
 }
 
 fn critic(dtype: DType) -> Result<Critic> {
-    let config = CriticConfig { layout: layout(), hidden: HIDDEN };
-    Ok(Critic::load(config, &golden("critic.safetensors"), dtype, &Device::Cpu)?)
+    critic_of(false, "critic", dtype)
 }
+
+/// The critic of a file, which compares rows or does not.
+fn critic_of(compares: bool, name: &str, dtype: DType) -> Result<Critic> {
+    let config = CriticConfig { layout: layout(), hidden: HIDDEN, compares };
+    let path = golden(&format!("{name}.safetensors"));
+    Ok(Critic::load(config, &path, dtype, &Device::Cpu)?)
+}
+
+/// Critics with the prefix of their golden values: one as published, and one that compares.
+const CRITICS: [(bool, &str); 2] = [(false, "critic"), (true, "comparing")];
+/// These, with the prefix of the generator's golden values beside each.
+const GENERATORS: [(bool, &str, &str); 2] =
+    [(false, "critic", "generator"), (true, "comparing", "compared")];
 
 fn generator(dtype: DType, reverse_alignment: ReverseAlignment) -> Result<Generator> {
     let config = GeneratorConfig { layout: layout(), latent: 3, hidden: HIDDEN, reverse_alignment };
@@ -168,54 +180,61 @@ fn networks_with_pytorchs_weights_give_its_outputs() -> Result<()> {
             let fake = generator.forward(&goldens.input("noise")?, &goldens.lengths)?;
             goldens.agrees(name, &goldens.masked(&fake)?)?;
         }
-        let critique = critic(precision.0)?.forward(&goldens.input("real")?, &goldens.lengths)?;
-        goldens.agrees("scores", critique.scores())?;
+        for ((compares, name), scores) in CRITICS.into_iter().zip(["scores", "comparing.scores"]) {
+            let critic = critic_of(compares, name, precision.0)?;
+            let critique = critic.forward(&goldens.input("real")?, &goldens.lengths)?;
+            goldens.agrees(scores, critique.scores())?;
+        }
     }
     Ok(())
 }
 
 #[test]
 fn critic_loss_its_second_order_gradients_and_adam_step_are_pytorchs() -> Result<()> {
-    for precision in PRECISIONS {
+    for (precision, (compares, name)) in
+        PRECISIONS.into_iter().flat_map(|precision| CRITICS.map(|critic| (precision, critic)))
+    {
         let goldens = Goldens::load(precision)?;
-        let critic = critic(precision.0)?;
+        let critic = critic_of(compares, name, precision.0)?;
         let [real, fake, alpha] = ["real", "fake", "alpha"].map(|name| goldens.input(name));
         let (real, fake, alpha) = (real?, fake?, alpha?);
         let between = interpolate(&real, &fake, &alpha)?;
         let slopes = critic.forward(&between, &goldens.lengths)?.input_gradient()?;
-        goldens.agrees("critic.slopes", &slopes)?;
+        goldens.agrees(&format!("{name}.slopes"), &slopes)?;
         let loss = critic_loss(&critic, &real, &fake, &alpha, &goldens.lengths, WEIGHT)?;
-        goldens.agrees("critic.loss", &loss.total)?;
-        goldens.agrees("critic.penalty", &loss.penalty)?;
+        goldens.agrees(&format!("{name}.loss"), &loss.total)?;
+        goldens.agrees(&format!("{name}.penalty"), &loss.penalty)?;
         let gradients = by_name(critic.parameters(), &loss.total.backward()?);
-        goldens.step_agrees("critic", critic.parameters(), &gradients, &["linear3.bias"])?;
+        goldens.step_agrees(name, critic.parameters(), &gradients, &["linear3.bias"])?;
     }
     Ok(())
 }
 
 #[test]
 fn generator_loss_its_gradients_and_adam_step_are_pytorchs() -> Result<()> {
-    for precision in PRECISIONS {
+    for (precision, (compares, critic, name)) in
+        PRECISIONS.into_iter().flat_map(|precision| GENERATORS.map(|of| (precision, of)))
+    {
         let goldens = Goldens::load(precision)?;
-        let (generator, critic) =
-            (generator(precision.0, ReverseAlignment::Flipped)?, critic(precision.0)?);
+        let generator = generator(precision.0, ReverseAlignment::Flipped)?;
+        let critic = critic_of(compares, critic, precision.0)?;
         let fake = generator.forward(&goldens.input("noise")?, &goldens.lengths)?;
         let real = goldens.input("real")?;
         let (loss, alignment) = generator_loss(&critic, &real, &fake, &goldens.lengths, ALIGNED)?;
-        goldens.agrees("generator.loss", &loss)?;
-        goldens.agrees("generator.alignment", &alignment)?;
+        goldens.agrees(&format!("{name}.loss"), &loss)?;
+        goldens.agrees(&format!("{name}.alignment"), &alignment)?;
         let gradients = by_name(generator.parameters(), &loss.backward()?);
-        goldens.step_agrees("generator", generator.parameters(), &gradients, &[])?;
+        goldens.step_agrees(name, generator.parameters(), &gradients, &[])?;
     }
     Ok(())
 }
 
 #[test]
 fn the_engines_critic_gradients_and_adam_step_are_pytorchs() -> Result<()> {
-    fn check<S: Real>(precision: (DType, f64)) -> Result<()> {
+    fn check<S: Real>(precision: (DType, f64), compares: bool, name: &str) -> Result<()> {
         let goldens = Goldens::load(precision)?;
-        let (generator, critic) =
-            (generator(precision.0, ReverseAlignment::Flipped)?, critic(precision.0)?);
+        let generator = generator(precision.0, ReverseAlignment::Flipped)?;
+        let critic = critic_of(compares, name, precision.0)?;
         let mut engine = Engine::<S>::new(generator.config(), critic.config());
         let batch = engine.pack(&goldens.input("real")?, &goldens.lengths)?;
         let alpha: Vec<S> = goldens.input("alpha")?.to_vec1()?;
@@ -236,20 +255,27 @@ fn the_engines_critic_gradients_and_adam_step_are_pytorchs() -> Result<()> {
             WEIGHT,
         )?;
         for measures in [given, made] {
-            goldens.agrees("critic.loss", &Tensor::new(measures.loss, &Device::Cpu)?)?;
-            goldens.agrees("critic.penalty", &Tensor::new(measures.penalty, &Device::Cpu)?)?;
+            let [loss, penalty] = ["loss", "penalty"].map(|of| format!("{name}.{of}"));
+            goldens.agrees(&loss, &Tensor::new(measures.loss, &Device::Cpu)?)?;
+            goldens.agrees(&penalty, &Tensor::new(measures.penalty, &Device::Cpu)?)?;
         }
-        goldens.step_agrees("critic", critic.parameters(), gradients, &["linear3.bias"])
+        goldens.step_agrees(name, critic.parameters(), gradients, &["linear3.bias"])
     }
-    check::<f64>(PRECISIONS[0])?;
-    check::<f32>(PRECISIONS[1])
+    for (compares, name) in CRITICS {
+        check::<f64>(PRECISIONS[0], compares, name)?;
+        check::<f32>(PRECISIONS[1], compares, name)?;
+    }
+    Ok(())
 }
 
 #[test]
 fn the_engines_generator_gradients_and_adam_step_are_pytorchs() -> Result<()> {
-    fn check<S: Real>(precision: (DType, f64)) -> Result<()> {
+    fn check<S: Real>(
+        precision: (DType, f64),
+        (compares, critic, prefix): (bool, &str, &str),
+    ) -> Result<()> {
         let goldens = Goldens::load(precision)?;
-        let critic = critic(precision.0)?;
+        let critic = critic_of(compares, critic, precision.0)?;
         let noise = goldens.sequences::<S>("noise")?;
         let noise = |n: usize, values: &mut [S]| values.copy_from_slice(&noise[n][..values.len()]);
         let alignments =
@@ -271,15 +297,18 @@ fn the_engines_generator_gradients_and_adam_step_are_pytorchs() -> Result<()> {
                 &noise,
                 ALIGNED,
             )?;
-            goldens.agrees("generator.loss", &Tensor::new(measures.loss, &Device::Cpu)?)?;
-            let alignment = Tensor::new(measures.alignment, &Device::Cpu)?;
-            goldens.agrees("generator.alignment", &alignment)?;
-            goldens.step_agrees("generator", generator.parameters(), gradients, &[])?;
+            let [loss, alignment] = ["loss", "alignment"].map(|of| format!("{prefix}.{of}"));
+            goldens.agrees(&loss, &Tensor::new(measures.loss, &Device::Cpu)?)?;
+            goldens.agrees(&alignment, &Tensor::new(measures.alignment, &Device::Cpu)?)?;
+            goldens.step_agrees(prefix, generator.parameters(), gradients, &[])?;
         }
         Ok(())
     }
-    check::<f64>(PRECISIONS[0])?;
-    check::<f32>(PRECISIONS[1])
+    for generator in GENERATORS {
+        check::<f64>(PRECISIONS[0], generator)?;
+        check::<f32>(PRECISIONS[1], generator)?;
+    }
+    Ok(())
 }
 
 /// `make_goldens.py` loads this very file with `load_state_dict` and checks its

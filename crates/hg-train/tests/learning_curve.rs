@@ -21,7 +21,7 @@ fn the_engine_and_the_reference_have_the_same_learning_curve_on_pbc() -> Result<
     plain.model.hidden = 20;
     let mut later = plain.clone();
     later.optimiser.correlation_limits = true;
-    later.batching.windows = vec![2, 5];
+    later.batching.windows = vec![2, 5].into();
     for config in [plain, later] {
         let engine = curve(Trainer::in_f64(&config, &layout, &encoded)?, 20)?;
         let reference = curve(Trainer::reference(&config, &layout, &encoded)?, 20)?;

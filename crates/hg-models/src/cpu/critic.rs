@@ -1,18 +1,19 @@
 //! The critic's scores, input gradient, penalty, and the gradients of its loss.
 //!
 //! ```text
-//! y₁ = x M + b₁   a₁ = ϕ(y₁)   y₂ = a₁ W₂ᵀ + b₂   a₂ = ϕ(y₂)   h = biLSTM(a₂)   C = w₃ · h_last + b₃
+//! y₁ = x̃ M + b₁   a₁ = ϕ(y₁)   y₂ = a₁ W₂ᵀ + b₂   a₂ = ϕ(y₂)   h = biLSTM(a₂)   C = w₃ · h_last + b₃
 //! ```
 //!
-//! with `M` `[D, H]` the embeddings and the first linear map in one
-//! ([`crate::Critic`]) and ϕ leaky ReLU.
+//! with x̃ what is shown of x ([`super::compare`]), `M` the embeddings and the first linear map in one,
+//! below them `N` where the critic compares ([`crate::Critic`]), and ϕ leaky ReLU.
 
 use super::bilstm::{BiGradient, BiLstm, Workspace};
+use super::compare::{show, show_transposed, shown_width};
 use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers};
 use super::micro_batch::{Directions, PackedBatch};
 use super::{Gradients, LEAK};
-use crate::critic::embedding_name;
+use crate::critic::{COMPARED, embedding_name};
 use crate::{CriticConfig, Parameters, Result};
 use hg_lstm::kernel::{
     Buffer, OutputGradient, Panels, Real, SimdPath, Start, leaky_relu_backward_in_place,
@@ -38,19 +39,22 @@ pub(super) struct CriticWeights<S: Real> {
     /// linear weight `[H, embedded]`.
     embeddings: Vec<Vec<S>>,
     linear1: Vec<S>,
+    /// `Nᵀ` `[H, 2D]`; nothing where the critic does not compare.
+    compared: Vec<S>,
 }
 
 impl<S: Real> CriticWeights<S> {
     pub(super) fn new(config: &CriticConfig, path: SimdPath) -> Self {
         let hidden = Width::one(config.hidden);
         Self {
-            first: Linear::new(Width::one(config.layout.width()), hidden, path),
+            first: Linear::new(shown_width(config), hidden, path),
             second: Linear::new(hidden, hidden, path),
             rnn: BiLstm::new(config.hidden, config.hidden, path),
             readout: Buffer::new(2, config.hidden),
             readout_bias: 0.,
             embeddings: Vec::new(),
             linear1: Vec::new(),
+            compared: Vec::new(),
             config: config.clone(),
             path,
         }
@@ -62,6 +66,9 @@ impl<S: Real> CriticWeights<S> {
         let blocks = self.config.layout.discrete.len();
         self.embeddings = (0..blocks).map(|n| get(&embedding_name(n))).collect::<Result<_>>()?;
         self.linear1 = get("linear1.weight")?;
+        if self.config.compares {
+            self.compared = get(COMPARED)?;
+        }
         self.first.load(&self.first_map(), &[&get("linear1.bias")?]);
         self.second.load(&get("linear2.weight")?, &[&get("linear2.bias")?]);
         let readout = get("linear3.weight")?;
@@ -72,12 +79,13 @@ impl<S: Real> CriticWeights<S> {
         self.rnn.load(parameters)
     }
 
-    /// `Mᵀ` `[H, D]`
+    /// `Mᵀ` `[H, D]`, and beside it `Nᵀ`.
     fn first_map(&self) -> Vec<S> {
         let layout = &self.config.layout;
         let embedded = self.config.embedded_width();
-        let mut map = Vec::with_capacity(self.config.hidden * layout.width());
-        for weights in self.linear1.chunks_exact(embedded) {
+        let mut map = Vec::with_capacity(self.linear1.len() + self.compared.len());
+        let compared = self.compared.len() / self.config.hidden;
+        for (n, weights) in self.linear1.chunks_exact(embedded).enumerate() {
             let (numeric, mut rest) = weights.split_at(layout.numeric);
             map.extend_from_slice(numeric);
             for (embedding, &levels) in self.embeddings.iter().zip(&layout.discrete) {
@@ -86,6 +94,7 @@ impl<S: Real> CriticWeights<S> {
                 map.extend(embedding.chunks_exact(block.len()).map(dot));
                 rest = after;
             }
+            map.extend_from_slice(&self.compared[n * compared..][..compared]);
         }
         map
     }
@@ -114,7 +123,7 @@ impl<S: Real> CriticGradient<S> {
     pub(super) fn new(config: &CriticConfig) -> Self {
         let hidden = Width::one(config.hidden);
         Self {
-            first: LinearGradient::new(Width::one(config.layout.width()), hidden),
+            first: LinearGradient::new(shown_width(config), hidden),
             second: LinearGradient::new(hidden, hidden),
             rnn: BiGradient::new(config.hidden, config.hidden),
             readout: Buffer::new(2, config.hidden),
@@ -136,8 +145,9 @@ impl<S: Real> CriticGradient<S> {
         weights: &CriticWeights<S>,
         into: &mut Gradients,
     ) -> Result<()> {
-        let CriticConfig { layout, hidden } = &weights.config;
+        let CriticConfig { layout, hidden, compares } = &weights.config;
         let (embedded, width) = (weights.config.embedded_width(), layout.width());
+        let shown = shown_width(&weights.config).real();
 
         // From M's gradient to those of the embeddings and of the first linear map.
         let first: Vec<_> = parts.iter().map(|part| &part.first).collect();
@@ -145,7 +155,10 @@ impl<S: Real> CriticGradient<S> {
         let mut linear1 = vec![S::default(); hidden * embedded];
         let mut embeddings: Vec<Vec<S>> =
             weights.embeddings.iter().map(|e| vec![S::default(); e.len()]).collect();
-        for (n, map) in map.chunks_exact(width).enumerate() {
+        let mut on_compared = Vec::new();
+        for (n, map) in map.chunks_exact(shown).enumerate() {
+            let (map, compared) = map.split_at(width);
+            on_compared.extend_from_slice(compared);
             let weight = &weights.linear1[n * embedded..][..embedded];
             let grad = &mut linear1[n * embedded..][..embedded];
             grad[..layout.numeric].copy_from_slice(&map[..layout.numeric]);
@@ -165,6 +178,9 @@ impl<S: Real> CriticGradient<S> {
         }
 
         let mut export = Export::new();
+        if *compares {
+            export.numbers(COMPARED.into(), &[*hidden, shown - width], on_compared);
+        }
         for (n, (grad, &levels)) in embeddings.into_iter().zip(&layout.discrete).enumerate() {
             let shape = [levels, grad.len() / levels];
             export.numbers(embedding_name(n), &shape, grad);
@@ -187,6 +203,9 @@ impl<S: Real> CriticGradient<S> {
 /// What a pass through the critic works on.
 #[derive(Debug)]
 pub(super) struct CriticWork<S: Real> {
+    /// What the critic is shown of its rows, and of their tangents.
+    shown: Buffer<S>,
+    shown_dot: Buffer<S>,
     activated1: Buffer<S>,
     activated2: Buffer<S>,
     rnn: Workspace<S>,
@@ -205,7 +224,10 @@ pub(super) struct CriticWork<S: Real> {
 impl<S: Real> CriticWork<S> {
     pub(super) fn new(config: &CriticConfig, path: SimdPath) -> Self {
         let wide = || Buffer::new(0, config.hidden);
+        let shown = || Buffer::new(0, shown_width(config).padded());
         Self {
+            shown: shown(),
+            shown_dot: shown(),
             activated1: wide(),
             activated2: wide(),
             rnn: Workspace::new(config.hidden),
@@ -220,7 +242,7 @@ impl<S: Real> CriticWork<S> {
         }
     }
 
-    /// The scores of the sequences in `x` `[rows, D]`, and the backward pass down to y₁ where
+    /// The scores of the sequences in `x` `[rows, D]`, one or two copies of the micro-batch's, and the backward pass down to y₁ where
     /// sequence `n`'s score has the gradient `on_scores[n]`. The gradients of `Σ on_scores · scores`
     /// for the recurrent layers and the readout are added to `into`; without it what the
     /// second order needs is kept.
@@ -229,13 +251,17 @@ impl<S: Real> CriticWork<S> {
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
         on_scores: &[S],
-        directions: &Directions,
+        packed: &PackedBatch,
         mut into: Option<&mut CriticGradient<S>>,
     ) -> Vec<f64> {
+        let is_once = on_scores.len() == packed.sequences.len();
+        let directions = if is_once { &packed.once } else { &packed.twice };
+
         // The dense layers.
         let leak = S::from_f64(LEAK);
         self.activated1.set_rows(x.rows());
-        weights.first.forward(x.view(), self.activated1.view_mut());
+        show(x, packed, &mut self.shown);
+        weights.first.forward(self.shown.view(), self.activated1.view_mut());
         leaky_relu_in_place(weights.path, leak, self.activated1.as_mut_slice());
         self.activated2.set_rows(x.rows());
         weights.second.forward(self.activated1.view(), self.activated2.view_mut());
@@ -300,9 +326,10 @@ impl<S: Real> CriticWork<S> {
     }
 
     /// The rest of the backward pass, from y₁ to the input: g `[rows, D]`.
-    pub(super) fn input_gradient(&mut self, weights: &CriticWeights<S>) {
-        self.grad_input.set_rows(self.grad1.rows());
-        weights.first.backward(self.grad1.view(), Start::Zero, self.grad_input.view_mut());
+    pub(super) fn input_gradient(&mut self, weights: &CriticWeights<S>, packed: &PackedBatch) {
+        self.shown_dot.set_rows(self.grad1.rows());
+        weights.first.backward(self.grad1.view(), Start::Zero, self.shown_dot.view_mut());
+        show_transposed(&self.shown_dot, packed, &mut self.grad_input);
     }
 
     /// Adds the gradients of the critic's loss `Σ on_scores · scores` at `x` `[rows, D]`;
@@ -312,14 +339,14 @@ impl<S: Real> CriticWork<S> {
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
         on_scores: &[S],
-        directions: &Directions,
+        packed: &PackedBatch,
         into: &mut CriticGradient<S>,
     ) -> Vec<f64> {
-        let scores = self.forward_and_backward(weights, x, on_scores, directions, Some(&mut *into));
+        let scores = self.forward_and_backward(weights, x, on_scores, packed, Some(&mut *into));
         into.readout_bias.row_mut(0)[0] += on_scores.iter().copied().sum();
         let (path, scratch) = (weights.path, &mut self.scratch);
         into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
-        into.first.add(path, self.grad1.view(), x.view(), scratch);
+        into.first.add(path, self.grad1.view(), self.shown.view(), scratch);
         scores
     }
 
@@ -335,13 +362,14 @@ impl<S: Real> CriticWork<S> {
     ) -> f64 {
         let (leak, path, directions) = (S::from_f64(LEAK), weights.path, &packed.once);
         let ones = vec![S::from_f64(1.); packed.sequences.len()];
-        self.forward_and_backward(weights, x, &ones, directions, None);
-        self.input_gradient(weights);
+        self.forward_and_backward(weights, x, &ones, packed, None);
+        self.input_gradient(weights, packed);
         let penalty = self.turn_into_direction(path, packed, share);
 
         // The JVP along w: C's directional derivative is w₃ · ḣ_last.
         self.dot1.set_rows(x.rows());
-        weights.first.jvp(self.grad_input.view(), self.dot1.view_mut());
+        show(&self.grad_input, packed, &mut self.shown_dot);
+        weights.first.jvp(self.shown_dot.view(), self.dot1.view_mut());
         let activated1 = self.activated1.as_slice();
         leaky_relu_backward_in_place(path, leak, self.dot1.as_mut_slice(), activated1);
         self.dot2.set_rows(x.rows());
@@ -352,7 +380,7 @@ impl<S: Real> CriticWork<S> {
         // Its gradients: the JVP's own backward pass has the δ of the first backward pass.
         let scratch = &mut self.scratch;
         into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
-        into.first.add_to_weight(self.grad1.view(), self.grad_input.view(), scratch);
+        into.first.add_to_weight(self.grad1.view(), self.shown_dot.view(), scratch);
 
         // The double backward pass.
         let along = [self.activated2.view(), self.dot2.view()];
@@ -372,7 +400,7 @@ impl<S: Real> CriticWork<S> {
             &self.activated2,
         );
         into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
-        into.first.add(path, self.second.view(), x.view(), scratch);
+        into.first.add(path, self.second.view(), self.shown.view(), scratch);
         penalty
     }
 

@@ -285,9 +285,9 @@ impl<S: Real> Engine<S> {
                     generator.forward(weights, packed, noise);
                     micro_batch.out.copy_from(&generator.out);
                     let on_scores = vec![S::from_f64(on_score); packed.sequences.len()];
-                    let (x, once) = (&generator.out, &packed.once);
-                    let scores = work.forward_and_backward(critic, x, &on_scores, once, None);
-                    work.input_gradient(critic);
+                    let x = &generator.out;
+                    let scores = work.forward_and_backward(critic, x, &on_scores, packed, None);
+                    work.input_gradient(critic, packed);
                     micro_batch.grad_out.copy_from(&work.grad_input);
                     scores.iter().sum()
                 })
@@ -394,7 +394,7 @@ fn critic_step<'a, S: Real>(
         let count = packed.sequences.len();
         let on_score = |n: usize| S::from_f64(if n < count { -share } else { share });
         let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
-        let scores = critic.add_first(weights, both, &on_scores, &packed.twice, into);
+        let scores = critic.add_first(weights, both, &on_scores, packed, into);
 
         // The gradient penalty between them.
         interpolate(both, alpha, packed, between);

@@ -17,6 +17,7 @@
 //! pass.
 
 mod bilstm;
+mod compare;
 mod correlation;
 mod critic;
 mod engine;

@@ -51,7 +51,7 @@ pub fn discriminate(
     let ((real_train, real_test), (synthetic_train, synthetic_test)) =
         (halves(of_real), halves(of_synthetic));
 
-    let config = CriticConfig { layout: layout.clone(), hidden: HIDDEN };
+    let config = CriticConfig { layout: layout.clone(), hidden: HIDDEN, compares: false };
     let classifier = Critic::init(config, &mut rng, DType::F32, &Device::Cpu)?;
     let variables: Vec<Var> =
         classifier.parameters().iter().map(|(_, variable)| variable.clone()).collect();
