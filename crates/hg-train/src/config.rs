@@ -169,9 +169,9 @@ pub struct CheckpointConfig {
 #[serde(rename_all = "kebab-case")]
 pub enum CheckpointSelection {
     /// Those with the best validation score.
+    #[default]
     Best,
     /// The last ones.
-    #[default]
     Last,
 }
 
@@ -230,7 +230,7 @@ impl Default for BatchingConfig {
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { held_out: 0., every: 100, patience: 0, select: CheckpointSelection::Last }
+        Self { held_out: 0., every: 100, patience: 0, select: CheckpointSelection::Best }
     }
 }
 
