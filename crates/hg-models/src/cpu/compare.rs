@@ -70,7 +70,7 @@ pub(super) fn show_transposed<S: Real>(
             if time > 0 {
                 grad.row_mut(row).iter_mut().zip(change).for_each(|(to, &b)| *to += b);
                 let before = grad.row_mut(rows[time - 1]);
-                before.iter_mut().zip(change).for_each(|(to, &b)| *to = *to - b);
+                before.iter_mut().zip(change).for_each(|(to, &b)| *to -= b);
             }
         }
     }
