@@ -6,7 +6,7 @@ use crate::built::program;
 use crate::error::Result;
 use crate::settings::Settings;
 use health_gym::data::{Encoded, Encoder, Schema, Subset};
-use health_gym::training::{Run, sizes_of};
+use health_gym::training::{Run, critic_compares, sizes_of};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -64,13 +64,14 @@ pub(crate) fn decode(
 pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
     let ImportArguments { generator, critic, data, schema, out, set } = arguments;
     let (hidden, latent) = sizes_of(generator)?;
+    let compares = critic.as_deref().map_or(Ok(false), critic_compares)?;
     let settings = Table::from_iter([
         ("hidden".to_owned(), Value::Integer(hidden as i64)),
         ("latent_features".to_owned(), Value::Integer(latent as i64)),
         ("reverse_alignment".to_owned(), Value::String("health-gym".into())),
         ("latent".to_owned(), Value::String("uniform".into())),
         ("patient_latent".to_owned(), Value::Float(0.)),
-        ("critic_compares".to_owned(), Value::Boolean(false)),
+        ("critic_compares".to_owned(), Value::Boolean(compares)),
     ]);
     let settings = Table::from_iter([("model".to_owned(), settings.into())]);
     let train = Settings::of_weights(settings, set)?.resolve()?;

@@ -73,8 +73,8 @@ impl CriticConfig {
     }
 }
 
-/// `Nᵀ` `[H, 2D]`
-pub(crate) const COMPARED: &str = "compared.weight";
+/// The name of `Nᵀ` `[H, 2D]`, which only a critic that compares has.
+pub const COMPARED: &str = "compared.weight";
 
 pub(crate) fn embedding_name(block: usize) -> String {
     format!("embedding_layers.{block}.weight")

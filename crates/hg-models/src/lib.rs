@@ -13,7 +13,7 @@ mod losses;
 mod parameters;
 
 pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
-pub use critic::{Critic, CriticConfig, CriticOutput};
+pub use critic::{COMPARED, Critic, CriticConfig, CriticOutput};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::RowLayout;
 pub use losses::{

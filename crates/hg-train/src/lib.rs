@@ -31,7 +31,7 @@ pub use config::{
 pub use error::{Error, Result};
 pub use metrics::StepMetrics;
 pub use random::{Purpose, stream};
-pub use run::{Program, Run, RunManifest, RunStore, sizes_of, vectors};
+pub use run::{Program, Run, RunManifest, RunStore, critic_compares, sizes_of, vectors};
 pub use session::{CancelToken, Event, Outcome, Session, Validator};
 pub use steps::by_name;
 pub use store::{MemoryStore, Store};

@@ -18,7 +18,7 @@ use crate::{Error, Result, Sampler, StepMetrics, TrainConfig, Trainer, layout_of
 use candle_core::Tensor;
 use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
 use hg_lstm::kernel::SimdPath;
-use hg_models::read_weights;
+use hg_models::{COMPARED, read_weights};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -458,6 +458,14 @@ pub fn sizes_of(generator: &Path) -> Result<(usize, usize)> {
             ),
         }),
     }
+}
+
+/// Whether a critic's weights are those of one that compares rows.
+///
+/// # Errors
+/// When the file holds no weights.
+pub fn critic_compares(critic: &Path) -> Result<bool> {
+    Ok(read_weights(critic)?.contains_key(COMPARED))
 }
 
 /// A run folder as the store of a session.

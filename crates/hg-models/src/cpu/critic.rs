@@ -242,8 +242,8 @@ impl<S: Real> CriticWork<S> {
         }
     }
 
-    /// The scores of the sequences in `x` `[rows, D]`, one or two copies of the micro-batch's, and the backward pass down to y₁ where
-    /// sequence `n`'s score has the gradient `on_scores[n]`. The gradients of `Σ on_scores · scores`
+    /// The scores of the sequences in `x` `[rows, D]`, those of the micro-batch once or twice, and the
+    /// backward pass down to y₁ where sequence `n`'s score has the gradient `on_scores[n]`. The gradients of `Σ on_scores · scores`
     /// for the recurrent layers and the readout are added to `into`; without it what the
     /// second order needs is kept.
     pub(super) fn forward_and_backward(
