@@ -40,7 +40,7 @@ pub(crate) fn train(
     let trees = QuickTrees::new(encoder, encoded, held_out);
     let validator = |made: &Encoded, sampled: &Encoded| ValidationScore {
         score: (quick.score(sampled).total() + trees.told_apart(sampled)) / 2.,
-        diversity: quick.score(made).diversity,
+        diversity: quick.diversity(made),
     };
     let mut session = Session::new(config, encoder, encoded, store)?.validated_by(&validator);
     let outcome = session.run(&mut |event| {
