@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! number   x ↦ Q(F(x)), F the share of the generator's numbers up to x, Q the quantiles of the
-//!          real ones
+//!          real ones; one that then lies within w of the number before it in time becomes that
+//!          one, w such that numbers are repeated as often as the real ones
 //! block    p ↦ softmax(log p + b), with b such that each level is the greatest as often as it is
 //!          in real rows
 //! ```
 //!
-//! Both keep the order of what the generator makes, so that who has more, when, and together with
-//! what stays as it was learnt. Only cells that decoding looks at count: a static column's first
+//! They keep the order of what the generator makes, so that who has more, when, and together with
+//! what stays as it was learnt. A network cannot make the same number twice; but doses, settings of
+//! devices and values that are carried forward often stay. Only cells that decoding looks at count: a static column's first
 //! one, a number where it was measured and is no spike, a time between visits from the second on.
 //!
 //! A value that at least [`MIN_SHARED`] patients have is kept exactly, which gives back whole
@@ -23,7 +25,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Patients who must have a value for it to come back exactly.
+/// Patients who must have a value for it to come back exactly, and who must repeat a number.
 const MIN_SHARED: usize = 5;
 /// Points of a quantile function, about; exact values have two.
 const POINTS: usize = 400;
@@ -31,6 +33,8 @@ const POINTS: usize = 400;
 const MAX_ROWS: usize = 400_000;
 /// How often all levels of a block get new biases, at most.
 const SWEEPS: usize = 20;
+/// No distance is within this.
+const NEVER: f32 = -1.;
 /// The least probability that networks tell from others.
 const LEAST: f32 = 1e-12;
 
@@ -52,8 +56,9 @@ pub struct Calibration(Vec<(Looked, Map)>);
 /// What becomes of a feature, or block.
 #[derive(Clone, Debug)]
 enum Map {
-    /// From the generator's quantiles to the real ones.
-    Quantiles { from: Vec<[f32; 2]>, to: Vec<[f32; 2]> },
+    /// From the generator's quantiles to the real ones; then what is `within` so little of the number
+    /// before becomes that one.
+    Quantiles { from: Vec<[f32; 2]>, to: Vec<[f32; 2]>, within: f32 },
     /// By biases of the log-probabilities.
     Levels(Vec<f32>),
 }
@@ -99,16 +104,26 @@ impl Encoder {
         looked.par_iter().map(distribution).collect()
     }
 
+    /// How often each number equals the one before it, in the order of the distributions.
+    pub(crate) fn repeats_of(&self, real: &Encoded) -> Vec<f32> {
+        self.looked().par_iter().map(|looked| looked.repeats(real)).collect()
+    }
+
     /// The map that takes rows like `made`, a generator's, to the distributions of the rows that
     /// the encoder was fitted to.
     pub fn calibration(&self, made: &Encoded) -> Calibration {
         let mut made = made.clone();
         let mut calibration = Calibration(Vec::new());
-        let pairs: Vec<(Looked, &Distribution)> =
-            self.looked().into_iter().zip(&self.distributions).collect();
+        // Encoders from before repeats have none.
+        let repeats = self.repeats.iter().copied().chain(std::iter::repeat(0.));
+        let targets = self.distributions.iter().zip(repeats);
+        let pairs: Vec<(Looked, (&Distribution, f32))> =
+            self.looked().into_iter().zip(targets).collect();
         for stage in [Stage::Flags, Stage::Levels, Stage::Numbers] {
             let of_stage = pairs.par_iter().filter(|(looked, _)| looked.stage == stage);
-            let maps = of_stage.map(|(looked, target)| (looked.clone(), looked.map(&made, target)));
+            let maps = of_stage.map(|(looked, (target, repeats))| {
+                (looked.clone(), looked.map(&made, target, *repeats))
+            });
             let maps = Calibration(maps.collect());
             // Nothing depends on the numbers.
             if stage != Stage::Numbers {
@@ -184,7 +199,10 @@ impl Encoder {
                     && shares.iter().all(|share| (0. ..=1.).contains(share))
             }
         };
-        let all_fit = looked.iter().zip(&self.distributions).all(fits);
+        let are_shares = self.repeats.iter().all(|share| (0. ..=1.).contains(share));
+        let all_fit = looked.iter().zip(&self.distributions).all(fits)
+            && are_shares
+            && (self.repeats.is_empty() || self.repeats.len() == looked.len());
         (!all_fit).then(|| "a distribution does not fit its feature".into())
     }
 }
@@ -226,14 +244,51 @@ impl Looked {
         values
     }
 
-    /// What takes these rows to a distribution.
-    fn map(&self, made: &Encoded, target: &Distribution) -> Map {
+    /// Pairs of a number and the one before it in time, with their sequences.
+    fn successive(&self, cohort: &Encoded) -> Vec<([f32; 2], usize)> {
+        if self.stage != Stage::Numbers || self.steps == Steps::First {
+            return Vec::new();
+        }
+        let numbers: Vec<(usize, f32)> =
+            self.rows(cohort).map(|(sequence, row)| (sequence, row[0])).collect();
+        let pairs = numbers.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        pairs.map(|pair| ([pair[0].1, pair[1].1], pair[0].0)).collect()
+    }
+
+    /// How often a number equals the one before it; never where few patients have that.
+    fn repeats(&self, real: &Encoded) -> f32 {
+        let pairs = self.successive(real);
+        let equal: Vec<usize> = pairs
+            .iter()
+            .filter_map(|([before, x], sequence)| (before == x).then_some(*sequence))
+            .collect();
+        let patients = equal.chunk_by(|a, b| a == b).count();
+        match patients >= MIN_SHARED {
+            true => (equal.len() as f64 / pairs.len() as f64) as f32,
+            false => 0.,
+        }
+    }
+
+    /// What takes these rows to a distribution, with so many repeats.
+    fn map(&self, made: &Encoded, target: &Distribution, repeats: f32) -> Map {
         match target {
             Distribution::Quantiles(to) => {
                 let from = made_quantiles(&self.numbers(made));
                 // Without a value on a side there is nowhere to go.
                 let to = if from.is_empty() { Vec::new() } else { to.clone() };
-                Map::Quantiles { from, to }
+                let mapped = |x| if to.is_empty() { x } else { value_at(&to, share_of(&from, x)) };
+                let mut changes: Vec<f32> = Vec::new();
+                if repeats > 0. {
+                    let pairs = self.successive(made).into_iter();
+                    changes.extend(pairs.map(|(pair, _)| {
+                        let [before, x] = pair.map(mapped);
+                        (x - before).abs()
+                    }));
+                    changes.sort_by(f32::total_cmp);
+                }
+                let count = (f64::from(repeats) * changes.len() as f64).round() as usize;
+                let within = count.checked_sub(1).map_or(NEVER, |last| changes[last]);
+                Map::Quantiles { from, to, within }
             }
             Distribution::Levels(target) => {
                 let log = |x: &f32| x.max(LEAST).ln();
@@ -252,9 +307,23 @@ impl Calibration {
         let width = cohort.features.max(1);
         let sequences = values.par_chunks_mut((cohort.steps * width).max(1)).zip(&cohort.lengths);
         sequences.for_each(|(values, &length)| {
-            for row in values.chunks_exact_mut(width).take(length) {
-                for (looked, map) in &self.0 {
+            // Of each number: the one before it, as it was mapped and as it was left.
+            let mut before: Vec<Option<[f32; 2]>> = vec![None; self.0.len()];
+            for (step, row) in values.chunks_exact_mut(width).take(length).enumerate() {
+                for ((looked, map), before) in self.0.iter().zip(&mut before) {
                     map.apply(&mut row[looked.features.clone()]);
+                    let Map::Quantiles { within, .. } = *map else { continue };
+                    let is_first = looked.steps == Steps::AfterFirst && step == 0;
+                    if within < 0. || is_first || !looked.counts(row) {
+                        continue;
+                    }
+                    let x = row[looked.features.start];
+                    let left = match *before {
+                        Some([mapped, left]) if (x - mapped).abs() <= within => left,
+                        _ => x,
+                    };
+                    row[looked.features.start] = left;
+                    *before = Some([x, left]);
                 }
             }
         });
@@ -265,7 +334,7 @@ impl Calibration {
 impl Map {
     fn apply(&self, features: &mut [f32]) {
         match self {
-            Self::Quantiles { from, to } if !to.is_empty() => {
+            Self::Quantiles { from, to, .. } if !to.is_empty() => {
                 features[0] = value_at(to, share_of(from, features[0]));
             }
             Self::Quantiles { .. } => {}
@@ -475,7 +544,9 @@ mod tests {
 
     #[test]
     fn the_order_of_numbers_stays_and_shared_values_come_back_exactly() {
-        let (encoder, real) = pbc();
+        let (mut encoder, real) = pbc();
+        // A repeated number takes the place of one that lies near it.
+        encoder.repeats.clear();
         let made = off(&encoder, &real);
         let mut calibrated = made.clone();
         encoder.calibration(&made).apply(&mut calibrated);
@@ -498,6 +569,54 @@ mod tests {
                 assert!((real - made).abs() < 0.02, "{looked:?}: {real} and {made}");
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_repeated_as_often_as_the_real_ones_and_where_they_change_least() {
+        let (encoder, real) = pbc();
+        let made = off(&encoder, &real);
+        let mut calibrated = made.clone();
+        encoder.calibration(&made).apply(&mut calibrated);
+        let mut repeated = 0;
+        for (looked, &target) in encoder.looked().iter().zip(&encoder.repeats) {
+            let share = |cohort: &Encoded| {
+                let pairs = looked.successive(cohort);
+                let equal = pairs.iter().filter(|([before, x], _)| before == x).count();
+                equal as f32 / pairs.len().max(1) as f32
+            };
+            let (before, after) = (share(&made), share(&calibrated));
+            assert!(
+                (after - target).abs() < 0.03,
+                "{looked:?}: {before} became {after}, not {target}"
+            );
+            // The real rows repeat numbers, and a trace makes none of them here.
+            if looked.stage == Stage::Numbers && looked.steps != Steps::First {
+                assert!(before < 0.01, "{looked:?}: {before}");
+                repeated += usize::from(target > 0.03);
+            }
+        }
+        assert!(repeated >= 3, "some are repeated: {:?}", encoder.repeats);
+
+        // 0.1 was close to 0.12, and the next one to that; 0.5 is far.
+        let looked = Looked {
+            features: 0..1,
+            stage: Stage::Numbers,
+            steps: Steps::All,
+            flag: None,
+            spikes: None,
+        };
+        let map = Map::Quantiles { from: Vec::new(), to: Vec::new(), within: 0.03 };
+        let mut cohort = Encoded {
+            values: vec![0.1, 0.12, 0.14, 0.5, 0.2, 0.21].into(),
+            lengths: vec![4, 1],
+            steps: 4,
+            features: 1,
+            counts: Default::default(),
+        };
+        cohort.values = [&cohort.values[..], &[0.; 2]].concat().into();
+        Calibration(vec![(looked, map)]).apply(&mut cohort);
+        // The second patient's one row has none before it, and what is beyond its length stays.
+        assert_eq!(cohort.values[..], [0.1, 0.1, 0.1, 0.5, 0.2, 0.21, 0., 0.]);
     }
 
     #[test]
@@ -540,7 +659,7 @@ mod tests {
     fn nothing_to_go_by_changes_nothing() {
         assert_eq!(value_at(&[], 0.5), 0.);
         let mut features = [0.25f32];
-        Map::Quantiles { from: Vec::new(), to: Vec::new() }.apply(&mut features);
+        Map::Quantiles { from: Vec::new(), to: Vec::new(), within: NEVER }.apply(&mut features);
         assert_eq!(features, [0.25]);
         assert_eq!(biases(&[], &[0.5, 0.5]), [0., 0.]);
         // A collapsed generator's one value becomes one value.

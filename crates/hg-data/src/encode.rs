@@ -67,6 +67,9 @@ pub struct Encoder {
     /// [calibrated](Encoder::calibration) to; none in an encoder of version 0.1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub distributions: Vec<Distribution>,
+    /// Of each of these, how often a number is exactly the one before it in time; 0 for blocks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<f32>,
     /// How the schema's rules are made to hold.
     #[serde(skip)]
     pub(crate) construction: Construction,
@@ -205,6 +208,7 @@ impl Encoder {
         let mut encoder = fit.finish()?;
         let encoded = encoder.encode_one(&resampled)?;
         encoder.distributions = encoder.distributions_of(&encoded);
+        encoder.repeats = encoder.repeats_of(&encoded);
         Ok((encoder, encoded))
     }
 
@@ -531,6 +535,7 @@ impl<'a> Fit<'a> {
             visits,
             tables,
             distributions: Vec::new(),
+            repeats: Vec::new(),
             construction,
         })
     }

@@ -38,6 +38,8 @@ pub(crate) struct SavedEncoder {
     tables: Vec<TableForm>,
     #[serde(default)]
     distributions: Vec<Distribution>,
+    #[serde(default)]
+    repeats: Vec<f32>,
 }
 
 /// The JSON of a [`FittedColumn`].
@@ -113,6 +115,7 @@ impl TryFrom<SavedEncoder> for Encoder {
             visits,
             tables,
             distributions,
+            repeats,
         } = saved;
         let mut wrong: Vec<Error> = problems(&schema, "", Stage::Fitted)
             .into_iter()
@@ -157,6 +160,7 @@ impl TryFrom<SavedEncoder> for Encoder {
             visits,
             tables,
             distributions,
+            repeats,
             construction,
         };
         match encoder.distributions_problem() {
