@@ -132,3 +132,60 @@ fn a_run_that_may_restart_goes_back_with_half_the_rate_until_it_holds() {
     assert!(train(&two, &wild).status.success());
     assert!(metrics(&one) == metrics(&two), "a restart is part of what a seed repeats");
 }
+
+/// How many rows each patient of a CSV has, whose first column tells them apart.
+fn lengths(csv: &str) -> Vec<usize> {
+    let of = |line: &str| line.split(',').next().map(str::to_owned);
+    let patients: Vec<Option<String>> = csv.lines().skip(1).map(of).collect();
+    patients.chunk_by(|a, b| a == b).map(<[_]>::len).collect()
+}
+
+#[test]
+fn a_patient_is_one_of_several_once_training_has_ended_and_lengths_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let output = train(&out, &["iterations=20", "validation.every=0"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let generate = |name: &str| {
+        let path = folder.path().join(name);
+        let mut command = Command::new(hg_tests::program());
+        command.arg("generate").arg(&out).args(["--patients", "100", "--out"]).arg(&path);
+        let output = command.output().expect("runs");
+        (output.status.code(), said(&output), std::fs::read_to_string(path).unwrap_or_default())
+    };
+    let (code, message, chosen) = generate("chosen.csv");
+    assert!(code == Some(0) && !message.contains("has not ended"), "{message}");
+    // The run's own cohort is of its seed, 0, as is this one, but of more patients.
+    let own = std::fs::read_to_string(out.join("synthetic.csv")).expect("reads");
+    assert!(own.starts_with(&chosen[..chosen.len() / 2]), "the run's cohort is chosen as well");
+
+    let resampler = out.join("resampler.json");
+    let kept = std::fs::read_to_string(&resampler).expect("is kept");
+    std::fs::write(&resampler, &kept[..kept.len() / 2]).expect("writes");
+    let (code, message, _) = generate("damaged.csv");
+    assert!(code == Some(2) && message.contains("resampler.json"), "{code:?} {message}");
+    assert!(message.contains("hint: "), "{message}");
+
+    // As it is when training was interrupted, or goes on with other weights.
+    let sum = kept.find("generator_sha256\":\"").expect("its weights") + 20;
+    let other = format!("{}{}{}", &kept[..sum], "0000", &kept[sum + 4..]);
+    std::fs::write(&resampler, other).expect("writes");
+    let (code, message, others) = generate("others.csv");
+    assert!(code == Some(0) && message.contains("has not ended"), "{message}");
+    std::fs::remove_file(&resampler).expect("removes");
+    let (code, message, all) = generate("all.csv");
+    assert!(code == Some(0) && message.contains("has not ended"), "{message}");
+    assert_eq!(others, all);
+
+    let manifest = out.join("run.toml");
+    let settings = std::fs::read_to_string(&manifest).expect("reads");
+    assert!(settings.contains("resampling = true"), "{settings}");
+    std::fs::write(&manifest, settings.replace("resampling = true", "resampling = false"))
+        .expect("writes");
+    let (code, message, none) = generate("none.csv");
+    assert!(code == Some(0) && !message.contains("has not ended"), "{message}");
+    assert_eq!(none, all);
+    assert_ne!(none, chosen);
+    assert_eq!(lengths(&none), lengths(&chosen), "patients have the lengths that are drawn");
+    assert_eq!(lengths(&none).len(), 100);
+}

@@ -144,6 +144,9 @@ fn copy(from: &dyn Store, to: &mut dyn Store) -> Result<()> {
     if let Some(newest) = from.newest()? {
         to.save(newest)?;
     }
+    if let Some(resampling) = from.resampling()? {
+        to.save_resampling(resampling)?;
+    }
     Ok(())
 }
 
@@ -224,11 +227,11 @@ impl<'a> SynthesizerBuilder<'a> {
         let material = Material { config: &config, encoder: &encoder, encoded, held_out };
         let Training { outcome, iteration } =
             train(&material, &mut store, &self.cancel, &mut self.on_progress)?;
-        let selected = store.selected(config.validation.select)?;
-        let Some(checkpoint) = selected.filter(|_| outcome != Outcome::Cancelled) else {
+        if outcome == Outcome::Cancelled {
             return Err(Error::Cancelled { iteration });
-        };
-        let sampler = Sampler::new(encoder, &config, &checkpoint)?;
+        }
+        let sampler = Sampler::of(encoder, &config, &store)?;
+        let sampler = sampler.ok_or(Error::Cancelled { iteration })?;
         Ok(Synthesizer { config, sampler, store: Box::new(store) })
     }
 }

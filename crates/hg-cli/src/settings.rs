@@ -200,6 +200,7 @@ fn of_preset(preset: Preset) -> Table {
     let published = |batch_size, correlation_weight, iterations| {
         let mut table = of(batch_size, correlation_weight, iterations);
         put(&mut table, "model.calibration", Value::Boolean(false));
+        put(&mut table, "model.resampling", Value::Boolean(false));
         put(&mut table, "model.patient_latent", Value::Float(0.));
         put(&mut table, "model.critic_compares", Value::Boolean(false));
         put(&mut table, "batching.windows", Value::Array(Vec::new()));

@@ -115,6 +115,7 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
             bar.set_position(step.iteration);
             bar.set_message(measures(step, validation));
         }
+        Event::Choosing => bar.set_message("learning which patients to take"),
         Event::Restarted { diverged_at, problem, from, rate } => bar.suspend(|| {
             tracing::warn!(
                 "diverged at iteration {diverged_at}: {problem}; going on from iteration {from} \

@@ -7,8 +7,8 @@ use crate::parsed::{GAP, START};
 use crate::source::{SourceType, TimeSource};
 use crate::visits::clean;
 use crate::{
-    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Given, Level, Observed,
-    Result, Shown, ValueGrid,
+    Bins, Censored, Column, Encoder, Error, FittedColumn, FittedKind, Level, Observed, Result,
+    Shown, ValueGrid,
 };
 use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -340,16 +340,17 @@ impl Cells {
         }
     }
 
-    /// Adds the patients of others who meet the conditions, until there are `most`.
-    pub fn add_given(&mut self, others: &Self, given: &Given, most: usize) {
+    /// Adds some patients of others, by their positions.
+    pub fn add(&mut self, others: &Self, chosen: &[usize]) {
         self.columns.resize_with(others.columns.len(), Decoded::default);
-        let mut end = 0;
-        for (&length, is_met) in others.lengths.iter().zip(given.met(others)) {
-            let rows = end..end + length;
-            end = rows.end;
-            if !is_met || self.lengths.len() >= most {
-                continue;
-            }
+        let ends = others.lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        for &patient in chosen {
+            let length = others.lengths[patient];
+            let rows = ends[patient] - length..ends[patient];
             self.lengths.push(length);
             self.times.extend(&others.times[rows.clone()]);
             for (column, from) in self.columns.iter_mut().zip(&others.columns) {

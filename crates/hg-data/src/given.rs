@@ -112,7 +112,7 @@ impl Given {
     }
 
     /// For each patient of these cells, whether they meet all conditions.
-    pub(crate) fn met(&self, cells: &Cells) -> Vec<bool> {
+    pub fn met(&self, cells: &Cells) -> Vec<bool> {
         let mut end = 0;
         let patient = |&length: &usize| {
             let rows = end..end + length;

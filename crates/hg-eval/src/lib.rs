@@ -27,10 +27,10 @@ pub use privacy::{
     distance_to_closest_record, membership,
 };
 pub use realism::{
-    ColumnComparison, ColumnMeans, Columns, CrossFit, Dynamics, FOLDS, Features, GainShares,
-    Hierarchy, LEVEL, PairDifferences, Pairs, Quick, QuickScore, QuickTrees, StaticsExplained,
-    Tested, ToldApart, correlation_ratio, cramer, cross_fit, discriminate, hierarchy, kendall,
-    kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
+    ColumnComparison, ColumnMeans, Columns, Dynamics, GainShares, Hierarchy, LEVEL,
+    PairDifferences, Pairs, Quick, QuickScore, QuickTrees, StaticsExplained, Tested, ToldApart,
+    correlation_ratio, cramer, discriminate, hierarchy, kendall, kolmogorov_smirnov_test,
+    snedecor_test, student_test, three_sigma,
 };
 pub use report::{Curve, Report};
 pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
@@ -61,12 +61,8 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Boosted trees that do not learn.
-    #[error("cannot fit trees: {source}")]
-    Trees {
-        /// What the library reports.
-        #[from]
-        source: forust_ml::errors::ForustError,
-    },
+    #[error(transparent)]
+    Judge(#[from] hg_judge::Error),
     /// A result that JSON cannot hold.
     #[error("cannot write a result as JSON: {source}")]
     Json {

@@ -4,6 +4,7 @@
 //! and ±∞ are left out, in pairs with their partners, and where too little is left on a side to
 //! say anything there is `None`; never NaN, and never a 0 that nobody measured.
 
+pub(crate) use hg_judge::mean;
 use std::borrow::Cow;
 
 /// Those that are finite.
@@ -172,13 +173,6 @@ pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
     let values = finite(values);
     let centre = mean(values.iter().copied())?;
     mean(values.iter().map(|value| (value - centre).powi(2))).map(f64::sqrt)
-}
-
-/// The mean.
-pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let finite = values.into_iter().filter(|value| value.is_finite());
-    let (sum, count) = finite.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));
-    Some(sum / count as f64).filter(|mean| mean.is_finite())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use hg_data::Encoded;
 use hg_eval::{
-    FOLDS, Features, Tested, auc, correlation_ratio, cramer, cross_fit, distance_to_closest_record,
-    jensen_shannon, kendall, kolmogorov_smirnov_test, pearson, predictive, snedecor_test,
-    student_test, three_sigma, wasserstein,
+    Tested, auc, correlation_ratio, cramer, distance_to_closest_record, jensen_shannon, kendall,
+    kolmogorov_smirnov_test, pearson, predictive, snedecor_test, student_test, three_sigma,
+    wasserstein,
 };
+use hg_judge::{FOLDS, Features, cross_fit};
 use serde_json::Value;
 
 fn numbers(case: &Value, key: &str) -> Vec<f64> {

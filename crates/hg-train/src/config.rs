@@ -52,6 +52,9 @@ pub struct ModelConfig {
     /// Whether each column of a synthetic cohort is mapped to the distribution of the column that
     /// was trained on, in the order in which the generator made its values.
     pub calibration: bool,
+    /// Whether a synthetic patient is one of several that the generator makes, drawn by the odds, by
+    /// boosted trees, that each is real.
+    pub resampling: bool,
 }
 
 /// The losses and the steps against their gradients.
@@ -201,6 +204,7 @@ impl Default for ModelConfig {
             latent: LatentDistribution::Gaussian,
             reverse_alignment: ReverseAlignment::Flipped,
             calibration: true,
+            resampling: true,
         }
     }
 }

@@ -15,6 +15,9 @@ pub enum Error {
     /// The recurrent layers.
     #[error(transparent)]
     Lstm(#[from] hg_lstm::Error),
+    /// Trees that choose among patients.
+    #[error(transparent)]
+    Judge(#[from] hg_judge::Error),
     /// candle itself.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -11,6 +11,7 @@ mod in_place;
 mod metrics;
 mod random;
 mod record;
+mod resampling;
 mod run;
 mod session;
 mod steps;
@@ -31,6 +32,7 @@ pub use config::{
 pub use error::{Error, Result};
 pub use metrics::StepMetrics;
 pub use random::{Purpose, stream};
+pub use resampling::Resampling;
 pub use run::{Program, Run, RunManifest, RunStore, critic_compares, sizes_of, vectors};
 pub use session::{CancelToken, Event, Outcome, Session, Validator};
 pub use steps::by_name;

@@ -33,6 +33,12 @@ pub enum Purpose {
     Validation = 10,
     /// The noise and lengths of the cohort that a generator is calibrated by.
     Calibration = 11,
+    /// The noise of the candidates from whom it is learnt which are taken.
+    Candidates = 12,
+    /// Their lengths.
+    CandidateLengths = 13,
+    /// Which of the candidates for a place is taken.
+    Resampling = 14,
 }
 
 /// The stream for a purpose and a step.

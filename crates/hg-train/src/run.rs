@@ -6,6 +6,7 @@
 //! metrics.jsonl   one line an iteration
 //! tensorboard/    the same for TensorBoard
 //! checkpoints/    the newest three, and that with the best validation score
+//! resampler.json  which of the generator's patients are taken
 //! synthetic.csv, synthetic.parquet; where there are several tables: synthetic/
 //! report/
 //! ```
@@ -13,6 +14,7 @@
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::grouped;
 use crate::record::{self, Record};
+use crate::resampling::Resampling;
 use crate::store::Store;
 use crate::{Error, Result, Sampler, StepMetrics, TrainConfig, Trainer, layout_of};
 use candle_core::Tensor;
@@ -25,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const CHECKPOINTS: &str = "checkpoints";
+const RESAMPLING: &str = "resampler.json";
 
 /// The contents of `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,7 +79,7 @@ impl RunManifest {
             if let Some(model) = model.as_table_mut() {
                 // A run from before these settings did without.
                 model.entry("patient_latent").or_insert(toml::Value::Float(0.));
-                for key in ["critic_compares", "calibration"] {
+                for key in ["critic_compares", "calibration", "resampling"] {
                     model.entry(key).or_insert(toml::Value::Boolean(false));
                 }
             }
@@ -208,7 +211,9 @@ impl Run {
             let mut trainer =
                 Trainer::new(&run.manifest.train, &layout_of(&run.encoder), &encoded)?;
             trainer.import(generator, critic)?;
-            checkpoint::save(&Checkpoint::of(&trainer)?, &run.checkpoints())
+            let mut store = run.store();
+            store.save(Checkpoint::of(&trainer)?)?;
+            Resampling::learn(&run.manifest.train, &run.encoder, &encoded, &mut store)
         })();
         if let Err(error) = filled {
             // The error is reported; a folder that cannot be removed may stay.
@@ -383,8 +388,12 @@ impl Run {
     /// The checkpoint whose weights sampling takes.
     fn selected(&self) -> Result<Checkpoint> {
         let selected = self.store().selected(self.manifest.train.validation.select)?;
+        selected.ok_or_else(|| self.has_no_checkpoint())
+    }
+
+    fn has_no_checkpoint(&self) -> Error {
         let problem = "holds no checkpoint\nhint: train the run first";
-        selected.ok_or_else(|| Error::Run { path: self.checkpoints(), problem: problem.into() })
+        Error::Run { path: self.checkpoints(), problem: problem.into() }
     }
 
     /// What makes cohorts with the run's averaged generator; it needs the run folder alone.
@@ -392,7 +401,8 @@ impl Run {
     /// # Errors
     /// When the run holds no checkpoint.
     pub fn sampler(&self) -> Result<Sampler> {
-        Sampler::new(self.encoder.clone(), &self.manifest.train, &self.selected()?)
+        let sampler = Sampler::of(self.encoder.clone(), &self.manifest.train, &self.store())?;
+        sampler.ok_or_else(|| self.has_no_checkpoint())
     }
 
     /// The folder as the store of a session.
@@ -498,6 +508,31 @@ impl Store for RunStore {
         checkpoint::best(&self.checkpoints())
     }
 
+    fn save_resampling(&mut self, resampling: Resampling) -> Result<()> {
+        let path = self.folder.join(RESAMPLING);
+        let failed = |source| {
+            let what = "what chooses among patients";
+            Error::Write { path: path.clone(), what, source }
+        };
+        let json = serde_json::to_vec(&resampling).map_err(|e| failed(e.into()))?;
+        write_atomically(&path, |file| file.write_all(&json).map_err(failed))
+    }
+
+    fn resampling(&self) -> Result<Option<Resampling>> {
+        let path = self.folder.join(RESAMPLING);
+        let problem = |problem: String| Error::Run { path: path.clone(), problem };
+        if !path.exists() {
+            return Ok(None);
+        }
+        let json = std::fs::read(&path).map_err(|e| problem(format!("cannot be read: {e}")))?;
+        let read = serde_json::from_slice(&json).map_err(|e| {
+            problem(format!(
+                "cannot be used: {e}\nhint: remove it, and `hg train --resume` learns it again"
+            ))
+        })?;
+        Ok(Some(read))
+    }
+
     fn record_from(&mut self, iteration: u64) -> Result<()> {
         self.record = Some(Record::up_to(&self.folder, iteration)?);
         Ok(())
@@ -534,7 +569,7 @@ mod tests {
         let old = RunManifest::parse(&text, Path::new("run.toml")).expect("a manifest");
         let model = &old.train.model;
         assert_eq!((model.patient_latent, model.calibration), (0., false));
-        assert!(!model.critic_compares);
+        assert!(!model.critic_compares && !model.resampling);
         assert_eq!(old.train.model.hidden, 16);
         // One of today says what it has.
         let today = RunManifest::of(TrainConfig::default(), Program::default()).expect("vectors");

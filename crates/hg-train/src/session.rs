@@ -1,5 +1,6 @@
 //! One training session: iterations, validation, checkpoints, and restarts where it diverges.
 
+use crate::resampling::Resampling;
 use crate::store::Store;
 use crate::validation::ValidationScore;
 use crate::{Checkpoint, Error, Result, StepMetrics, TrainConfig, Trainer, layout_of};
@@ -17,6 +18,8 @@ const VALIDATION_PATIENTS: usize = 512;
 pub enum Event {
     /// An iteration was done.
     Step(StepMetrics),
+    /// Training has ended; which of the generator's patients are taken is being learnt.
+    Choosing,
     /// Training had diverged and went back.
     Restarted {
         /// The iteration at which it had.
@@ -88,6 +91,7 @@ pub struct Session<'a> {
     config: &'a TrainConfig,
     trainer: Trainer,
     encoder: &'a Encoder,
+    encoded: &'a Encoded,
     store: &'a mut dyn Store,
     validator: Option<&'a Validator<'a>>,
 }
@@ -100,14 +104,14 @@ impl<'a> Session<'a> {
     pub fn new(
         config: &'a TrainConfig,
         encoder: &'a Encoder,
-        encoded: &Encoded,
+        encoded: &'a Encoded,
         store: &'a mut dyn Store,
     ) -> Result<Self> {
         let mut trainer = Trainer::new(config, &layout_of(encoder), encoded)?;
         if let Some(newest) = store.newest()? {
             newest.restore(&mut trainer)?;
         }
-        Ok(Self { config, trainer, encoder, store, validator: None })
+        Ok(Self { config, trainer, encoder, encoded, store, validator: None })
     }
 
     /// Validates as the settings say, by this score; without a validator nothing is validated.
@@ -122,8 +126,8 @@ impl<'a> Session<'a> {
         self.trainer.iteration()
     }
 
-    /// Trains up to the settings' iterations, or until validation gets no better; `observe` sees
-    /// every event and may stop it.
+    /// Trains up to the settings' iterations, or until validation gets no better, and learns then which
+    /// patients sampling takes; `observe` sees every event and may stop it.
     ///
     /// # Errors
     /// When training diverges and may not restart, or the store cannot be written.
@@ -154,13 +158,19 @@ impl<'a> Session<'a> {
             }
         }
 
-        Ok(if self.trainer.iteration() == iterations {
+        let outcome = if self.trainer.iteration() == iterations {
             Outcome::Done
         } else if self.gives_up() {
             Outcome::NoBetter
         } else {
-            Outcome::Cancelled
-        })
+            return Ok(Outcome::Cancelled);
+        };
+        if self.config.model.resampling {
+            // It takes seconds, and is learnt anew where it is interrupted.
+            let _ = observe(&Event::Choosing);
+            Resampling::learn(self.config, self.encoder, self.encoded, self.store)?;
+        }
+        Ok(outcome)
     }
 
     /// Whether validation has not improved for as long as is allowed.

@@ -1,6 +1,6 @@
 //! Where a session keeps its checkpoints and what it measured: in a run folder, or in memory.
 
-use crate::{Checkpoint, CheckpointSelection, Result, StepMetrics};
+use crate::{Checkpoint, CheckpointSelection, Resampling, Result, StepMetrics};
 
 /// Where a [`crate::Session`] keeps what it needs to go on, and what it measured.
 pub trait Store {
@@ -27,6 +27,18 @@ pub trait Store {
     /// # Errors
     /// When it cannot be read.
     fn best(&self) -> Result<Option<Checkpoint>>;
+
+    /// Keeps what chooses among the patients of the generator that sampling takes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn save_resampling(&mut self, resampling: Resampling) -> Result<()>;
+
+    /// What chooses among patients, where that was learnt.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn resampling(&self) -> Result<Option<Resampling>>;
 
     /// Forgets what was measured after an iteration, and prepares to record more.
     ///
@@ -68,6 +80,7 @@ pub trait Store {
 pub struct MemoryStore {
     newest: Option<Checkpoint>,
     best: Option<Checkpoint>,
+    resampling: Option<Resampling>,
     steps: Vec<StepMetrics>,
 }
 
@@ -88,6 +101,15 @@ impl Store for MemoryStore {
 
     fn best(&self) -> Result<Option<Checkpoint>> {
         Ok(self.best.clone())
+    }
+
+    fn save_resampling(&mut self, resampling: Resampling) -> Result<()> {
+        self.resampling = Some(resampling);
+        Ok(())
+    }
+
+    fn resampling(&self) -> Result<Option<Resampling>> {
+        Ok(self.resampling.clone())
     }
 
     fn record_from(&mut self, iteration: u64) -> Result<()> {

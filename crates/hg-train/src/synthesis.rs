@@ -2,12 +2,14 @@
 
 use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
-use crate::{Error, Result, TrainConfig, layout_of};
+use crate::{Error, Result, Store, TrainConfig, layout_of};
 use candle_core::{DType, Device};
 use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder, Given};
+use hg_judge::{CANDIDATES, Features, Resampler, summaries_of};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 
 /// Sequences made at once.
 const MADE_TOGETHER: usize = 256;
@@ -16,8 +18,15 @@ const MADE_TOGETHER: usize = 256;
 const CALIBRATION_PATIENTS: usize = 4000;
 const CALIBRATION_ROWS: f64 = 60_000.;
 
+/// Patients that are made in a round of learning which are taken, at most: so many, or about so many rows
+/// of fewer.
+const MOST_MADE: usize = 40_000;
+const MOST_ROWS: f64 = 1_200_000.;
+
 /// Patients that are made at once where some are chosen among them.
 const MADE_IN_PART: usize = 1000;
+/// Places that are filled at once from candidates for each.
+const PLACES: usize = MADE_IN_PART / CANDIDATES;
 /// Patients that are made for each one who is wanted, at most, and at least before it is said that
 /// nobody is so.
 const MADE_FOR_EACH: usize = 1000;
@@ -25,19 +34,17 @@ const LEAST_MADE: usize = 20_000;
 /// Seeds of the parts lie so far apart: the golden ratio of 2⁶⁴.
 const APART: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Where the random numbers of a cohort come from.
+/// Where the noise of a cohort comes from.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) seed: u64,
     pub(crate) noise: Purpose,
-    pub(crate) lengths: Purpose,
     /// Which cohort of this seed, from 0.
     pub(crate) part: u64,
 }
 
 /// `count` lengths, drawn with the frequencies of real ones: `frequencies[n]` have `n` steps.
-pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, source: Source) -> Vec<usize> {
-    let mut rng = stream(source.seed, source.lengths, source.part);
+pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, mut rng: ChaCha8Rng) -> Vec<usize> {
     let all: usize = frequencies.iter().sum();
     let mut draw = || {
         let mut position = rng.random_range(0..all.max(1));
@@ -95,10 +102,33 @@ pub struct Sampler {
     config: TrainConfig,
     generator: Generator,
     calibration: Option<Calibration>,
+    /// Where it is none, every patient is taken.
+    resampler: Option<Resampler>,
 }
 
 impl Sampler {
-    /// With the averaged generator of a checkpoint.
+    /// With what a store holds: the generator that the settings select, and what chooses among its
+    /// patients. `None` where there is no checkpoint.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or its weights do not fit encoder and settings.
+    pub fn of(encoder: Encoder, config: &TrainConfig, store: &dyn Store) -> Result<Option<Self>> {
+        let Some(checkpoint) = store.selected(config.validation.select)? else { return Ok(None) };
+        let mut sampler = Self::new(encoder, config, &checkpoint)?;
+        if config.model.resampling {
+            let resampling = store.resampling()?;
+            match resampling.filter(|resampling| resampling.is_for(&checkpoint, &sampler.encoder)) {
+                Some(resampling) => sampler.resampler = resampling.resampler,
+                None => tracing::warn!(
+                    "training has not ended, so that nothing chooses among the generator's patients \
+                     yet: all are taken"
+                ),
+            }
+        }
+        Ok(Some(sampler))
+    }
+
+    /// With the averaged generator of a checkpoint, all of whose patients are taken.
     ///
     /// # Errors
     /// When its weights do not fit encoder and settings.
@@ -109,22 +139,30 @@ impl Sampler {
         let generator =
             Generator::init(config.generator(&layout), &mut rng, DType::F32, &Device::Cpu)?;
         fill(generator.parameters(), &checkpoint.averaged()?, AVERAGED.as_ref())?;
-        let mut sampler = Self { encoder, config: config.clone(), generator, calibration: None };
-        if config.model.calibration {
+        let config = config.clone();
+        let mut sampler = Self { encoder, config, generator, calibration: None, resampler: None };
+        if sampler.config.model.calibration {
             sampler.calibration = Some(sampler.calibrate()?);
         }
         Ok(sampler)
     }
 
-    /// By a cohort that only the weights decide.
-    fn calibrate(&self) -> Result<Calibration> {
+    /// Patients who have about so many rows.
+    fn patients_of(&self, rows: f64) -> usize {
         let frequencies = &self.encoder.lengths;
         let steps = frequencies.iter().enumerate().map(|(length, count)| length * count);
         let mean = steps.sum::<usize>() as f64 / frequencies.iter().sum::<usize>().max(1) as f64;
-        let patients = (CALIBRATION_ROWS / mean.max(1.)).ceil() as usize;
+        (rows / mean.max(1.)).ceil() as usize
+    }
+
+    /// By a cohort that only the weights decide.
+    fn calibrate(&self) -> Result<Calibration> {
+        let frequencies = &self.encoder.lengths;
+        let patients = self.patients_of(CALIBRATION_ROWS);
         let purpose = Purpose::Calibration;
-        let source = Source { seed: 0, noise: purpose, lengths: purpose, part: 0 };
-        let lengths = draw_lengths(frequencies, patients.min(CALIBRATION_PATIENTS), source);
+        let source = Source { seed: 0, noise: purpose, part: 0 };
+        let patients = patients.min(CALIBRATION_PATIENTS);
+        let lengths = draw_lengths(frequencies, patients, stream(0, purpose, 0));
         Ok(self.encoder.calibration(&cohort(&self.generator, &self.config, lengths, source)?))
     }
 
@@ -135,10 +173,23 @@ impl Sampler {
     /// When `patients` is 0.
     pub fn sample(&self, patients: usize, seed: u64) -> Result<DataFrame> {
         self.refuse_none(patients)?;
-        Ok(self.encoder.table_of(&self.cells(patients, seed, 0)?)?)
+        let source = |part| Source { seed, noise: Purpose::Generation, part };
+        let lengths =
+            draw_lengths(&self.encoder.lengths, patients, stream(seed, Purpose::Lengths, 0));
+        if self.resampler.is_none() {
+            return Ok(self.encoder.table_of(&self.cells(lengths, source(0))?)?);
+        }
+        let mut found = Cells::default();
+        for (part, places) in lengths.chunks(PLACES).enumerate() {
+            let part = part as u64;
+            let of_candidates = places.iter().flat_map(|&length| [length; CANDIDATES]).collect();
+            let candidates = self.cells(of_candidates, source(part))?;
+            found.add(&candidates, &self.chosen(&candidates, places.len(), seed, part));
+        }
+        Ok(self.encoder.table_of(&found)?)
     }
 
-    /// A cohort of so many patients who meet all of the conditions: patients are made until as many
+    /// A cohort of so many patients who meet all of the conditions: patients are made until enough
     /// do. With it goes how many were made. The same seed gives the same cohort.
     ///
     /// # Errors
@@ -150,20 +201,75 @@ impl Sampler {
         given: &Given,
     ) -> Result<(DataFrame, usize)> {
         self.refuse_none(patients)?;
-        let most = MADE_FOR_EACH.saturating_mul(patients).max(LEAST_MADE);
-        let (mut found, mut made) = (Cells::default(), 0);
-        for part in 0.. {
-            let next = self.cells(MADE_IN_PART, seed, part)?;
-            found.add_given(&next, given, patients);
-            made += next.patients();
-            if found.patients() == patients {
-                return Ok((self.encoder.table_of(&found)?, made));
+        let (places, candidates) = match self.resampler {
+            Some(_) => (PLACES, CANDIDATES),
+            None => (patients, 1),
+        };
+        let (mut found, mut part) = (Cells::default(), 0);
+        while found.patients() < patients {
+            let places = places.min(patients - found.patients());
+            let most = MADE_FOR_EACH.saturating_mul(places).max(LEAST_MADE);
+            let (mut met, mut made) = (Cells::default(), 0);
+            let first = part;
+            while met.patients() < places * candidates {
+                let of_part = stream(seed, Purpose::Lengths, part);
+                let lengths = draw_lengths(&self.encoder.lengths, MADE_IN_PART, of_part);
+                let next =
+                    self.cells(lengths, Source { seed, noise: Purpose::Generation, part })?;
+                part += 1;
+                made += next.patients();
+                let of_next = given.met(&next).into_iter().enumerate();
+                let of_next = of_next.filter_map(|(row, is_met)| is_met.then_some(row));
+                met.add(
+                    &next,
+                    &of_next.take(places * candidates - met.patients()).collect::<Vec<_>>(),
+                );
+                if made >= most || (met.patients() == 0 && made >= LEAST_MADE) {
+                    break;
+                }
             }
-            if made >= most || (found.patients() == 0 && made >= LEAST_MADE) {
-                break;
+            if met.patients() < places {
+                let (found, made) =
+                    (found.patients() + met.patients(), part as usize * MADE_IN_PART);
+                return Err(Error::Rare { given: given.to_string(), found, made });
             }
+            found.add(&met, &self.chosen(&met, places, seed, first));
         }
-        Err(Error::Rare { given: given.to_string(), found: found.patients(), made })
+        Ok((self.encoder.table_of(&found)?, part as usize * MADE_IN_PART))
+    }
+
+    /// The candidate for each place who is taken.
+    fn chosen(&self, candidates: &Cells, places: usize, seed: u64, part: u64) -> Vec<usize> {
+        let Some(resampler) = &self.resampler else { return (0..places).collect() };
+        let mut rng = stream(seed, Purpose::Resampling, part);
+        let draws: Vec<f64> = (0..places).map(|_| rng.random()).collect();
+        resampler.choose(&summaries_of(&self.encoder.schema, &candidates.observed()), &draws)
+    }
+
+    /// Learns from summaries of real patients which of the generator's are taken; `None` where there
+    /// are too few.
+    pub(crate) fn learn_resampler(&self, real: &Features) -> Result<Option<Resampler>> {
+        let mut part = 0;
+        let mut make = |places: usize, candidates: usize| {
+            let mut made: Option<Features> = None;
+            let together = MADE_IN_PART / candidates;
+            for first in (0..places).step_by(together) {
+                let places = together.min(places - first);
+                let of_part = stream(0, Purpose::CandidateLengths, part);
+                let lengths = draw_lengths(&self.encoder.lengths, places, of_part);
+                let lengths = lengths.into_iter().flat_map(|length| vec![length; candidates]);
+                let source = Source { seed: 0, noise: Purpose::Candidates, part };
+                let cells = self.cells(lengths.collect(), source)?;
+                part += 1;
+                let next = summaries_of(&self.encoder.schema, &cells.observed());
+                made = Some(match made {
+                    Some(made) => made.below(next),
+                    None => next,
+                });
+            }
+            Ok::<_, Error>(made.unwrap_or_default())
+        };
+        Resampler::fit(real, &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
     }
 
     fn refuse_none(&self, patients: usize) -> Result<()> {
@@ -174,16 +280,13 @@ impl Sampler {
         Err(Error::Config(problem.into()))
     }
 
-    /// The cells of a cohort.
-    fn cells(&self, patients: usize, seed: u64, part: u64) -> Result<Cells> {
-        let (noise, lengths) = (Purpose::Generation, Purpose::Lengths);
-        let source = Source { seed, noise, lengths, part };
-        let lengths = draw_lengths(&self.encoder.lengths, patients, source);
+    /// The cells of a cohort of these lengths.
+    fn cells(&self, lengths: Vec<usize>, source: Source) -> Result<Cells> {
         let mut made = cohort(&self.generator, &self.config, lengths, source)?;
         if let Some(calibration) = &self.calibration {
             calibration.apply(&mut made);
         }
-        let draws = seed.wrapping_add(part.wrapping_mul(APART));
+        let draws = source.seed.wrapping_add(source.part.wrapping_mul(APART));
         Ok(self.encoder.cells(&made.values, &made.lengths, made.steps, draws)?)
     }
 

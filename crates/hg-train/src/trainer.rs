@@ -205,8 +205,9 @@ impl Trainer {
     /// A cohort for a validator: the same lengths and noise whenever it is asked for.
     pub fn validation_cohort(&self, frequencies: &[usize], sequences: usize) -> Result<Encoded> {
         let (seed, purpose) = (self.config.seed, Purpose::Validation);
-        let source = Source { seed, noise: purpose, lengths: Purpose::Lengths, part: 0 };
-        cohort(&self.averaged, &self.config, draw_lengths(frequencies, sequences, source), source)
+        let lengths = draw_lengths(frequencies, sequences, stream(seed, Purpose::Lengths, 0));
+        let source = Source { seed, noise: purpose, part: 0 };
+        cohort(&self.averaged, &self.config, lengths, source)
     }
 
     /// One iteration: critic steps on one real batch, then a generator step.

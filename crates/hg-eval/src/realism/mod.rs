@@ -23,6 +23,4 @@ pub use tests_of_equality::{
     Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
     three_sigma,
 };
-pub use told_apart::{
-    CrossFit, FOLDS, Features, GainShares, QuickTrees, ToldApart, cross_fit, discriminate,
-};
+pub use told_apart::{GainShares, QuickTrees, ToldApart, discriminate};

@@ -8,7 +8,6 @@
 //!
 //! Learnt from one half of the real patients; tested on the other half, and on synthetic ones.
 
-use super::told_apart::{Features, patients, summaries};
 use crate::judge::MIN_PATIENTS;
 use crate::statistics::{deviation, mean, stride};
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
     Topic,
 };
 use hg_data::{Column, Kind, Schema};
+use hg_judge::{Features, patients, summaries};
 use nalgebra::DMatrix;
 use serde::Serialize;
 

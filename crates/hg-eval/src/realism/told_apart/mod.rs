@@ -4,12 +4,9 @@
 mod critic;
 mod quick;
 mod steps;
-mod summaries;
-mod trees;
 
 pub use critic::discriminate;
 pub use quick::QuickTrees;
-pub use trees::{CrossFit, FOLDS, Features, cross_fit};
 
 use crate::auc::auc_of_clusters;
 use crate::judge::MIN_PATIENTS;
@@ -18,12 +15,11 @@ use crate::{
     auc,
 };
 use hg_data::{Observed, Schema};
+use hg_judge::{CrossFit, FOLDS, Features, Patient, cross_fit, patients, summaries};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use summaries::Patient;
-pub(crate) use summaries::{patients, summaries};
 
 /// Patients of a side that the trees learn from; of more, random ones are.
 const MAX_PATIENTS: usize = 1000;
@@ -49,6 +45,9 @@ pub struct ToldApart {
     pub sequences: Option<Auc>,
     /// By summaries of each patient: boosted trees.
     pub patients: Option<Auc>,
+    /// The same, learnt from real patients that were trained on and tested on those that were not; of
+    /// a synthetic cohort alone.
+    pub unseen: Option<Auc>,
     /// By single steps, each beside the one before: boosted trees.
     pub steps: Option<Auc>,
     /// What the trees split by, of patients: the feature and its share of the gain, greatest first.
@@ -66,12 +65,30 @@ impl ToldApart {
         let schema = &subject.encoder.schema;
         let trees = Trees::new(schema, &subject.real.observed, &cohort.observed);
         let (patients, by) = trees.tell_patients(schema)?;
-        Ok(Self { sequences, patients, steps: trees.tell_steps(schema)?, by })
+        let steps = trees.tell_steps(schema)?;
+        Ok(Self { sequences, patients, unseen: None, steps, by })
+    }
+
+    /// Judges the synthetic cohort beside the real patients that were not trained on too, where there
+    /// are some: a generator, or what chooses among its patients, may know the others by heart.
+    fn beside_unseen(self, subject: &Subject<'_>) -> Result<Self> {
+        let Some(held_out) = subject.held_out else { return Ok(self) };
+        let schema = &subject.encoder.schema;
+        let trained = Side::new(schema, &subject.real.observed, 0);
+        let held_out = Side::new(schema, &held_out.observed, 0);
+        let synthetic = Side::new(schema, &subject.synthetic.observed, 1);
+        let unseen = tell_unseen(schema, [trained, held_out, synthetic])?;
+        Ok(Self { unseen, ..self })
     }
 
     /// The judges by name.
-    fn judges(&self) -> [(&'static str, Option<Auc>); 3] {
-        [("patients", self.patients), ("single steps", self.steps), ("sequences", self.sequences)]
+    fn judges(&self) -> [(&'static str, Option<Auc>); 4] {
+        [
+            ("patients", self.patients),
+            ("patients not trained on", self.unseen),
+            ("single steps", self.steps),
+            ("sequences", self.sequences),
+        ]
     }
 
     /// The judge that tells them apart best; `None` where none could judge.
@@ -94,15 +111,48 @@ struct Side<'a> {
     patients: Vec<Patient>,
 }
 
+impl<'a> Side<'a> {
+    fn new(schema: &Schema, cohort: &'a Observed, seed: u64) -> Self {
+        let mut patients = patients(schema, cohort);
+        patients.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        Side { cohort, patients }
+    }
+
+    fn summaries(&self, schema: &Schema) -> Features {
+        summaries(schema, self.cohort, &self.patients)
+    }
+}
+
+/// The area under the curve of summaries of held-out patients and half of the synthetic ones, by trees
+/// that learnt from those trained on and the other half; sides that are learnt from weigh the same.
+/// `None` where a part is too small.
+fn tell_unseen(
+    schema: &Schema,
+    [mut trained, mut held_out, synthetic]: [Side<'_>; 3],
+) -> Result<Option<Auc>> {
+    trained.patients.truncate(MAX_PATIENTS);
+    held_out.patients.truncate(MAX_PATIENTS);
+    let (mut synthetic, tested_on) = synthetic.summaries(schema).halves();
+    if synthetic.count() > MAX_PATIENTS {
+        synthetic = synthetic.chosen(&(0..MAX_PATIENTS).collect::<Vec<_>>());
+    }
+    let counts = [trained.patients.len(), synthetic.count()];
+    let tested = [held_out.patients.len(), tested_on.count()];
+    if counts.iter().chain(&tested).any(|&count| count < MIN_PATIENTS) {
+        return Ok(None);
+    }
+    let of_both = |real, made| [vec![real; counts[0]], vec![made; counts[1]]].concat();
+    let weights = of_both(1., counts[0] as f64 / counts[1] as f64);
+    let is_synthetic = [vec![false; counts[0]], vec![true; counts[1]]].concat();
+    let learnt_from = trained.summaries(schema).below(synthetic);
+    let (trees, _) = hg_judge::Trees::fit(&learnt_from, &is_synthetic, &weights)?;
+    Ok(auc(&trees.scores(&tested_on), &trees.scores(&held_out.summaries(schema))))
+}
+
 impl<'a> Trees<'a> {
     fn new(schema: &Schema, real: &'a Observed, synthetic: &'a Observed) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let mut side = |cohort: &'a Observed| {
-            let mut patients = patients(schema, cohort);
-            patients.shuffle(&mut rng);
-            Side { cohort, patients }
-        };
-        let (mut real, mut synthetic) = (side(real), side(synthetic));
+        let (mut real, mut synthetic) =
+            (Side::new(schema, real, 0), Side::new(schema, synthetic, 1));
         let count = real.patients.len().min(synthetic.patients.len()).min(MAX_PATIENTS);
         real.patients.truncate(count);
         synthetic.patients.truncate(count);
@@ -119,8 +169,7 @@ impl<'a> Trees<'a> {
         if !self.are_enough() {
             return Ok((None, Vec::new()));
         }
-        let of = |side: &Side<'_>| summaries(schema, side.cohort, &side.patients);
-        let features = of(&self.real).below(of(&self.synthetic));
+        let features = self.real.summaries(schema).below(self.synthetic.summaries(schema));
         let count = self.real.patients.len();
         let is_synthetic: Vec<bool> = (0..2 * count).map(|row| row >= count).collect();
         let folds: Vec<usize> = (0..2 * count).map(|row| row % count % FOLDS).collect();
@@ -188,13 +237,16 @@ impl Measure for Judges {
          interval (DeLong et al. 1988, \
          [doi:10.2307/2531595](https://doi.org/10.2307/2531595); of steps, which belong to \
          patients, Obuchowski 1997, [doi:10.2307/2533958](https://doi.org/10.2307/2533958)), where \
-         0.5 is chance and 1 is always. There are three judges, and the answer is the worst of them. \
+         0.5 is chance and 1 is always. There are four judges, and the answer is the worst of them. \
          *Patients*: gradient-boosted trees (Friedman 2001, \
          [doi:10.1214/aos/1013203451](https://doi.org/10.1214/aos/1013203451), with the settings of \
          scikit-learn's `HistGradientBoostingClassifier`) on summaries of each patient: statics, \
          number of steps, and of each column that changes its mean, SD, slope in time, lag-1 \
          autocorrelation and mean step, or the share of each level and of changes, and how much is \
-         observed; up to 1,000 patients of each side in five folds. *Single steps*: the same trees \
+         observed; up to 1,000 patients of each side in five folds. *Patients not trained on*: the same \
+         trees, which learn from the real patients that were trained on and half of the synthetic \
+         ones, and are tested on those that were held out and the other half, so that knowing the \
+         training patients by heart gains nothing. *Single steps*: the same trees \
          on the values of a step and of the one before; up to 4,000 steps of each side, a patient's \
          all in one fold. *Sequences*: Health Gym's critic with a logistic loss, which learns from \
          one half of the patients of each side and is tested on the other (Yoon et al., TimeGAN, \
@@ -203,7 +255,10 @@ impl Measure for Judges {
     }
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
-        let compared = Compared::new(subject, |cohort| Ok(Some(ToldApart::new(subject, cohort)?)))?;
+        let mut compared =
+            Compared::new(subject, |cohort| Ok(Some(ToldApart::new(subject, cohort)?)))?;
+        let beside_unseen = |told: ToldApart| told.beside_unseen(subject);
+        compared.synthetic = compared.synthetic.map(beside_unseen).transpose()?;
         let question = "Is it hard to tell synthetic patients from real ones?";
         let outcome = judge(subject, compared.synthetic.as_ref());
         let area = |name, of: fn(&ToldApart) -> Option<Auc>| {
@@ -215,6 +270,9 @@ impl Measure for Judges {
             .with_answer(Answer::new("told apart", question, outcome))
             .with_figures([
                 area("patients told apart by trees, area under the curve", |told| told.patients),
+                area("the same of patients not trained on, area under the curve", |told| {
+                    told.unseen
+                }),
                 area("single steps told apart by trees, area under the curve", |told| told.steps),
                 area("sequences told apart by a critic, area under the curve", |told| {
                     told.sequences

@@ -5,11 +5,9 @@
 //! tested on patients that are held out and the other half. So a generator that repeats those that it
 //! was trained on gains nothing.
 
-use super::summaries::{patients, summaries};
-use super::trees::{Features, fit_and_score};
 use crate::auc;
-use crate::statistics::stride;
 use hg_data::{Encoded, Encoder};
+use hg_judge::{Features, Trees, summaries_of_encoded};
 
 /// Patients of a cohort that are looked at; of more, evenly spread ones are.
 const MAX_PATIENTS: usize = 512;
@@ -28,9 +26,10 @@ impl<'a> QuickTrees<'a> {
     /// Of encoded patients. Where none are held out, the trees learn from every other one and are
     /// tested on the rest.
     pub fn new(encoder: &'a Encoder, trained: &Encoded, held_out: Option<&Encoded>) -> Self {
-        let trained = of_patients(encoder, trained);
+        let summaries = |cohort| summaries_of_encoded(encoder, cohort, MAX_PATIENTS);
+        let trained = summaries(trained);
         let (learnt_from, tested_on) = match held_out {
-            Some(held_out) => (trained, of_patients(encoder, held_out)),
+            Some(held_out) => (trained, summaries(held_out)),
             None => trained.halves(),
         };
         Self { encoder, learnt_from, tested_on }
@@ -40,37 +39,21 @@ impl<'a> QuickTrees<'a> {
     /// `2 · area − 1` of the area under the curve, from 0 for chance (or worse) to 1. Also 1 where
     /// there are too few patients to learn from or to be tested on, or the trees fail.
     pub fn told_apart(&self, synthetic: &Encoded) -> f64 {
-        let (learnt_from, tested_on) = of_patients(self.encoder, synthetic).halves();
+        let (learnt_from, tested_on) =
+            summaries_of_encoded(self.encoder, synthetic, MAX_PATIENTS).halves();
         let parts = [&self.learnt_from, &learnt_from, &self.tested_on, &tested_on];
         let counts = parts.map(Features::count);
         if counts.iter().any(|&count| count < MIN_PART) {
             return 1.;
         }
-        let all = parts.into_iter().cloned().reduce(Features::below).unwrap_or_default();
-        let is_synthetic = [false, true, false, true].into_iter().zip(counts);
-        let is_synthetic = is_synthetic.flat_map(|(side, count)| vec![side; count]);
-        let is_synthetic: Vec<bool> = is_synthetic.collect();
-        let rows: Vec<usize> = (0..all.count()).collect();
-        let (train, test) = rows.split_at(counts[0] + counts[1]);
-        let Ok(found) = fit_and_score(&all, &is_synthetic, train, test) else { return 1. };
-        let (real, synthetic) = found.scores.split_at(counts[2]);
-        auc(synthetic, real).map_or(1., |auc| (2. * auc.area - 1.).max(0.))
+        let is_synthetic = [vec![false; counts[0]], vec![true; counts[1]]].concat();
+        let all = self.learnt_from.clone().below(learnt_from);
+        let Ok((trees, _)) = Trees::fit(&all, &is_synthetic, &vec![1.; is_synthetic.len()]) else {
+            return 1.;
+        };
+        let (real, synthetic) = (trees.scores(&self.tested_on), trees.scores(&tested_on));
+        auc(&synthetic, &real).map_or(1., |auc| (2. * auc.area - 1.).max(0.))
     }
-}
-
-/// The summaries of a cohort's patients; of none where it cannot be decoded.
-fn of_patients(encoder: &Encoder, cohort: &Encoded) -> Features {
-    let every = stride(cohort.lengths.len(), MAX_PATIENTS);
-    let chosen = || (0..cohort.lengths.len()).step_by(every);
-    let lengths: Vec<usize> = chosen().map(|patient| cohort.lengths[patient]).collect();
-    let row = |(patient, step)| cohort.row(patient, step).iter().copied();
-    let steps = chosen().flat_map(|patient| (0..cohort.steps).map(move |step| (patient, step)));
-    let values: Vec<f32> = steps.flat_map(row).collect();
-    let Ok(cells) = encoder.cells(&values, &lengths, cohort.steps, 0) else {
-        return Features::default();
-    };
-    let (schema, observed) = (&encoder.schema, cells.observed());
-    summaries(schema, &observed, &patients(schema, &observed))
 }
 
 #[cfg(test)]

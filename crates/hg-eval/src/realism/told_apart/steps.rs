@@ -1,8 +1,7 @@
 //! What a step is like, beside the one before: one row of numbers for each.
 
-use super::summaries::Patient;
-use super::trees::Features;
 use hg_data::{Kind, Observed, Schema};
+use hg_judge::{Features, Patient};
 
 /// A step that has one before it.
 pub(crate) struct Step {

@@ -10,23 +10,23 @@
 //! NaN where a patient has too few values: one for a mean and a share, two for an SD, a slope and a
 //! step, three for an autocorrelation.
 
-use super::trees::Features;
-use crate::statistics::mean;
-use hg_data::{Kind, Observed, Schema};
+use crate::Features;
+use hg_data::{Encoded, Encoder, Kind, Observed, Schema};
 use std::ops::Range;
 
 /// So many levels of a column are features of their own; the others are what is left.
 const MAX_LEVELS: usize = 16;
 
 /// A patient's rows in a cohort.
-pub(crate) struct Patient {
+#[derive(Clone, Debug)]
+pub struct Patient {
     rows: Range<usize>,
     /// When each was, from the first on: in the table's unit, or in steps where those are regular.
     times: Vec<f64>,
 }
 
 /// The patients of a cohort who have a step.
-pub(crate) fn patients(schema: &Schema, cohort: &Observed) -> Vec<Patient> {
+pub fn patients(schema: &Schema, cohort: &Observed) -> Vec<Patient> {
     let gaps = schema.gap_column().map(|n| &cohort.columns[n]);
     let mut end = 0;
     let patient = |&length: &usize| {
@@ -44,7 +44,8 @@ pub(crate) fn patients(schema: &Schema, cohort: &Observed) -> Vec<Patient> {
 }
 
 impl Patient {
-    pub(crate) fn rows(&self) -> Range<usize> {
+    /// The rows.
+    pub fn rows(&self) -> Range<usize> {
         self.rows.clone()
     }
 
@@ -57,7 +58,7 @@ impl Patient {
 }
 
 /// The summaries of some patients of a cohort.
-pub(crate) fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Features {
+pub fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Features {
     let mut features = Features::default();
     features.add("steps", chosen, |patient| patient.rows.len() as f64);
     for (column, cells) in schema.columns.iter().zip(&cohort.columns) {
@@ -90,6 +91,26 @@ pub(crate) fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) 
         }
     }
     features
+}
+
+/// The summaries of a cohort's patients, one row for each who has a step.
+pub fn summaries_of(schema: &Schema, cohort: &Observed) -> Features {
+    summaries(schema, cohort, &patients(schema, cohort))
+}
+
+/// The summaries of encoded patients, decoded as those of a generator are; of more than `most`, evenly
+/// spread ones. Nothing where they cannot be decoded.
+pub fn summaries_of_encoded(encoder: &Encoder, cohort: &Encoded, most: usize) -> Features {
+    let count = cohort.lengths.len();
+    let chosen = || (0..count).step_by(count.div_ceil(most.max(1)).max(1));
+    let lengths: Vec<usize> = chosen().map(|patient| cohort.lengths[patient]).collect();
+    let row = |(patient, step)| cohort.row(patient, step).iter().copied();
+    let steps = chosen().flat_map(|patient| (0..cohort.steps).map(move |step| (patient, step)));
+    let values: Vec<f32> = steps.flat_map(row).collect();
+    match encoder.cells(&values, &lengths, cohort.steps, 0) {
+        Ok(cells) => summaries_of(&encoder.schema, &cells.observed()),
+        Err(_) => Features::default(),
+    }
 }
 
 /// How a number goes on.
@@ -148,6 +169,13 @@ impl Levels {
         let has_it = self.observed.iter().map(|&level| f64::from(u8::from(level == position)));
         mean(has_it).unwrap_or(f64::NAN)
     }
+}
+
+/// The mean of those values that are finite; `None` where none is.
+pub fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    let (sum, count) = finite.fold((0., 0usize), |(sum, n), value| (sum + value, n + 1));
+    Some(sum / count as f64).filter(|mean| mean.is_finite())
 }
 
 #[cfg(test)]
