@@ -31,7 +31,7 @@ const ROUNDS: usize = 4;
 const BAGS: usize = 5;
 /// … this share of the real patients and as many times as many others.
 const BAG_SHARE: f64 = 0.8;
-const OTHERS: usize = 3;
+const OTHERS: usize = 2;
 /// Real patients, and others, to learn from at least.
 const LEAST_PATIENTS: usize = 50;
 
@@ -215,8 +215,8 @@ mod tests {
         let other = rows(4000, &mut rng, together);
         let mut make =
             |places, each| -> Result<Features> { Ok(rows(places * each, &mut rng, |_, y| y)) };
-        let fitted = Resampler::fit(&real, &mut make, 40_000)?.expect("enough patients");
-        let candidates = make(2000, CANDIDATES)?;
+        let fitted = Resampler::fit(&real, &mut make, 12_000)?.expect("enough patients");
+        let candidates = make(1000, CANDIDATES)?;
         let taken = correlation(&taken(&fitted, &candidates));
         let (real, made) = (correlation(&other), correlation(&candidates));
         assert!(made.abs() < 0.1 && real > 0.9, "{made} {real}");
@@ -233,8 +233,8 @@ mod tests {
         let real = rows(300, &mut rng, |_, y| y);
         let mut make =
             |places, each| -> Result<Features> { Ok(rows(places * each, &mut rng, |_, y| y)) };
-        let fitted = Resampler::fit(&real, &mut make, 40_000)?.expect("enough patients");
-        let taken = taken(&fitted, &make(3000, CANDIDATES)?);
+        let fitted = Resampler::fit(&real, &mut make, 12_000)?.expect("enough patients");
+        let taken = taken(&fitted, &make(1500, CANDIDATES)?);
         for column in &taken.columns {
             for share in [0.25, 0.5, 0.75] {
                 let below = column.iter().filter(|x| **x < share).count() as f64;

@@ -5,15 +5,18 @@
 //! static column      its value, or the position of its level
 //! numeric column     share observed, mean, SD, slope in time, lag-1 autocorrelation, mean |step|
 //! discrete column    share observed, share of each level, share of steps at which it changes
+//! two numbers        correlation over the patient's steps, of the first eight that change
 //! ```
 //!
 //! NaN where a patient has too few values: one for a mean and a share, two for an SD, a slope and a
-//! step, three for an autocorrelation.
+//! step, three for an autocorrelation and a correlation.
 
 use crate::Features;
 use hg_data::{Encoded, Encoder, Kind, Observed, Schema};
 use std::ops::Range;
 
+/// So many numeric columns that change are paired.
+const MAX_PAIRED: usize = 8;
 /// So many levels of a column are features of their own; the others are what is left.
 const MAX_LEVELS: usize = 16;
 
@@ -90,7 +93,36 @@ pub fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Feat
             features.add(format!("{name}: changes"), &levels, |levels| levels.changes);
         }
     }
+    let changes = |n: &usize| {
+        let column = &schema.columns[*n];
+        !column.is_static && column.kind == Kind::Numeric
+    };
+    let numbers: Vec<usize> = (0..schema.columns.len()).filter(changes).take(MAX_PAIRED).collect();
+    for (position, &first) in numbers.iter().enumerate() {
+        for &second in &numbers[..position] {
+            let [a, b] = [second, first].map(|n| schema.columns[n].name.as_str());
+            features.add(format!("{a} and {b}: correlation"), chosen, |patient| {
+                let cells = [second, first].map(|n| &cohort.columns[n][patient.rows()]);
+                correlation(cells)
+            });
+        }
+    }
     features
+}
+
+/// Pearson's of the steps at which both are observed.
+fn correlation([first, second]: [&[Option<f64>]; 2]) -> f64 {
+    let both = first.iter().zip(second).filter_map(|(a, b)| Some([(*a)?, (*b)?]));
+    let both: Vec<[f64; 2]> = both.filter(|pair| pair.iter().all(|x| x.is_finite())).collect();
+    if both.len() < 3 {
+        return f64::NAN;
+    }
+    let centre = [0, 1].map(|n| mean(both.iter().map(|pair| pair[n])).unwrap_or(f64::NAN));
+    let sum = |of: fn([f64; 2]) -> f64| -> f64 {
+        both.iter().map(|pair| of([pair[0] - centre[0], pair[1] - centre[1]])).sum()
+    };
+    let found = sum(|[a, b]| a * b) / (sum(|[a, _]| a * a) * sum(|[_, b]| b * b)).sqrt();
+    if found.is_finite() { found } else { f64::NAN }
 }
 
 /// The summaries of a cohort's patients, one row for each who has a step.
@@ -204,6 +236,16 @@ mod tests {
         assert!(
             constant.deviation == 0. && constant.slope == 0. && constant.autocorrelation.is_nan()
         );
+    }
+
+    #[test]
+    fn two_numbers_go_together_over_the_steps_that_have_both() {
+        // numpy.corrcoef([1, 2, 4], [3, 5, 4])[0, 1]
+        let a = [Some(1.), Some(2.), None, Some(4.), Some(9.)];
+        let b = [Some(3.), Some(5.), Some(7.), Some(4.), None];
+        assert!((correlation([&a, &b]) - 0.327_326_835_353_988_57).abs() < 1e-12);
+        let constant = [Some(3.); 5];
+        assert!(correlation([&a, &constant]).is_nan() && correlation([&a[..2], &b[..2]]).is_nan());
     }
 
     #[test]

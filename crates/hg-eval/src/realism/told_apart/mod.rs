@@ -242,8 +242,8 @@ impl Measure for Judges {
          [doi:10.1214/aos/1013203451](https://doi.org/10.1214/aos/1013203451), with the settings of \
          scikit-learn's `HistGradientBoostingClassifier`) on summaries of each patient: statics, \
          number of steps, and of each column that changes its mean, SD, slope in time, lag-1 \
-         autocorrelation and mean step, or the share of each level and of changes, and how much is \
-         observed; up to 1,000 patients of each side in five folds. *Patients not trained on*: the same \
+         autocorrelation and mean step, or the share of each level and of changes, how much is \
+         observed, and the correlations of the first eight numbers over the steps; up to 1,000 patients of each side in five folds. *Patients not trained on*: the same \
          trees, which learn from the real patients that were trained on and half of the synthetic \
          ones, and are tested on those that were held out and the other half, so that knowing the \
          training patients by heart gains nothing. *Single steps*: the same trees \
