@@ -168,6 +168,18 @@ pub(crate) fn stride(count: usize, most: usize) -> usize {
     count.div_ceil(most).max(1)
 }
 
+/// The value below which a share of ascending finite values lies, in a line between them; `None` where
+/// there are none.
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let place = share * last as f64;
+    let below = place.floor() as usize;
+    let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
+    // Not low + part·(high − low), whose difference may be infinite.
+    let part = place - below as f64;
+    Some(low * (1. - part) + high * part)
+}
+
 /// The standard deviation.
 pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
     let values = finite(values);

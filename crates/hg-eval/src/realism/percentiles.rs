@@ -1,5 +1,6 @@
 //! Percentiles of the numeric columns.
 
+use crate::statistics::percentile;
 use crate::{Finding, Measure, ReportTable, Result, Subject, Topic};
 use hg_data::{Kind, Observed};
 use serde::Serialize;
@@ -76,15 +77,11 @@ fn percentiles(cells: &[Option<f64>]) -> Option<[f64; SHOWN.len()]> {
     let seen = cells.iter().flatten().copied().filter(|value| value.is_finite());
     let mut values: Vec<f64> = seen.collect();
     values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    Some(SHOWN.map(|percent| {
-        let place = f64::from(percent) / 100. * last as f64;
-        let below = place.floor() as usize;
-        let (low, high) = (values[below], values[(below + 1).min(last)]);
-        // Not low + part·(high − low), whose difference may be infinite.
-        let part = place - below as f64;
-        low * (1. - part) + high * part
-    }))
+    let mut found = [0.; SHOWN.len()];
+    for (value, percent) in found.iter_mut().zip(SHOWN) {
+        *value = percentile(&values, f64::from(percent) / 100.)?;
+    }
+    Some(found)
 }
 
 /// A column's rows of the table, one for each cohort.

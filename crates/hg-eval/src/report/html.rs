@@ -90,6 +90,14 @@ impl Report<'_> {
                 h2 { "Some patients over their steps" (key()) }
                 (pictures("pictures", &self.trajectories))
             }
+            @if let Some(patient) = &self.one_patient {
+                (report_table(&patient.statics))
+                (report_table(&patient.steps))
+                p.soft {
+                    "By step: this patient, and of their kind the median and the quartiles." (key())
+                }
+                (pictures("pictures", &patient.pictures))
+            }
         }
     }
 }

@@ -3,12 +3,14 @@
 mod columns;
 mod html;
 mod markdown;
+mod one_patient;
 mod pictures;
 mod projection;
 
 use crate::statistics::stride;
 use crate::{Columns, Evaluation, Pairs, Result, Subject, Verdict};
 use hg_data::{Kind, Observed};
+use one_patient::OnePatient;
 pub use pictures::Curve;
 use pictures::{draw_correlation, draw_curve, draw_marginal, draw_points, draw_trajectories};
 use projection::Projection;
@@ -37,6 +39,7 @@ pub struct Report<'a> {
     maps: Vec<String>,
     plane: Option<String>,
     trajectories: Vec<String>,
+    one_patient: Option<OnePatient>,
     curves: Vec<String>,
 }
 
@@ -63,6 +66,7 @@ impl<'a> Report<'a> {
             maps: draw_maps(subject, evaluation)?,
             plane: plane.as_ref().map(draw_points).transpose()?,
             trajectories: draw_changing_numbers(subject)?,
+            one_patient: OnePatient::new(subject)?,
             curves: curves.map(draw_curve).collect::<Result<_>>()?,
         })
     }

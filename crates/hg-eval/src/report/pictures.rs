@@ -247,6 +247,38 @@ pub(super) fn draw_trajectories(
     })
 }
 
+/// A step, and the quartiles at it.
+pub(super) type Band = (f64, [f64; 3]);
+
+/// One patient's values of a column over their steps, before the quartiles of a kind.
+///
+/// # Errors
+/// When the picture cannot be drawn.
+pub(super) fn draw_beside_kind(
+    title: &str,
+    bands: &[Band],
+    patient: &[(f64, f64)],
+) -> Result<String> {
+    let quartile = |n: usize| bands.iter().map(move |(x, of)| (*x, of[n]));
+    let all = || patient.iter().copied().chain((0..3).flat_map(quartile));
+    let last = all().fold(1., |last: f64, (x, _)| last.max(x));
+    let low = all().fold(f64::INFINITY, |low, (_, y)| low.min(y));
+    let high = all().fold(f64::NEG_INFINITY, |high, (_, y)| high.max(y));
+    let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
+    let (low, high) = if low.is_finite() { drawable(low, high) } else { (0., 1.) };
+    let room = 0.05 * (high - low);
+    svg(PANEL, |root| {
+        let mut chart = over_time(root, title, last, low - room..high + room, high - low)?;
+        let around: Vec<(f64, f64)> =
+            quartile(0).chain(quartile(2).collect::<Vec<_>>().into_iter().rev()).collect();
+        chart.draw_series(std::iter::once(Polygon::new(around, REAL.mix(0.2).filled())))?;
+        chart.draw_series(LineSeries::new(quartile(1), REAL.stroke_width(1)))?;
+        chart.draw_series(LineSeries::new(patient.iter().copied(), SYNTHETIC.stroke_width(2)))?;
+        chart.draw_series(patient.iter().map(|&at| Circle::new(at, 2, SYNTHETIC.filled())))?;
+        Ok(())
+    })
+}
+
 /// Patients as points of a plane.
 ///
 /// # Errors
