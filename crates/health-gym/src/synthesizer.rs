@@ -63,7 +63,7 @@ impl Synthesizer {
         conditions: &[T],
     ) -> Result<DataFrame> {
         let given = self.sampler.encoder().given(conditions)?;
-        Ok(self.sampler.sample_given(patients, seed, &given)?.0)
+        Ok(self.sampler.sample_given(patients, seed, &given, &mut |_| {})?.0)
     }
 
     /// A cohort of so many patients as several tables, by their names, in the form of the real

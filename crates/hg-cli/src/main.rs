@@ -6,6 +6,7 @@ mod error;
 mod evaluate;
 mod generate;
 mod interchange;
+mod progress;
 mod schema;
 mod settings;
 mod simulate;

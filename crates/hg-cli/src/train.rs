@@ -4,12 +4,12 @@ use crate::arguments::TrainArguments;
 use crate::built::program;
 use crate::error::{Error, Result};
 use crate::evaluate;
+use crate::progress::progress_bar;
 use crate::schema::of_rows;
 use crate::settings::Settings;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::time::Duration;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
@@ -137,17 +137,6 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
 }
 
 const VALIDATION: &str = "validation";
-
-/// On stderr, and only where that is a terminal.
-fn progress_bar(iterations: u64) -> ProgressBar {
-    let template = "{bar:24} {pos}/{len} · {rate} · ETA {eta} · {wide_msg}";
-    let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
-        // The bar shows what could be written.
-        let _ = write!(to, "{:.1}/s", state.per_sec());
-    };
-    let style = ProgressStyle::with_template(template).map(|style| style.with_key("rate", rate));
-    ProgressBar::new(iterations).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
 
 /// What the bar says: some of the iteration's numbers, and the last validation.
 fn measures(step: &StepMetrics, validation: Option<f64>) -> String {

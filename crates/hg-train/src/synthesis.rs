@@ -172,6 +172,19 @@ impl Sampler {
     /// # Errors
     /// When `patients` is 0.
     pub fn sample(&self, patients: usize, seed: u64) -> Result<DataFrame> {
+        self.sample_observed(patients, seed, &mut |_| {})
+    }
+
+    /// As [`Sampler::sample`]; `observe` is told now and then how many patients there are.
+    ///
+    /// # Errors
+    /// When `patients` is 0.
+    pub fn sample_observed(
+        &self,
+        patients: usize,
+        seed: u64,
+        observe: &mut dyn FnMut(usize),
+    ) -> Result<DataFrame> {
         self.refuse_none(patients)?;
         let source = |part| Source { seed, noise: Purpose::Generation, part };
         let lengths =
@@ -185,12 +198,14 @@ impl Sampler {
             let of_candidates = places.iter().flat_map(|&length| [length; CANDIDATES]).collect();
             let candidates = self.cells(of_candidates, source(part))?;
             found.add(&candidates, &self.chosen(&candidates, places.len(), seed, part));
+            observe(found.patients());
         }
         Ok(self.encoder.table_of(&found)?)
     }
 
     /// A cohort of so many patients who meet all of the conditions: patients are made until enough
-    /// do. With it goes how many were made. The same seed gives the same cohort.
+    /// do. With it goes how many were made. The same seed gives the same cohort. `observe` is told now
+    /// and then how many patients there are.
     ///
     /// # Errors
     /// [`Error::Rare`] where too few meet them; when `patients` is 0.
@@ -199,6 +214,7 @@ impl Sampler {
         patients: usize,
         seed: u64,
         given: &Given,
+        observe: &mut dyn FnMut(usize),
     ) -> Result<(DataFrame, usize)> {
         self.refuse_none(patients)?;
         let (places, candidates) = match self.resampler {
@@ -234,6 +250,7 @@ impl Sampler {
                 return Err(Error::Rare { given: given.to_string(), found, made });
             }
             found.add(&met, &self.chosen(&met, places, seed, first));
+            observe(found.patients());
         }
         Ok((self.encoder.table_of(&found)?, part as usize * MADE_IN_PART))
     }
