@@ -4,7 +4,7 @@
 //! ```text
 //! number   x ↦ Q(F(x)), F the share of the generator's numbers up to x, Q the quantiles of the
 //!          real ones; one that then lies within w of the number before it in time becomes that
-//!          one, w such that numbers are repeated as often as the real ones
+//!          one, w in each tenth of Q such that numbers there are repeated as often as real ones
 //! block    p ↦ softmax(log p + b), with b such that each level is the greatest as often as it is
 //!          in real rows
 //! ```
@@ -33,6 +33,8 @@ const POINTS: usize = 400;
 const MAX_ROWS: usize = 400_000;
 /// How often all levels of a block get new biases, at most.
 const SWEEPS: usize = 20;
+/// Parts of a distribution, in each of which numbers are repeated as often as real ones.
+const TENTHS: usize = 10;
 /// No distance is within this.
 const NEVER: f32 = -1.;
 /// The least probability that networks tell from others.
@@ -57,8 +59,8 @@ pub struct Calibration(Vec<(Looked, Map)>);
 #[derive(Clone, Debug)]
 enum Map {
     /// From the generator's quantiles to the real ones; then what is `within` so little of the number
-    /// before becomes that one.
-    Quantiles { from: Vec<[f32; 2]>, to: Vec<[f32; 2]>, within: f32 },
+    /// before becomes that one, by the tenth that this is in; nothing where none is repeated.
+    Quantiles { from: Vec<[f32; 2]>, to: Vec<[f32; 2]>, within: Vec<f32> },
     /// By biases of the log-probabilities.
     Levels(Vec<f32>),
 }
@@ -66,6 +68,8 @@ enum Map {
 /// A feature, or block, and the cells of it that decoding looks at.
 #[derive(Clone, Debug)]
 struct Looked {
+    /// The position of its column.
+    column: usize,
     features: Range<usize>,
     stage: Stage,
     steps: Steps,
@@ -104,9 +108,12 @@ impl Encoder {
         looked.par_iter().map(distribution).collect()
     }
 
-    /// How often each number equals the one before it, in the order of the distributions.
-    pub(crate) fn repeats_of(&self, real: &Encoded) -> Vec<f32> {
-        self.looked().par_iter().map(|looked| looked.repeats(real)).collect()
+    /// How often each number equals the one before it, in the order of the distributions, which are
+    /// of these rows.
+    pub(crate) fn repeats_of(&self, real: &Encoded) -> Vec<Vec<f32>> {
+        let looked = self.looked();
+        let pairs = looked.par_iter().zip(&self.distributions);
+        pairs.map(|(looked, target)| looked.repeats(real, target)).collect()
     }
 
     /// The map that takes rows like `made`, a generator's, to the distributions of the rows that
@@ -115,14 +122,15 @@ impl Encoder {
         let mut made = made.clone();
         let mut calibration = Calibration(Vec::new());
         // Encoders from before repeats have none.
-        let repeats = self.repeats.iter().copied().chain(std::iter::repeat(0.));
+        let repeats = self.repeats.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
         let targets = self.distributions.iter().zip(repeats);
-        let pairs: Vec<(Looked, (&Distribution, f32))> =
+        let pairs: Vec<(Looked, (&Distribution, &[f32]))> =
             self.looked().into_iter().zip(targets).collect();
         for stage in [Stage::Flags, Stage::Levels, Stage::Numbers] {
             let of_stage = pairs.par_iter().filter(|(looked, _)| looked.stage == stage);
             let maps = of_stage.map(|(looked, (target, repeats))| {
-                (looked.clone(), looked.map(&made, target, *repeats))
+                let are_one = |a, b| self.are_one(looked.column, a, b);
+                (looked.clone(), looked.map(&made, target, repeats, &are_one))
             });
             let maps = Calibration(maps.collect());
             // Nothing depends on the numbers.
@@ -134,11 +142,31 @@ impl Encoder {
         calibration
     }
 
+    /// Whether two numbers of a column are decoded to one: they may differ by less than it is written
+    /// with.
+    fn are_one(&self, column: usize, a: f32, b: f32) -> bool {
+        match &self.columns[column].kind {
+            FittedKind::Numeric { transform, values, .. } => {
+                let [a, b] = [a, b].map(|x| values.nearest(transform.decode(f64::from(x))));
+                a == b
+            }
+            _ => a == b,
+        }
+    }
+
     /// All features and blocks, those of a stage in the order of the row.
     fn looked(&self) -> Vec<Looked> {
         let (mut flags, mut levels, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         let columns = self.schema.columns.iter().zip(&self.columns).zip(self.places());
-        for ((column, fitted), place) in columns {
+        for (position, ((column, fitted), place)) in columns.enumerate() {
+            let looked = |features, stage, steps| Looked {
+                column: position,
+                features,
+                stage,
+                steps,
+                flag: None,
+                spikes: None,
+            };
             let steps = match column.is_static {
                 true => Steps::First,
                 false if column.name == GAP => Steps::AfterFirst,
@@ -148,23 +176,17 @@ impl Encoder {
             if let Some(flag) = flag {
                 let steps = if fitted.shown == Shown::Some { Steps::All } else { steps };
                 let features = flag..flag + 2;
-                flags.push(Looked {
-                    features,
-                    stage: Stage::Flags,
-                    steps,
-                    flag: None,
-                    spikes: None,
-                });
+                flags.push(looked(features, Stage::Flags, steps));
             }
             let mut spikes = None;
             if let Some(width) = fitted.block().filter(|&width| width > 0) {
                 let features = place.spikes..place.spikes + width;
                 spikes = Some(features.clone());
-                levels.push(Looked { features, stage: Stage::Levels, steps, flag, spikes: None });
+                levels.push(Looked { flag, ..looked(features, Stage::Levels, steps) });
             }
             if matches!(fitted.kind, FittedKind::Numeric { .. }) {
                 let features = place.value..place.value + 1;
-                numbers.push(Looked { features, stage: Stage::Numbers, steps, flag, spikes });
+                numbers.push(Looked { flag, spikes, ..looked(features, Stage::Numbers, steps) });
             }
         }
         flags.into_iter().chain(levels).chain(numbers).collect()
@@ -199,7 +221,9 @@ impl Encoder {
                     && shares.iter().all(|share| (0. ..=1.).contains(share))
             }
         };
-        let are_shares = self.repeats.iter().all(|share| (0. ..=1.).contains(share));
+        let are_tenths = |shares: &Vec<f32>| shares.is_empty() || shares.len() == TENTHS;
+        let are_shares = self.repeats.iter().all(are_tenths)
+            && self.repeats.iter().flatten().all(|share| (0. ..=1.).contains(share));
         let all_fit = looked.iter().zip(&self.distributions).all(fits)
             && are_shares
             && (self.repeats.is_empty() || self.repeats.len() == looked.len());
@@ -255,39 +279,61 @@ impl Looked {
         pairs.map(|pair| ([pair[0].1, pair[1].1], pair[0].0)).collect()
     }
 
-    /// How often a number equals the one before it; never where few patients have that.
-    fn repeats(&self, real: &Encoded) -> f32 {
+    /// How often a number equals the one before it, by the tenth that this is in; never where few
+    /// patients have that, and nothing where no number has one before it.
+    fn repeats(&self, real: &Encoded, target: &Distribution) -> Vec<f32> {
         let pairs = self.successive(real);
-        let equal: Vec<usize> = pairs
-            .iter()
-            .filter_map(|([before, x], sequence)| (before == x).then_some(*sequence))
-            .collect();
-        let patients = equal.chunk_by(|a, b| a == b).count();
-        match patients >= MIN_SHARED {
-            true => (equal.len() as f64 / pairs.len() as f64) as f32,
-            false => 0.,
+        let Distribution::Quantiles(points) = target else { return Vec::new() };
+        if pairs.is_empty() {
+            return Vec::new();
         }
+        let mut counts = [0usize; TENTHS];
+        let mut equal = vec![Vec::new(); TENTHS];
+        for ([before, x], sequence) in pairs {
+            let tenth = tenth(points, before);
+            counts[tenth] += 1;
+            if before == x {
+                equal[tenth].push(sequence);
+            }
+        }
+        let share =
+            |(equal, &count): (&Vec<usize>, &usize)| match equal.chunk_by(|a, b| a == b).count()
+                >= MIN_SHARED
+            {
+                true => (equal.len() as f64 / count as f64) as f32,
+                false => 0.,
+            };
+        equal.iter().zip(&counts).map(share).collect()
     }
 
-    /// What takes these rows to a distribution, with so many repeats.
-    fn map(&self, made: &Encoded, target: &Distribution, repeats: f32) -> Map {
+    /// What takes these rows to a distribution, with so many repeats of numbers that `are_one`.
+    fn map(
+        &self,
+        made: &Encoded,
+        target: &Distribution,
+        repeats: &[f32],
+        are_one: &dyn Fn(f32, f32) -> bool,
+    ) -> Map {
         match target {
             Distribution::Quantiles(to) => {
                 let from = made_quantiles(&self.numbers(made));
                 // Without a value on a side there is nowhere to go.
                 let to = if from.is_empty() { Vec::new() } else { to.clone() };
                 let mapped = |x| if to.is_empty() { x } else { value_at(&to, share_of(&from, x)) };
-                let mut changes: Vec<f32> = Vec::new();
-                if repeats > 0. {
-                    let pairs = self.successive(made).into_iter();
-                    changes.extend(pairs.map(|(pair, _)| {
+                let mut changes = vec![Vec::new(); repeats.len()];
+                if repeats.iter().any(|&share| share > 0.) {
+                    for (pair, _) in self.successive(made) {
                         let [before, x] = pair.map(mapped);
-                        (x - before).abs()
-                    }));
-                    changes.sort_by(f32::total_cmp);
+                        let change = if are_one(before, x) { 0. } else { (x - before).abs() };
+                        changes[tenth(&to, before)].push(change);
+                    }
                 }
-                let count = (f64::from(repeats) * changes.len() as f64).round() as usize;
-                let within = count.checked_sub(1).map_or(NEVER, |last| changes[last]);
+                let within = changes.into_iter().zip(repeats).map(|(mut changes, &share)| {
+                    changes.sort_by(f32::total_cmp);
+                    let count = (f64::from(share) * changes.len() as f64).round() as usize;
+                    count.checked_sub(1).map_or(NEVER, |last| changes[last])
+                });
+                let within = within.collect();
                 Map::Quantiles { from, to, within }
             }
             Distribution::Levels(target) => {
@@ -312,14 +358,16 @@ impl Calibration {
             for (step, row) in values.chunks_exact_mut(width).take(length).enumerate() {
                 for ((looked, map), before) in self.0.iter().zip(&mut before) {
                     map.apply(&mut row[looked.features.clone()]);
-                    let Map::Quantiles { within, .. } = *map else { continue };
+                    let Map::Quantiles { within, to, .. } = map else { continue };
                     let is_first = looked.steps == Steps::AfterFirst && step == 0;
-                    if within < 0. || is_first || !looked.counts(row) {
+                    if within.is_empty() || is_first || !looked.counts(row) {
                         continue;
                     }
                     let x = row[looked.features.start];
                     let left = match *before {
-                        Some([mapped, left]) if (x - mapped).abs() <= within => left,
+                        Some([mapped, left]) if (x - mapped).abs() <= within[tenth(to, mapped)] => {
+                            left
+                        }
                         _ => x,
                     };
                     row[looked.features.start] = left;
@@ -404,6 +452,11 @@ fn share_of(points: &[[f32; 2]], x: f32) -> f32 {
         // Below all, or NaN, which is nowhere.
         (None, _) => 0.,
     }
+}
+
+/// The tenth of a distribution that a value is in, from 0.
+fn tenth(points: &[[f32; 2]], x: f32) -> usize {
+    ((share_of(points, x) * TENTHS as f32) as usize).min(TENTHS - 1)
 }
 
 /// The value at a share: in a line between points, the outermost beyond them.
@@ -578,34 +631,41 @@ mod tests {
         let mut calibrated = made.clone();
         encoder.calibration(&made).apply(&mut calibrated);
         let mut repeated = 0;
-        for (looked, &target) in encoder.looked().iter().zip(&encoder.repeats) {
-            let share = |cohort: &Encoded| {
-                let pairs = looked.successive(cohort);
-                let equal = pairs.iter().filter(|([before, x], _)| before == x).count();
-                equal as f32 / pairs.len().max(1) as f32
+        for looked in &encoder.looked() {
+            // Of those in one half of the distribution.
+            let share_in = |cohort: &Encoded, half: [f32; 2]| {
+                let pairs = looked.successive(cohort).into_iter();
+                let pairs: Vec<[f32; 2]> = pairs.map(|(pair, _)| pair).collect();
+                let pairs = || pairs.iter().filter(|[x, _]| half[0] <= *x && *x < half[1]);
+                let equal = pairs().filter(|[a, b]| encoder.are_one(looked.column, *a, *b)).count();
+                equal as f32 / pairs().count().max(1) as f32
             };
-            let (before, after) = (share(&made), share(&calibrated));
-            assert!(
-                (after - target).abs() < 0.03,
-                "{looked:?}: {before} became {after}, not {target}"
-            );
-            // The real rows repeat numbers, and a trace makes none of them here.
-            if looked.stage == Stage::Numbers && looked.steps != Steps::First {
-                assert!(before < 0.01, "{looked:?}: {before}");
-                repeated += usize::from(target > 0.03);
+            let numbers = looked.numbers(&real);
+            let middle = numbers.get(numbers.len() / 2).map_or(0.5, |(x, _)| *x);
+            for half in [[f32::MIN, middle], [middle, f32::MAX]] {
+                let [after, target] = [&calibrated, &real].map(|cohort| share_in(cohort, half));
+                assert!(
+                    (after - target).abs() < 0.04,
+                    "{looked:?}: {after}, not {target}, {half:?}"
+                );
             }
+            let is_number = looked.stage == Stage::Numbers && looked.steps != Steps::First;
+            repeated += usize::from(is_number && share_in(&real, [f32::MIN, f32::MAX]) > 0.03);
         }
         assert!(repeated >= 3, "some are repeated: {:?}", encoder.repeats);
 
-        // 0.1 was close to 0.12, and the next one to that; 0.5 is far.
+        // 0.12 is close to 0.1, and the next one to that; 0.5 is far, and nothing is close to it.
         let looked = Looked {
+            column: 0,
             features: 0..1,
             stage: Stage::Numbers,
             steps: Steps::All,
             flag: None,
             spikes: None,
         };
-        let map = Map::Quantiles { from: Vec::new(), to: Vec::new(), within: 0.03 };
+        let to = (0..=10).map(|n| [n as f32 / 10., n as f32 / 10.]).collect();
+        let within = [0.03, 0.03, 0., NEVER, NEVER, NEVER, NEVER, NEVER, NEVER, NEVER].into();
+        let map = Map::Quantiles { from: vec![[0., 0.], [1., 1.]], to, within };
         let mut cohort = Encoded {
             values: vec![0.1, 0.12, 0.14, 0.5, 0.2, 0.21].into(),
             lengths: vec![4, 1],
@@ -659,7 +719,8 @@ mod tests {
     fn nothing_to_go_by_changes_nothing() {
         assert_eq!(value_at(&[], 0.5), 0.);
         let mut features = [0.25f32];
-        Map::Quantiles { from: Vec::new(), to: Vec::new(), within: NEVER }.apply(&mut features);
+        Map::Quantiles { from: Vec::new(), to: Vec::new(), within: Vec::new() }
+            .apply(&mut features);
         assert_eq!(features, [0.25]);
         assert_eq!(biases(&[], &[0.5, 0.5]), [0., 0.]);
         // A collapsed generator's one value becomes one value.

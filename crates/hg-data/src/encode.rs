@@ -67,9 +67,10 @@ pub struct Encoder {
     /// [calibrated](Encoder::calibration) to; none in an encoder of version 0.1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub distributions: Vec<Distribution>,
-    /// Of each of these, how often a number is exactly the one before it in time; 0 for blocks.
+    /// Of each of these, how often a number is exactly the one before it in time, by the tenth of the
+    /// distribution that that one is in; nothing for blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub repeats: Vec<f32>,
+    pub repeats: Vec<Vec<f32>>,
     /// How the schema's rules are made to hold.
     #[serde(skip)]
     pub(crate) construction: Construction,

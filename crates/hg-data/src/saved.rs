@@ -39,7 +39,7 @@ pub(crate) struct SavedEncoder {
     #[serde(default)]
     distributions: Vec<Distribution>,
     #[serde(default)]
-    repeats: Vec<f32>,
+    repeats: Vec<Vec<f32>>,
 }
 
 /// The JSON of a [`FittedColumn`].
