@@ -247,7 +247,9 @@ fn the_page_needs_no_network_and_escapes_names() {
     for outside in ["src=", "href=", "@import", "url("] {
         assert!(!page.contains(outside), "the page refers to something outside: {outside}");
     }
-    // As many pictures as columns (the first time and the gaps among them), maps, the plane, changing numbers and curves.
-    assert_eq!(page.matches("<figure>").count(), 19 + 6 + 1 + 8 + 1);
+    // As many pictures as columns (the first time and the gaps among them), maps, the plane, changing numbers of some
+    // patients and of one, and curves.
+    assert_eq!(page.matches("<figure>").count(), 19 + 6 + 1 + 8 + 8 + 1);
+    assert!(page.contains("One synthetic patient"));
     assert!(report.markdown().contains("**Failed.** Are real records not copied?"));
 }

@@ -165,13 +165,7 @@ fn bags<E: From<Error>>(
         (real, taken.chosen(&part(OTHERS * count, taken.count())))
     };
     let sides: Vec<(Features, Features)> = (0..BAGS).map(|_| sides()).collect();
-    let fitted = sides.into_par_iter().map(|(real, taken)| {
-        let counts = [real.count(), taken.count()];
-        let of_both = |real, taken| [vec![real; counts[0]], vec![taken; counts[1]]].concat();
-        let weights = of_both(1., counts[0] as f64 / counts[1] as f64);
-        let is_synthetic = [vec![false; counts[0]], vec![true; counts[1]]].concat();
-        Ok(Trees::fit(&real.below(taken), &is_synthetic, &weights)?.0)
-    });
+    let fitted = sides.into_par_iter().map(|(real, taken)| Trees::between(real, taken));
     Ok(fitted.collect::<Result<_>>()?)
 }
 

@@ -189,6 +189,18 @@ impl Trees {
         Ok((Self { base: booster.base_score, trees: trees.collect() }, importance))
     }
 
+    /// Learns from real rows and synthetic ones, both sides weighing the same.
+    ///
+    /// # Errors
+    /// [`crate::Error::Trees`] with what the library reports.
+    pub fn between(real: Features, synthetic: Features) -> Result<Self> {
+        let counts = [real.count(), synthetic.count()];
+        let of_both = |real, made| [vec![real; counts[0]], vec![made; counts[1]]].concat();
+        let weights = of_both(1., counts[0] as f64 / counts[1].max(1) as f64);
+        let is_synthetic = [vec![false; counts[0]], vec![true; counts[1]]].concat();
+        Ok(Self::fit(&real.below(synthetic), &is_synthetic, &weights)?.0)
+    }
+
     /// The log-odds that each row is synthetic, which has the features learnt from.
     pub fn scores(&self, features: &Features) -> Vec<f64> {
         let mut scores = vec![self.base; features.count()];

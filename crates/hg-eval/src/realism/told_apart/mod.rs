@@ -15,7 +15,7 @@ use crate::{
     auc,
 };
 use hg_data::{Observed, Schema};
-use hg_judge::{CrossFit, FOLDS, Features, Patient, cross_fit, patients, summaries};
+use hg_judge::{CrossFit, FOLDS, Features, Patient, Trees, cross_fit, patients, summaries};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +63,7 @@ impl ToldApart {
         let layout = subject.layout();
         let sequences = discriminate(&subject.real.encoded, &cohort.encoded, &layout, 0)?;
         let schema = &subject.encoder.schema;
-        let trees = Trees::new(schema, &subject.real.observed, &cohort.observed);
+        let trees = Folds::new(schema, &subject.real.observed, &cohort.observed);
         let (patients, by) = trees.tell_patients(schema)?;
         let steps = trees.tell_steps(schema)?;
         Ok(Self { sequences, patients, unseen: None, steps, by })
@@ -100,7 +100,7 @@ impl ToldApart {
 }
 
 /// Real and synthetic patients in equal numbers, with a fold for each.
-struct Trees<'a> {
+struct Folds<'a> {
     real: Side<'a>,
     synthetic: Side<'a>,
 }
@@ -141,15 +141,11 @@ fn tell_unseen(
     if counts.iter().chain(&tested).any(|&count| count < MIN_PATIENTS) {
         return Ok(None);
     }
-    let of_both = |real, made| [vec![real; counts[0]], vec![made; counts[1]]].concat();
-    let weights = of_both(1., counts[0] as f64 / counts[1] as f64);
-    let is_synthetic = [vec![false; counts[0]], vec![true; counts[1]]].concat();
-    let learnt_from = trained.summaries(schema).below(synthetic);
-    let (trees, _) = hg_judge::Trees::fit(&learnt_from, &is_synthetic, &weights)?;
+    let trees = Trees::between(trained.summaries(schema), synthetic)?;
     Ok(auc(&trees.scores(&tested_on), &trees.scores(&held_out.summaries(schema))))
 }
 
-impl<'a> Trees<'a> {
+impl<'a> Folds<'a> {
     fn new(schema: &Schema, real: &'a Observed, synthetic: &'a Observed) -> Self {
         let (mut real, mut synthetic) =
             (Side::new(schema, real, 0), Side::new(schema, synthetic, 1));
