@@ -13,9 +13,10 @@
 //! many candidates those who are taken are distributed as the real ones are. The candidates for a place
 //! have one length, so that lengths stay as they are drawn. The trees of the first round learn from real
 //! patients and made ones; those of each later round from real patients and those whom the rounds before
-//! take.
+//! take. Where nearly every made patient is told from the real ones, odds say who is least unlike, not who
+//! is like: then nothing is learnt.
 
-use crate::{Error, Features, Result, Trees, summaries_of};
+use crate::{CrossFit, Error, FOLDS, Features, Result, Trees, cross_fit, summaries_of};
 use hg_data::{Observed, Schema};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -34,6 +35,9 @@ const BAG_SHARE: f64 = 0.8;
 const OTHERS: usize = 2;
 /// Real patients, and others, to learn from at least.
 const LEAST_PATIENTS: usize = 50;
+/// The area under the curve of trees that tell made patients from real ones, up to which their odds are
+/// of use.
+const MOST_APART: f64 = 0.99;
 
 /// What chooses among a generator's patients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,7 +74,8 @@ impl TryFrom<Saved> for Resampler {
 impl Resampler {
     /// Learns to tell real patients from those of a generator: `make` makes the candidates for so many
     /// places, so many for each, those of one place one after the other, and others in every call. About
-    /// `most` are made in a round. `None` where there are too few patients to learn from.
+    /// `most` are made in a round. `None` where there are too few patients to learn from, or nearly
+    /// every one that is made is told apart.
     ///
     /// # Errors
     /// What `make` reports, and the trees.
@@ -90,7 +95,7 @@ impl Resampler {
             let made = make(places, candidates)?;
             let draws: Vec<f64> = (0..made.count() / candidates).map(|_| rng.random()).collect();
             let taken = made.chosen(&fitted.choose(&made, &draws));
-            if taken.count() < LEAST_PATIENTS {
+            if taken.count() < LEAST_PATIENTS || (round == 0 && apart(real, &taken)? > MOST_APART) {
                 return Ok(None);
             }
             fitted.rounds.push(bags(real, &taken, &mut rng)?);
@@ -145,6 +150,25 @@ fn chosen(log_odds: &[f64], draw: f64) -> usize {
         left < 0.
     });
     found.unwrap_or(log_odds.len().saturating_sub(1))
+}
+
+/// The area under the curve with which trees tell two sides apart that they have not seen.
+fn apart(real: &Features, made: &Features) -> Result<f64> {
+    let counts = [real.count(), made.count()];
+    let folds: Vec<usize> =
+        counts.into_iter().flat_map(|count| (0..count).map(|row| row % FOLDS)).collect();
+    let is_made = [vec![false; counts[0]], vec![true; counts[1]]].concat();
+    let CrossFit { scores, .. } = cross_fit(&real.clone().below(made.clone()), &is_made, &folds)?;
+    let (real, made) = scores.split_at(counts[0]);
+    let mut real = real.to_vec();
+    real.sort_by(f64::total_cmp);
+    let below = |score: &f64| {
+        let (lower, to) =
+            (real.partition_point(|x| x < score), real.partition_point(|x| x <= score));
+        (lower + to) as f64 / 2.
+    };
+    let pairs = (counts[0] * counts[1]) as f64;
+    Ok(made.iter().map(below).sum::<f64>() / pairs)
 }
 
 /// Trees of a round, each from another part of both sides, which weigh the same.
@@ -258,6 +282,19 @@ mod tests {
         assert_eq!(none.choose(&candidates, &[0., 0., 0.]), [0, 2, 4]);
         assert_eq!(none.choose(&candidates, &[0.999, 0.999, 0.999]), [1, 3, 6]);
         assert_eq!(none.choose(&candidates, &[]), [0; 0]);
+    }
+
+    #[test]
+    fn patients_who_are_all_told_apart_teach_nothing() -> Result<()> {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let real = rows(200, &mut rng, |_, y| y);
+        let mut make =
+            |places, each| -> Result<Features> { Ok(rows(places * each, &mut rng, |_, y| y + 2.)) };
+        assert_eq!(Resampler::fit(&real, &mut make, 12_000)?, None);
+        let same = make(200, 1)?;
+        assert_eq!(apart(&real, &same)?, 1.);
+        assert!((apart(&same, &make(400, 1)?)? - 0.5).abs() < 0.1);
+        Ok(())
     }
 
     #[test]

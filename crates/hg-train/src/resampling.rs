@@ -17,7 +17,7 @@ const MAX_REAL: usize = 2000;
 pub struct Resampling {
     /// The SHA-256 of the weights whose patients it chooses among.
     generator_sha256: String,
-    /// None where there were too few patients to learn from: then all are taken.
+    /// None where there were too few patients to learn from, or all were told apart: then all are taken.
     pub(crate) resampler: Option<Resampler>,
 }
 
@@ -39,6 +39,12 @@ impl Resampling {
         let sampler = Sampler::new(encoder.clone(), config, &checkpoint)?;
         let real = summaries_of_encoded(encoder, encoded, MAX_REAL);
         let resampler = sampler.learn_resampler(&real)?;
+        if resampler.is_none() {
+            tracing::info!(
+                "every patient of the generator is taken: there are too few to learn from, or \
+                 trees tell nearly all of them from real ones"
+            );
+        }
         store.save_resampling(Self { generator_sha256, resampler })
     }
 
