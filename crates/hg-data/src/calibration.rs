@@ -95,8 +95,15 @@ enum Steps {
 }
 
 impl Encoder {
-    /// What calibration aims at: how the features of these rows, real ones, are distributed.
-    pub(crate) fn distributions_of(&self, real: &Encoded) -> Vec<Distribution> {
+    /// Keeps what calibration aims at: how the features of these rows, real ones, are distributed, and
+    /// how often numbers are repeated.
+    pub(crate) fn fit_calibration(&mut self, real: &Encoded) {
+        self.distributions = self.distributions_of(real);
+        self.repeats = self.repeats_of(real);
+    }
+
+    /// How the features of these rows are distributed.
+    fn distributions_of(&self, real: &Encoded) -> Vec<Distribution> {
         let looked = self.looked();
         let distribution = |looked: &Looked| match looked.stage {
             Stage::Numbers => Distribution::Quantiles(real_quantiles(looked.numbers(real))),
@@ -110,7 +117,7 @@ impl Encoder {
 
     /// How often each number equals the one before it, in the order of the distributions, which are
     /// of these rows.
-    pub(crate) fn repeats_of(&self, real: &Encoded) -> Vec<Vec<f32>> {
+    fn repeats_of(&self, real: &Encoded) -> Vec<Vec<f32>> {
         let looked = self.looked();
         let pairs = looked.par_iter().zip(&self.distributions);
         pairs.map(|(looked, target)| looked.repeats(real, target)).collect()

@@ -208,8 +208,7 @@ impl Encoder {
         fit.add(&resampled)?;
         let mut encoder = fit.finish()?;
         let encoded = encoder.encode_one(&resampled)?;
-        encoder.distributions = encoder.distributions_of(&encoded);
-        encoder.repeats = encoder.repeats_of(&encoded);
+        encoder.fit_calibration(&encoded);
         Ok((encoder, encoded))
     }
 

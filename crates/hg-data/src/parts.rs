@@ -79,8 +79,7 @@ impl Encoder {
         })?;
         let mut encoder = fit.finish()?;
         let encoded = encoder.encode_kept(kept)?;
-        encoder.distributions = encoder.distributions_of(&encoded);
-        encoder.repeats = encoder.repeats_of(&encoded);
+        encoder.fit_calibration(&encoded);
         Ok((encoder, encoded))
     }
 }

@@ -4,7 +4,8 @@
 //! and ±∞ are left out, in pairs with their partners, and where too little is left on a side to
 //! say anything there is `None`; never NaN, and never a 0 that nobody measured.
 
-pub(crate) use hg_judge::mean;
+pub use hg_judge::pearson;
+pub(crate) use hg_judge::{mean, stride};
 use std::borrow::Cow;
 
 /// Those that are finite.
@@ -117,26 +118,6 @@ pub fn wasserstein(first: &[f64], second: &[f64]) -> Option<f64> {
     Some(areas.sum::<f64>()).filter(|area| area.is_finite())
 }
 
-/// Pearson's correlation over the rows where both are observed; `None` when either is constant
-/// there, or nothing is.
-pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
-    let both = first.iter().zip(second).filter_map(|(x, y)| Some(((*x)?, (*y)?)));
-    let both: Vec<(f64, f64)> = both.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-    let n = both.len() as f64;
-    let mean_x = both.iter().map(|(x, _)| x).sum::<f64>() / n;
-    let mean_y = both.iter().map(|(_, y)| y).sum::<f64>() / n;
-    let (mut xx, mut yy, mut xy) = (0., 0., 0.);
-    for (x, y) in both {
-        let (dx, dy) = (x - mean_x, y - mean_y);
-        xx += dx * dx;
-        yy += dy * dy;
-        xy += dx * dy;
-    }
-    let scale = (xx * yy).sqrt();
-    // Squares that overflow say nothing, where xy / ∞ would be a 0 that was not measured.
-    (scale > 0. && scale.is_finite()).then(|| xy / scale)
-}
-
 /// The share of each level among positions of levels; zeros where there is none.
 pub(crate) fn shares(positions: &[f64], levels: usize) -> Vec<f64> {
     let positions = finite(positions);
@@ -161,11 +142,6 @@ pub(crate) fn mean_difference(first: &[Option<f64>], second: &[Option<f64>]) -> 
     }
     let pairs = first.iter().zip(second);
     mean(pairs.map(|(a, b)| (a.unwrap_or(0.) - b.unwrap_or(0.)).abs()))
-}
-
-/// Every how many of `count` are taken, so that evenly spread ones and `most` at most are.
-pub(crate) fn stride(count: usize, most: usize) -> usize {
-    count.div_ceil(most).max(1)
 }
 
 /// The value below which a share of ascending finite values lies, in a line between them; `None` where

@@ -8,7 +8,9 @@ mod summaries;
 mod trees;
 
 pub use resampler::{CANDIDATES, Resampler};
-pub use summaries::{Patient, mean, patients, summaries, summaries_of, summaries_of_encoded};
+pub use summaries::{
+    Patient, mean, patients, pearson, stride, summaries, summaries_of, summaries_of_encoded,
+};
 pub use trees::{CrossFit, FOLDS, Features, Trees, cross_fit};
 
 /// What can go wrong in this crate.

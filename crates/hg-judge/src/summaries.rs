@@ -110,19 +110,11 @@ pub fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Feat
     features
 }
 
-/// Pearson's of the steps at which both are observed.
+/// Pearson's of the steps at which both are observed, three at least.
 fn correlation([first, second]: [&[Option<f64>]; 2]) -> f64 {
-    let both = first.iter().zip(second).filter_map(|(a, b)| Some([(*a)?, (*b)?]));
-    let both: Vec<[f64; 2]> = both.filter(|pair| pair.iter().all(|x| x.is_finite())).collect();
-    if both.len() < 3 {
-        return f64::NAN;
-    }
-    let centre = [0, 1].map(|n| mean(both.iter().map(|pair| pair[n])).unwrap_or(f64::NAN));
-    let sum = |of: fn([f64; 2]) -> f64| -> f64 {
-        both.iter().map(|pair| of([pair[0] - centre[0], pair[1] - centre[1]])).sum()
-    };
-    let found = sum(|[a, b]| a * b) / (sum(|[a, _]| a * a) * sum(|[_, b]| b * b)).sqrt();
-    if found.is_finite() { found } else { f64::NAN }
+    let is_seen = |cell: &Option<f64>| cell.is_some_and(f64::is_finite);
+    let both = first.iter().zip(second).filter(|(a, b)| is_seen(a) && is_seen(b)).count();
+    if both < 3 { f64::NAN } else { pearson(first, second).unwrap_or(f64::NAN) }
 }
 
 /// The summaries of a cohort's patients, one row for each who has a step.
@@ -134,7 +126,7 @@ pub fn summaries_of(schema: &Schema, cohort: &Observed) -> Features {
 /// spread ones. Nothing where they cannot be decoded.
 pub fn summaries_of_encoded(encoder: &Encoder, cohort: &Encoded, most: usize) -> Features {
     let count = cohort.lengths.len();
-    let chosen = || (0..count).step_by(count.div_ceil(most.max(1)).max(1));
+    let chosen = || (0..count).step_by(stride(count, most));
     let lengths: Vec<usize> = chosen().map(|patient| cohort.lengths[patient]).collect();
     let row = |(patient, step)| cohort.row(patient, step).iter().copied();
     let steps = chosen().flat_map(|patient| (0..cohort.steps).map(move |step| (patient, step)));
@@ -201,6 +193,31 @@ impl Levels {
         let has_it = self.observed.iter().map(|&level| f64::from(u8::from(level == position)));
         mean(has_it).unwrap_or(f64::NAN)
     }
+}
+
+/// Pearson's correlation over the rows where both are observed; `None` when either is constant
+/// there, or nothing is.
+pub fn pearson(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
+    let both = first.iter().zip(second).filter_map(|(x, y)| Some(((*x)?, (*y)?)));
+    let both: Vec<(f64, f64)> = both.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    let n = both.len() as f64;
+    let mean_x = both.iter().map(|(x, _)| x).sum::<f64>() / n;
+    let mean_y = both.iter().map(|(_, y)| y).sum::<f64>() / n;
+    let (mut xx, mut yy, mut xy) = (0., 0., 0.);
+    for (x, y) in both {
+        let (dx, dy) = (x - mean_x, y - mean_y);
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    let scale = (xx * yy).sqrt();
+    // Squares that overflow say nothing, where xy / ∞ would be a 0 that was not measured.
+    (scale > 0. && scale.is_finite()).then(|| xy / scale)
+}
+
+/// Every how many of `count` are taken, so that evenly spread ones and `most` at most are.
+pub fn stride(count: usize, most: usize) -> usize {
+    count.div_ceil(most).max(1)
 }
 
 /// The mean of those values that are finite; `None` where none is.

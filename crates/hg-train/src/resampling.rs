@@ -33,8 +33,10 @@ impl Resampling {
         encoded: &Encoded,
         store: &mut dyn Store,
     ) -> Result<()> {
-        let selected = store.selected(config.validation.select)?;
-        let Some(checkpoint) = selected.filter(|_| config.model.resampling) else { return Ok(()) };
+        if !config.model.resampling {
+            return Ok(());
+        }
+        let Some(checkpoint) = store.selected(config.validation.select)? else { return Ok(()) };
         let generator_sha256 = sha256(&checkpoint);
         let sampler = Sampler::new(encoder.clone(), config, &checkpoint)?;
         let real = summaries_of_encoded(encoder, encoded, MAX_REAL);

@@ -122,13 +122,17 @@ fn trajectories(cohort: &Observed, column: usize) -> Vec<Vec<(f64, f64)>> {
     let mut drawn = Vec::new();
     for (patient, &length) in cohort.lengths.iter().enumerate() {
         if patient % every == 0 {
-            let cells = cohort.columns[column][start..start + length].iter().enumerate();
-            let seen = cells.filter_map(|(step, cell)| Some((step as f64, (*cell)?)));
-            drawn.push(seen.filter(|(_, value)| value.is_finite()).collect());
+            drawn.push(course(&cohort.columns[column][start..start + length]));
         }
         start += length;
     }
     drawn
+}
+
+/// The values of a patient's cells that have one, by step.
+fn course(cells: &[Option<f64>]) -> Vec<(f64, f64)> {
+    let seen = cells.iter().enumerate().filter_map(|(step, cell)| Some((step as f64, (*cell)?)));
+    seen.filter(|(_, value)| value.is_finite()).collect()
 }
 
 fn verdict_word(verdict: Verdict) -> &'static str {

@@ -8,7 +8,8 @@
 //! Of the kind only shares and quartiles are shown, at steps that at least [`LEAST_AT_STEP`] of its
 //! patients have.
 
-use super::pictures::{Band, draw_beside_kind};
+use super::course;
+use super::pictures::{Band, draw_beside_kind, titled};
 use crate::statistics::{deviation, percentile, stride};
 use crate::{ReportTable, Result, Subject};
 use hg_data::{Column, Kind, Observed};
@@ -67,7 +68,7 @@ impl OnePatient {
             columns().filter(|(_, column)| !column.is_static).collect();
         let numbers = changing.iter().filter(|(_, column)| column.kind == Kind::Numeric);
         let pictures = numbers.map(|&(n, column)| {
-            draw_beside_kind(&titled(column), &sides.bands(n), &sides.course(n))
+            draw_beside_kind(&titled(&column.name, &column.unit), &sides.bands(n), &sides.course(n))
         });
         let statics = columns().filter(|(_, column)| column.is_static);
         Ok(Some(Self {
@@ -85,7 +86,7 @@ impl OnePatient {
                 title: "Their steps".into(),
                 note: String::new(),
                 header: std::iter::once("step".to_owned())
-                    .chain(changing.iter().map(|(_, column)| titled(column)))
+                    .chain(changing.iter().map(|(_, column)| titled(&column.name, &column.unit)))
                     .collect(),
                 rows: sides.steps(&changing),
             },
@@ -105,9 +106,7 @@ struct Sides<'a> {
 impl Sides<'_> {
     /// The patient's values of a column, by step.
     fn course(&self, column: usize) -> Vec<(f64, f64)> {
-        let cells = self.synthetic.columns[column][self.shown.rows()].iter().enumerate();
-        let seen = cells.filter_map(|(step, cell)| Some((step as f64, (*cell)?)));
-        seen.filter(|(_, value)| value.is_finite()).collect()
+        course(&self.synthetic.columns[column][self.shown.rows()])
     }
 
     /// The kind's values of a column at a step, ascending; at none, the first one of each patient.
@@ -157,7 +156,7 @@ impl Sides<'_> {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        vec![titled(column), own, kind]
+        vec![titled(&column.name, &column.unit), own, kind]
     }
 
     fn steps(&self, columns: &[(usize, &Column)]) -> Vec<Vec<String>> {
@@ -197,13 +196,6 @@ fn distances(real: &Features, shown: &Features) -> Vec<f64> {
 /// Of ascending values, of which there is one.
 fn quartiles(values: &[f64]) -> [f64; 3] {
     [0.25, 0.5, 0.75].map(|share| percentile(values, share).unwrap_or(f64::NAN))
-}
-
-fn titled(column: &Column) -> String {
-    match column.unit.as_str() {
-        "" => column.name.clone(),
-        unit => format!("{} ({unit})", column.name),
-    }
 }
 
 /// A level's name, or a number.

@@ -14,6 +14,11 @@ const FONT: &str = "sans-serif";
 const PANEL: (u32, u32) = (300, 210);
 const BINS: usize = 24;
 
+/// A column's name, with its unit where it has one.
+pub(super) fn titled(name: &str, unit: &str) -> String {
+    if unit.is_empty() { name.to_owned() } else { format!("{name} ({unit})") }
+}
+
 /// A column's distribution: histograms of numbers, shares of levels, real beside synthetic.
 ///
 /// # Errors
@@ -26,10 +31,7 @@ fn draw_column<B: DrawingBackend>(panel: &DrawingArea<B, Shift>, column: &Column
 where
     B::ErrorType: 'static,
 {
-    let title = match column.unit.as_str() {
-        "" => column.name.clone(),
-        unit => format!("{} ({unit})", column.name),
-    };
+    let title = titled(&column.name, &column.unit);
 
     // The bars' heights.
     let discrete = !column.levels.is_empty();
@@ -227,12 +229,7 @@ pub(super) fn draw_trajectories(
     real: &[Vec<(f64, f64)>],
     synthetic: &[Vec<(f64, f64)>],
 ) -> Result<String> {
-    let all = || real.iter().chain(synthetic).flatten();
-    let last = all().fold(1., |last: f64, (x, _)| last.max(*x));
-    let low = all().fold(f64::INFINITY, |low, (_, y)| low.min(*y));
-    let high = all().fold(f64::NEG_INFINITY, |high, (_, y)| high.max(*y));
-    let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
-    let (low, high) = if low.is_finite() { drawable(low, high) } else { (0., 1.) };
+    let (last, (low, high)) = extent(|| real.iter().chain(synthetic).flatten().copied());
     svg(PANEL, |root| {
         let mut chart = over_time(root, title, last, low..high, high - low)?;
         for (patients, colour) in [(real, REAL), (synthetic, SYNTHETIC)] {
@@ -245,6 +242,15 @@ pub(super) fn draw_trajectories(
         }
         Ok(())
     })
+}
+
+/// The last step of some points, 1 at least, and the range of their values that is drawn.
+fn extent<I: Iterator<Item = (f64, f64)>>(points: impl Fn() -> I) -> (f64, (f64, f64)) {
+    let last = points().fold(1., |last: f64, (x, _)| last.max(x));
+    let low = points().fold(f64::INFINITY, |low, (_, y)| low.min(y));
+    let high = points().fold(f64::NEG_INFINITY, |high, (_, y)| high.max(y));
+    let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
+    (last, if low.is_finite() { drawable(low, high) } else { (0., 1.) })
 }
 
 /// A step, and the quartiles at it.
@@ -260,12 +266,7 @@ pub(super) fn draw_beside_kind(
     patient: &[(f64, f64)],
 ) -> Result<String> {
     let quartile = |n: usize| bands.iter().map(move |(x, of)| (*x, of[n]));
-    let all = || patient.iter().copied().chain((0..3).flat_map(quartile));
-    let last = all().fold(1., |last: f64, (x, _)| last.max(x));
-    let low = all().fold(f64::INFINITY, |low, (_, y)| low.min(y));
-    let high = all().fold(f64::NEG_INFINITY, |high, (_, y)| high.max(y));
-    let (low, high) = if low < high { (low, high) } else { (low.min(0.), low.max(0.) + 1.) };
-    let (low, high) = if low.is_finite() { drawable(low, high) } else { (0., 1.) };
+    let (last, (low, high)) = extent(|| patient.iter().copied().chain((0..3).flat_map(quartile)));
     let room = 0.05 * (high - low);
     svg(PANEL, |root| {
         let mut chart = over_time(root, title, last, low - room..high + room, high - low)?;
