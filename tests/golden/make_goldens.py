@@ -67,6 +67,16 @@ def comparison(row):
     return torch.cat([row - torch.cat([row[:1], row[:-1]]), row - row.mean(0)], -1)
 
 
+def carry(row):
+    """The numbers and the block of two repeat the step before by the first level of the block of three."""
+    carried = NUMERIC + BLOCKS[0]
+    rows = [row[0]]
+    for x in row[1:]:
+        y = x[:carried] + x[carried] * (rows[-1][:carried] - x[:carried])
+        rows.append(torch.cat([y, x[carried:]]))
+    return torch.stack(rows)
+
+
 class Critic(nn.Module):
     def __init__(self, compares=False):
         super().__init__()
@@ -177,6 +187,13 @@ fake = generator(noise)
 alignment = (correlation(fake) - correlation(real)).abs().mean()
 values["compared.alignment"] = alignment.detach()
 step("compared", generator, CORRELATION_WEIGHT * alignment - score(comparing, fake))
+
+# A generator that carries, beside the same critic.
+fake = [carry(row) for row in generator(noise)]
+values["carrying.fake"] = padded(fake)
+alignment = (correlation(fake) - correlation(real)).abs().mean()
+values["carrying.alignment"] = alignment.detach()
+step("carrying", generator, CORRELATION_WEIGHT * alignment - score(comparing, fake))
 
 folder = Path(sys.argv[1])
 contiguous = lambda tensors: {name: t.detach().contiguous() for name, t in tensors.items()}

@@ -20,11 +20,12 @@ const MEASURES: [(&str, &str); 4] = [
 /// What follows from here on in `docs/quality.md` is written by hand.
 const TRIALS: &str = "\n## Trials";
 /// The networks and losses as published, without what this project adds.
-const PLAIN: [&str; 9] = [
+const PLAIN: [&str; 10] = [
     "optimiser.weight_averaging=0",
     "optimiser.critic_steps=5",
     "model.patient_latent=0",
     "model.critic_compares=false",
+    "model.generator_carries=false",
     "batching.windows=[]",
     "model.calibration=false",
     "model.resampling=false",

@@ -72,6 +72,7 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
         ("latent".to_owned(), Value::String("uniform".into())),
         ("patient_latent".to_owned(), Value::Float(0.)),
         ("critic_compares".to_owned(), Value::Boolean(compares)),
+        ("generator_carries".to_owned(), Value::Boolean(false)),
     ]);
     let settings = Table::from_iter([("model".to_owned(), settings.into())]);
     let train = Settings::of_weights(settings, set)?.resolve()?;

@@ -203,6 +203,7 @@ fn of_preset(preset: Preset) -> Table {
         put(&mut table, "model.resampling", Value::Boolean(false));
         put(&mut table, "model.patient_latent", Value::Float(0.));
         put(&mut table, "model.critic_compares", Value::Boolean(false));
+        put(&mut table, "model.generator_carries", Value::Boolean(false));
         put(&mut table, "batching.windows", Value::Array(Vec::new()));
         put(&mut table, "optimiser.critic_steps", Value::Integer(5));
         put(&mut table, "optimiser.weight_averaging", Value::Float(0.99));

@@ -5,19 +5,22 @@
 //! number   x ↦ Q(F(x)), F the share of the generator's numbers up to x, Q the quantiles of the
 //!          real ones; one that then lies within w of the number before it in time becomes that
 //!          one, w in each tenth of Q such that numbers there are repeated as often as real ones
-//! block    p ↦ softmax(log p + b), with b such that each level is the greatest as often as it is
-//!          in real rows
+//! block    p ↦ softmax(log p + b + d), with b such that each level is the greatest as often as it is
+//!          in real rows, and d, which is not 0 at the level before in time alone, such that each is
+//!          kept as often as in real rows
 //! ```
 //!
 //! They keep the order of what the generator makes, so that who has more, when, and together with
 //! what stays as it was learnt. A network cannot make the same number twice; but doses, settings of
 //! devices and values that are carried forward often stay. Only cells that decoding looks at count: a static column's first
-//! one, a number where it was measured and is no spike, a time between visits from the second on.
+//! one, a number where it was measured, is no spike and is not carried, a time between visits from the
+//! second on.
 //!
 //! A value that at least [`MIN_SHARED`] patients have is kept exactly, which gives back whole
 //! numbers, detection limits and the like; between others Q goes on in a line, so that no value of
 //! few patients stands out.
 
+use crate::carried::CarriedWhen;
 use crate::decode::greatest;
 use crate::parsed::GAP;
 use crate::{Encoded, Encoder, FittedKind, Shown};
@@ -33,6 +36,10 @@ const POINTS: usize = 400;
 const MAX_ROWS: usize = 400_000;
 /// How often all levels of a block get new biases, at most.
 const SWEEPS: usize = 20;
+/// How often the biases and those of levels that are kept are moved to where they belong.
+const MOVES: usize = 40;
+/// The share of the way that they are moved.
+const MOVED: f32 = 0.7;
 /// Parts of a distribution, in each of which numbers are repeated as often as real ones.
 const TENTHS: usize = 10;
 /// No distance is within this.
@@ -55,14 +62,20 @@ pub enum Distribution {
 #[derive(Clone, Debug)]
 pub struct Calibration(Vec<(Looked, Map)>);
 
+/// What a file keeps of a [`Calibration`]: [`Encoder::calibration_by`] says which features it maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationMaps(Vec<Map>);
+
 /// What becomes of a feature, or block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Map {
     /// From the generator's quantiles to the real ones; then what is `within` so little of the number
     /// before becomes that one, by the tenth that this is in; nothing where none is repeated.
     Quantiles { from: Vec<[f32; 2]>, to: Vec<[f32; 2]>, within: Vec<f32> },
-    /// By biases of the log-probabilities.
-    Levels(Vec<f32>),
+    /// By biases of the log-probabilities, and one more of the level before, by this; nothing where
+    /// there is none before.
+    Levels { biases: Vec<f32>, kept: Vec<f32> },
 }
 
 /// A feature, or block, and the cells of it that decoding looks at.
@@ -75,6 +88,8 @@ struct Looked {
     steps: Steps,
     /// The block that says whether it was measured.
     flag: Option<usize>,
+    /// When it repeats the row before, whatever stands there.
+    carried: Option<CarriedWhen>,
     /// The block of its spikes, whose last level is a number besides.
     spikes: Option<Range<usize>>,
 }
@@ -82,6 +97,7 @@ struct Looked {
 /// The order in which features are calibrated: whether a cell counts depends on those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Carriers,
     Flags,
     Levels,
     Numbers,
@@ -107,7 +123,7 @@ impl Encoder {
         let looked = self.looked();
         let distribution = |looked: &Looked| match looked.stage {
             Stage::Numbers => Distribution::Quantiles(real_quantiles(looked.numbers(real))),
-            Stage::Flags | Stage::Levels => {
+            Stage::Carriers | Stage::Flags | Stage::Levels => {
                 let rows = looked.rows(real).map(|(_, row)| greatest(row));
                 Distribution::Levels(shares(rows, looked.features.len()))
             }
@@ -115,12 +131,16 @@ impl Encoder {
         looked.par_iter().map(distribution).collect()
     }
 
-    /// How often each number equals the one before it, in the order of the distributions, which are
-    /// of these rows.
+    /// How often each number, and level, equals the one before it, in the order of the distributions,
+    /// which are of these rows.
     fn repeats_of(&self, real: &Encoded) -> Vec<Vec<f32>> {
         let looked = self.looked();
         let pairs = looked.par_iter().zip(&self.distributions);
-        pairs.map(|(looked, target)| looked.repeats(real, target)).collect()
+        let repeats = |(looked, target): (&Looked, &Distribution)| match target {
+            Distribution::Quantiles(points) => looked.repeats(real, points),
+            Distribution::Levels(_) => looked.keeps(real),
+        };
+        pairs.map(repeats).collect()
     }
 
     /// The map that takes rows like `made`, a generator's, to the distributions of the rows that
@@ -133,7 +153,7 @@ impl Encoder {
         let targets = self.distributions.iter().zip(repeats);
         let pairs: Vec<(Looked, (&Distribution, &[f32]))> =
             self.looked().into_iter().zip(targets).collect();
-        for stage in [Stage::Flags, Stage::Levels, Stage::Numbers] {
+        for stage in [Stage::Carriers, Stage::Flags, Stage::Levels, Stage::Numbers] {
             let of_stage = pairs.par_iter().filter(|(looked, _)| looked.stage == stage);
             let maps = of_stage.map(|(looked, (target, repeats))| {
                 let are_one = |a, b| self.are_one(looked.column, a, b);
@@ -147,6 +167,14 @@ impl Encoder {
             calibration.0.extend(maps.0);
         }
         calibration
+    }
+
+    /// The calibration that was kept, where its maps are of this encoder's features and blocks.
+    pub fn calibration_by(&self, maps: &CalibrationMaps) -> Option<Calibration> {
+        let looked = self.looked();
+        let are_sound = looked.len() == maps.0.len()
+            && looked.iter().zip(&maps.0).all(|(looked, map)| map.is_of(looked));
+        are_sound.then(|| Calibration(looked.into_iter().zip(maps.0.iter().cloned()).collect()))
     }
 
     /// Whether two numbers of a column are decoded to one: they may differ by less than it is written
@@ -163,7 +191,10 @@ impl Encoder {
 
     /// All features and blocks, those of a stage in the order of the row.
     fn looked(&self) -> Vec<Looked> {
-        let (mut flags, mut levels, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut carriers, mut flags, mut levels, mut numbers) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let carried = self.carried_by_rule();
+        let starts: Vec<usize> = carried.iter().flatten().map(|when| when.block.start).collect();
         let columns = self.schema.columns.iter().zip(&self.columns).zip(self.places());
         for (position, ((column, fitted), place)) in columns.enumerate() {
             let looked = |features, stage, steps| Looked {
@@ -172,6 +203,7 @@ impl Encoder {
                 stage,
                 steps,
                 flag: None,
+                carried: carried[position].clone(),
                 spikes: None,
             };
             let steps = match column.is_static {
@@ -189,14 +221,17 @@ impl Encoder {
             if let Some(width) = fitted.block().filter(|&width| width > 0) {
                 let features = place.spikes..place.spikes + width;
                 spikes = Some(features.clone());
-                levels.push(Looked { flag, ..looked(features, Stage::Levels, steps) });
+                match starts.contains(&features.start) {
+                    true => carriers.push(looked(features, Stage::Carriers, steps)),
+                    false => levels.push(Looked { flag, ..looked(features, Stage::Levels, steps) }),
+                }
             }
             if matches!(fitted.kind, FittedKind::Numeric { .. }) {
                 let features = place.value..place.value + 1;
                 numbers.push(Looked { flag, spikes, ..looked(features, Stage::Numbers, steps) });
             }
         }
-        flags.into_iter().chain(levels).chain(numbers).collect()
+        carriers.into_iter().chain(flags).chain(levels).chain(numbers).collect()
     }
 
     /// What is wrong with the distributions of a saved encoder.
@@ -214,13 +249,8 @@ impl Encoder {
         }
         let fits = |(looked, distribution): (&Looked, &Distribution)| match distribution {
             Distribution::Quantiles(points) => {
-                let is_sound = |[share, value]: &[f32; 2]| {
-                    (0. ..=1.).contains(share) && (0. ..=1.).contains(value)
-                };
-                let ascends = |pair: &[[f32; 2]]| pair[0] <= pair[1] && pair[0][1] <= pair[1][1];
-                looked.stage == Stage::Numbers
-                    && points.iter().all(is_sound)
-                    && points.windows(2).all(ascends)
+                let is_sound = |point: &[f32; 2]| point.iter().all(|x| (0. ..=1.).contains(x));
+                looked.stage == Stage::Numbers && points.iter().all(is_sound) && ascend(points)
             }
             Distribution::Levels(shares) => {
                 looked.stage != Stage::Numbers
@@ -228,8 +258,11 @@ impl Encoder {
                     && shares.iter().all(|share| (0. ..=1.).contains(share))
             }
         };
-        let are_tenths = |shares: &Vec<f32>| shares.is_empty() || shares.len() == TENTHS;
-        let are_shares = self.repeats.iter().all(are_tenths)
+        let are_of = |(looked, shares): (&Looked, &Vec<f32>)| {
+            let parts = if looked.stage == Stage::Numbers { TENTHS } else { looked.features.len() };
+            shares.is_empty() || shares.len() == parts
+        };
+        let are_shares = looked.iter().zip(&self.repeats).all(are_of)
             && self.repeats.iter().flatten().all(|share| (0. ..=1.).contains(share));
         let all_fit = looked.iter().zip(&self.distributions).all(fits)
             && are_shares
@@ -253,17 +286,20 @@ impl Looked {
             steps.filter_map(move |step| {
                 let row = cohort.row(sequence, step);
                 let features = &row[self.features.clone()];
-                let counts = self.counts(row) && features.iter().all(|x| x.is_finite());
+                let counts = self.counts(row, step) && features.iter().all(|x| x.is_finite());
                 counts.then_some((sequence, features))
             })
         })
     }
 
-    /// Whether decoding looks at the cell in this row.
-    fn counts(&self, row: &[f32]) -> bool {
+    /// Whether decoding looks at the cell in the row of this step.
+    fn counts(&self, row: &[f32], step: usize) -> bool {
+        let is_carried = self.carried.as_ref().is_some_and(|CarriedWhen { block, level }| {
+            step > 0 && greatest(&row[block.clone()]) == *level
+        });
         let is_measured = self.flag.is_none_or(|flag| row[flag + 1] > row[flag]);
         let is_besides = |spikes: &Range<usize>| greatest(&row[spikes.clone()]) + 1 == spikes.len();
-        is_measured && self.spikes.as_ref().is_none_or(is_besides)
+        !is_carried && is_measured && self.spikes.as_ref().is_none_or(is_besides)
     }
 
     /// A number's values, ascending, with their sequences.
@@ -288,9 +324,8 @@ impl Looked {
 
     /// How often a number equals the one before it, by the tenth that this is in; never where few
     /// patients have that, and nothing where no number has one before it.
-    fn repeats(&self, real: &Encoded, target: &Distribution) -> Vec<f32> {
+    fn repeats(&self, real: &Encoded, points: &[[f32; 2]]) -> Vec<f32> {
         let pairs = self.successive(real);
-        let Distribution::Quantiles(points) = target else { return Vec::new() };
         if pairs.is_empty() {
             return Vec::new();
         }
@@ -311,6 +346,36 @@ impl Looked {
                 false => 0.,
             };
         equal.iter().zip(&counts).map(share).collect()
+    }
+
+    /// How often each level is followed by itself; a level of few patients as often as all are, and
+    /// nothing where no level has one before it.
+    fn keeps(&self, real: &Encoded) -> Vec<f32> {
+        let levels = self.features.len();
+        let (mut counts, mut kept) = (vec![0usize; levels], vec![0usize; levels]);
+        let mut patients = vec![0usize; levels];
+        let mut last = vec![None; levels];
+        let mut before = None;
+        for (sequence, row) in self.rows(real).filter(|_| self.steps != Steps::First) {
+            let level = greatest(row);
+            if let Some((of, from)) = before.replace((sequence, level))
+                && of == sequence
+            {
+                counts[from] += 1;
+                kept[from] += usize::from(from == level);
+                patients[from] += usize::from(last[from].replace(sequence) != Some(sequence));
+            }
+        }
+        let share = |kept: usize, count: usize| (kept as f64 / count.max(1) as f64) as f32;
+        let (all, all_kept) = (counts.iter().sum(), kept.iter().sum());
+        if all == 0 {
+            return Vec::new();
+        }
+        let of_level = |level: usize| match patients[level] >= MIN_SHARED {
+            true => share(kept[level], counts[level]),
+            false => share(all_kept, all),
+        };
+        (0..levels).map(of_level).collect()
     }
 
     /// What takes these rows to a distribution, with so many repeats of numbers that `are_one`.
@@ -347,38 +412,38 @@ impl Looked {
                 let log = |x: &f32| x.max(LEAST).ln();
                 let rows: Vec<f32> =
                     self.rows(made).flat_map(|(_, row)| row.iter().map(log)).collect();
-                Map::Levels(biases(&rows, target))
+                let biases = biases(&rows, target);
+                if repeats.len() != target.len() {
+                    return Map::Levels { biases, kept: Vec::new() };
+                }
+                let sequences: Vec<usize> = self.rows(made).map(|(sequence, _)| sequence).collect();
+                let logs = Logs { rows, sequences };
+                logs.kept_as_well(biases, target, repeats)
             }
         }
     }
 }
 
 impl Calibration {
+    /// The maps of all features and blocks, to be kept in a file.
+    pub fn maps(&self) -> CalibrationMaps {
+        CalibrationMaps(self.0.iter().map(|(_, map)| map.clone()).collect())
+    }
+
     /// Maps rows.
     pub fn apply(&self, cohort: &mut Encoded) {
         let mut values = cohort.values.to_vec();
         let width = cohort.features.max(1);
         let sequences = values.par_chunks_mut((cohort.steps * width).max(1)).zip(&cohort.lengths);
         sequences.for_each(|(values, &length)| {
-            // Of each number: the one before it, as it was mapped and as it was left.
-            let mut before: Vec<Option<[f32; 2]>> = vec![None; self.0.len()];
+            let mut before = vec![Before::default(); self.0.len()];
             for (step, row) in values.chunks_exact_mut(width).take(length).enumerate() {
                 for ((looked, map), before) in self.0.iter().zip(&mut before) {
-                    map.apply(&mut row[looked.features.clone()]);
-                    let Map::Quantiles { within, to, .. } = map else { continue };
+                    map.apply(&mut row[looked.features.clone()], before.level);
                     let is_first = looked.steps == Steps::AfterFirst && step == 0;
-                    if within.is_empty() || is_first || !looked.counts(row) {
-                        continue;
+                    if !is_first && looked.counts(row, step) {
+                        before.keep(map, &mut row[looked.features.clone()]);
                     }
-                    let x = row[looked.features.start];
-                    let left = match *before {
-                        Some([mapped, left]) if (x - mapped).abs() <= within[tenth(to, mapped)] => {
-                            left
-                        }
-                        _ => x,
-                    };
-                    row[looked.features.start] = left;
-                    *before = Some([x, left]);
                 }
             }
         });
@@ -386,16 +451,69 @@ impl Calibration {
     }
 }
 
+/// What a sequence has had so far in a feature, or block, of the cells that count.
+#[derive(Clone, Default)]
+struct Before {
+    level: Option<usize>,
+    /// A number, as it was mapped and as it was left.
+    number: Option<[f32; 2]>,
+}
+
+impl Before {
+    /// Keeps what was mapped; a number that lies close enough to the one before becomes that one.
+    fn keep(&mut self, map: &Map, features: &mut [f32]) {
+        match map {
+            Map::Levels { .. } => self.level = Some(greatest(features)),
+            Map::Quantiles { within, to, .. } if !within.is_empty() => {
+                let x = features[0];
+                if let Some([mapped, left]) = self.number
+                    && (x - mapped).abs() <= within[tenth(to, mapped)]
+                {
+                    features[0] = left;
+                }
+                self.number = Some([x, features[0]]);
+            }
+            Map::Quantiles { .. } => {}
+        }
+    }
+}
+
 impl Map {
-    fn apply(&self, features: &mut [f32]) {
+    /// Whether it maps this feature, or block; one that was read from a file may not.
+    fn is_of(&self, looked: &Looked) -> bool {
+        match self {
+            Self::Quantiles { from, to, within } => {
+                let are_sound = |points: &[[f32; 2]]| {
+                    points.iter().flatten().all(|x| x.is_finite()) && ascend(points)
+                };
+                looked.stage == Stage::Numbers
+                    && are_sound(from)
+                    && are_sound(to)
+                    && (within.is_empty() || within.len() == TENTHS)
+            }
+            Self::Levels { biases, kept } => {
+                let levels = looked.features.len();
+                looked.stage != Stage::Numbers
+                    && biases.len() == levels
+                    && (kept.is_empty() || kept.len() == levels)
+                    && biases.iter().chain(kept).all(|bias| bias.is_finite())
+            }
+        }
+    }
+
+    /// Maps the features of a row; `before` is the level before in time.
+    fn apply(&self, features: &mut [f32], before: Option<usize>) {
         match self {
             Self::Quantiles { from, to, .. } if !to.is_empty() => {
                 features[0] = value_at(to, share_of(from, features[0]));
             }
             Self::Quantiles { .. } => {}
-            Self::Levels(biases) => {
+            Self::Levels { biases, kept } => {
                 let shifted = |(x, bias): (&f32, &f32)| x.max(LEAST).ln() + bias;
-                let logs: Vec<f32> = features.iter().zip(biases).map(shifted).collect();
+                let mut logs: Vec<f32> = features.iter().zip(biases).map(shifted).collect();
+                if let Some((level, kept)) = before.and_then(|n| Some((n, kept.get(n)?))) {
+                    logs[level] += kept;
+                }
                 let most = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let sum: f32 = logs.iter().map(|x| (x - most).exp()).sum();
                 features.iter_mut().zip(logs).for_each(|(x, log)| *x = (log - most).exp() / sum);
@@ -442,6 +560,11 @@ fn made_quantiles(values: &[(f32, usize)]) -> Vec<[f32; 2]> {
     let point = |n: usize| [((n as f64 + 0.5) / values.len() as f64) as f32, values[n].0];
     let inner = (0..last).step_by(every);
     inner.chain(values.last().map(|_| last)).map(point).collect()
+}
+
+/// Whether points of a quantile function ascend, shares and values.
+fn ascend(points: &[[f32; 2]]) -> bool {
+    points.windows(2).all(|pair| pair[0] <= pair[1] && pair[0][1] <= pair[1][1])
 }
 
 /// The share up to `x`: in the middle of what equals it, and in a line between points.
@@ -524,6 +647,68 @@ fn bias(rows: &[f32], biases: &[f32], level: usize, share: f32) -> f32 {
     if bias.is_finite() { bias } else { 0. }
 }
 
+/// Log-probabilities `[rows, levels]`, and the sequence of each row.
+struct Logs {
+    rows: Vec<f32>,
+    sequences: Vec<usize>,
+}
+
+impl Logs {
+    /// The share of each level, and how often each is followed by itself, with these biases.
+    fn found(&self, biases: &[f32], kept: &[f32]) -> [Vec<f32>; 2] {
+        let levels = biases.len();
+        let [mut counts, mut followed, mut stayed] = [0, 1, 2].map(|_| vec![0usize; levels]);
+        let mut before = None;
+        let mut with = vec![0f32; levels];
+        for (row, &sequence) in self.rows.chunks_exact(levels).zip(&self.sequences) {
+            let from = before.filter(|(of, _)| *of == sequence).map(|(_, level)| level);
+            with.copy_from_slice(biases);
+            if let Some(from) = from {
+                with[from] += kept[from];
+            }
+            let level = winner(row, &with);
+            counts[level] += 1;
+            if let Some(from) = from {
+                followed[from] += 1;
+                stayed[from] += usize::from(level == from);
+            }
+            before = Some((sequence, level));
+        }
+        let share = |(part, all): (usize, usize)| (part as f64 / all.max(1) as f64) as f32;
+        let rows = self.sequences.len();
+        let shares = counts.into_iter().map(|count| share((count, rows))).collect();
+        [shares, stayed.into_iter().zip(followed).map(share).collect()]
+    }
+
+    /// From biases with which shares are right to a map with which levels are also kept as often as
+    /// `keeps` says: both kinds of biases are moved, again and again, by what is wanting, and the best
+    /// that were met are taken.
+    fn kept_as_well(&self, biases: Vec<f32>, target: &[f32], keeps: &[f32]) -> Map {
+        let logit = |x: f32| {
+            let x = x.clamp(1e-3, 1. - 1e-3);
+            (x / (1. - x)).ln()
+        };
+        let mut now = [biases, vec![0f32; target.len()]];
+        let mut best = (f32::INFINITY, now.clone());
+        for _ in 0..MOVES {
+            let [shares, kept] = self.found(&now[0], &now[1]);
+            let off = |(n, share): (usize, &f32)| {
+                (share - target[n]).abs() + target[n] * (kept[n] - keeps[n]).abs()
+            };
+            let distance: f32 = shares.iter().enumerate().map(off).sum();
+            if distance < best.0 {
+                best = (distance, now.clone());
+            }
+            for n in (0..target.len()).filter(|&n| target[n] > 0.) {
+                now[0][n] += MOVED * (target[n] / shares[n].max(1e-4)).ln().clamp(-1., 1.);
+                now[1][n] += MOVED * (logit(keeps[n]) - logit(kept[n])).clamp(-2., 2.);
+            }
+        }
+        let [biases, kept] = best.1;
+        Map::Levels { biases, kept }
+    }
+}
+
 /// The level that is the greatest with its bias; of equal ones the first.
 fn winner(row: &[f32], biases: &[f32]) -> usize {
     let mut first = 0;
@@ -585,6 +770,41 @@ mod tests {
                 assert!(before > 0.2, "{looked:?}: {before}");
             }
         }
+    }
+
+    #[test]
+    fn a_calibration_that_was_kept_maps_alike_and_an_edited_one_is_refused() {
+        let (encoder, real) = pbc();
+        let made = off(&encoder, &real);
+        let calibration = encoder.calibration(&made);
+        let json = serde_json::to_value(calibration.maps()).expect("JSON");
+        let read = |json: &serde_json::Value| {
+            let maps = serde_json::from_value(json.clone()).expect("maps");
+            encoder.calibration_by(&maps)
+        };
+        let (mut by_fitted, mut by_kept) = (made.clone(), made);
+        calibration.apply(&mut by_fitted);
+        read(&json).expect("sound").apply(&mut by_kept);
+        assert_eq!(by_kept.values.to_vec(), by_fitted.values.to_vec());
+
+        let edited = |edit: &dyn Fn(&mut Vec<serde_json::Value>)| {
+            let mut json = json.clone();
+            edit(json.as_array_mut().expect("a list"));
+            read(&json)
+        };
+        assert!(edited(&|_| {}).is_some());
+        assert!(edited(&|maps| maps.truncate(3)).is_none(), "features are left over");
+        assert!(edited(&|maps| maps.reverse()).is_none(), "numbers are mapped as levels");
+        let last = encoder.looked().len() - 1;
+        let number = |edit: &dyn Fn(&mut serde_json::Value)| {
+            edited(&|maps| edit(&mut maps[last]["quantiles"]))
+        };
+        assert!(number(&|map| map["to"][1] = serde_json::json!([0.0, -1.0])).is_none());
+        assert!(number(&|map| map["from"][0] = serde_json::json!([0.9, 0.9])).is_none());
+        assert!(number(&|map| map["within"] = serde_json::json!([0.1])).is_none());
+        let biases =
+            |maps: &mut Vec<serde_json::Value>| maps[0]["levels"]["biases"] = serde_json::json!([]);
+        assert!(edited(&biases).is_none());
     }
 
     /// Kolmogorov and Smirnov's distance of numbers, total variation of levels.
@@ -668,6 +888,7 @@ mod tests {
             stage: Stage::Numbers,
             steps: Steps::All,
             flag: None,
+            carried: None,
             spikes: None,
         };
         let to = (0..=10).map(|n| [n as f32 / 10., n as f32 / 10.]).collect();
@@ -684,6 +905,30 @@ mod tests {
         Calibration(vec![(looked, map)]).apply(&mut cohort);
         // The second patient's one row has none before it, and what is beyond its length stays.
         assert_eq!(cohort.values[..], [0.1, 0.1, 0.1, 0.5, 0.2, 0.21, 0., 0.]);
+    }
+
+    #[test]
+    fn levels_are_kept_as_often_as_the_real_ones() {
+        let (encoder, real) = pbc();
+        let made = off(&encoder, &real);
+        let mut calibrated = made.clone();
+        encoder.calibration(&made).apply(&mut calibrated);
+        let mut compared = 0;
+        for looked in encoder.looked().iter().filter(|looked| looked.stage != Stage::Numbers) {
+            let [real, before, after] =
+                [&real, &made, &calibrated].map(|cohort| (looked.keeps(cohort), cohort));
+            let shares =
+                shares(looked.rows(real.1).map(|(_, row)| greatest(row)), looked.features.len());
+            // A level of few rows is kept by chance.
+            for n in (0..real.0.len()).filter(|&n| shares[n] > 0.1) {
+                // Where the flag says that nothing was measured no level is followed by another.
+                let of = |(keeps, _): &(Vec<f32>, _)| keeps.get(n).map(|x| (x - real.0[n]).abs());
+                let (Some(before), Some(after)) = (of(&before), of(&after)) else { continue };
+                assert!(after < 0.05, "{looked:?} {n}: {before} became {after}");
+                compared += usize::from(before > 0.2);
+            }
+        }
+        assert!(compared > 3, "{compared} were off");
     }
 
     #[test]
@@ -727,7 +972,7 @@ mod tests {
         assert_eq!(value_at(&[], 0.5), 0.);
         let mut features = [0.25f32];
         Map::Quantiles { from: Vec::new(), to: Vec::new(), within: Vec::new() }
-            .apply(&mut features);
+            .apply(&mut features, None);
         assert_eq!(features, [0.25]);
         assert_eq!(biases(&[], &[0.5, 0.5]), [0., 0.]);
         // A collapsed generator's one value becomes one value.

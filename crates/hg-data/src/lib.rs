@@ -11,6 +11,7 @@
 
 mod bins;
 mod calibration;
+mod carried;
 mod clock;
 mod compact;
 mod construct;
@@ -55,7 +56,7 @@ mod visits;
 mod write;
 
 pub use bins::FittedBins;
-pub use calibration::{Calibration, Distribution};
+pub use calibration::{Calibration, CalibrationMaps, Distribution};
 pub use decode::Cells;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};

@@ -89,7 +89,7 @@ impl<'a> Subject<'a> {
 
     /// The layout of an encoded row.
     pub fn layout(&self) -> RowLayout {
-        RowLayout { numeric: self.encoder.numeric_features(), discrete: self.encoder.blocks() }
+        RowLayout::new(self.encoder.numeric_features(), self.encoder.blocks())
     }
 }
 

@@ -24,7 +24,7 @@ fn real() -> Real {
     let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
     let table = root.join("data/pbc/pbcseq.csv");
     let (encoder, encoded) = Encoder::fit_file(&schema, &table, Subset::Whole).expect("encodes");
-    let layout = RowLayout { numeric: encoder.numeric_features(), discrete: encoder.blocks() };
+    let layout = RowLayout::new(encoder.numeric_features(), encoder.blocks());
     Real { encoder, layout, encoded }
 }
 

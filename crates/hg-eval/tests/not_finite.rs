@@ -102,7 +102,7 @@ fn every_measure_of_records_leaves_out_those_that_are_not_finite() {
         |seed: f32| cohort(33, seed, |patient, _| (patient >= 30).then(|| NONE[patient - 30]));
     let nothing = || cohort(8, 0., |patient, _| Some(NONE[patient % 3]));
     let empty = || cohort(0, 0., |_, _| None);
-    let layout = || RowLayout { numeric: 2, discrete: Vec::new() };
+    let layout = || RowLayout::new(2, Vec::new());
 
     type Measure = fn(&Encoded, &Encoded, &RowLayout) -> Option<String>;
     let measures: [(&str, Measure); 5] = [

@@ -3,7 +3,10 @@
 //! ```text
 //! noise [B,T,Z] → biLSTM → Linear 2H→H → LeakyReLU → Linear H→H → LeakyReLU → Linear H→D
 //!               → sigmoid on numeric features, softmax on each discrete block
+//!               → what is carried: yₜ = xₜ + kₜ (yₜ₋₁ − xₜ), y₀ = x₀
 //! ```
+//!
+//! with kₜ the probability in xₜ that nothing was measured ([`crate::Carried`]).
 
 use crate::dense::{Linear, leaky_relu_slope};
 use crate::parameters::{Parameters, Spec, bilstm_specs, linear_specs};
@@ -130,7 +133,7 @@ impl Generator {
         let x = (&x * leaky_relu_slope(&x)?)?;
         let x = self.linear2.forward(&x)?;
         let x = (&x * leaky_relu_slope(&x)?)?;
-        self.output_activation(&self.linear3.forward(&x)?)
+        self.carry(self.output_activation(&self.linear3.forward(&x)?)?)
     }
 
     /// Sigmoid on numeric features, softmax on each block.
@@ -145,5 +148,31 @@ impl Generator {
             parts.push(softmax(&block, D::Minus1)?);
         }
         Ok(Tensor::cat(&parts, D::Minus1)?)
+    }
+
+    /// Lets carried features repeat the row before as far as the row says.
+    fn carry(&self, rows: Tensor) -> Result<Tensor> {
+        let layout = &self.config.layout;
+        let (_, steps, width) = rows.dims3()?;
+        if layout.carried.is_empty() || steps == 0 {
+            return Ok(rows);
+        }
+        // Of each feature, the one that holds its probability; what is not carried has none.
+        let (mut by, mut is_carried) = (vec![0u32; width], vec![0f64; width]);
+        for carried in &layout.carried {
+            by[carried.features.clone()].fill(carried.by as u32);
+            is_carried[carried.features.clone()].fill(1.);
+        }
+        let by = Tensor::new(by, rows.device())?;
+        let is_carried = Tensor::new(is_carried, rows.device())?.to_dtype(rows.dtype())?;
+        let probability = rows.contiguous()?.index_select(&by, D::Minus1)?;
+        let probability = probability.broadcast_mul(&is_carried)?;
+
+        let mut carried = vec![rows.narrow(1, 0, 1)?];
+        for step in 1..steps {
+            let (x, k) = (rows.narrow(1, step, 1)?, probability.narrow(1, step, 1)?);
+            carried.push((&x + (k * (&carried[step - 1] - &x)?)?)?);
+        }
+        Ok(Tensor::cat(&carried, 1)?)
     }
 }

@@ -10,9 +10,25 @@ pub struct RowLayout {
     pub numeric: usize,
     /// The width of each discrete block that follows.
     pub discrete: Vec<usize>,
+    /// Features that repeat the row before where nothing was measured; each at most once.
+    pub carried: Vec<Carried>,
+}
+
+/// Features that repeat the row before as far as another one says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Where the probability stands that they do: a feature of a block that is not carried itself.
+    pub by: usize,
+    /// The features that do.
+    pub features: Range<usize>,
 }
 
 impl RowLayout {
+    /// Rows of so many numeric features and of blocks of these widths, in which nothing is carried.
+    pub fn new(numeric: usize, discrete: Vec<usize>) -> Self {
+        Self { numeric, discrete, carried: Vec::new() }
+    }
+
     /// `D`, the width of a row.
     pub fn width(&self) -> usize {
         self.numeric + self.discrete.iter().sum::<usize>()
@@ -39,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_sepsis_shape_is_104_wide() {
-        let layout = RowLayout { numeric: 35, discrete: vec![2, 2, 2, 13, 10, 10, 10, 10, 10] };
+        let layout = RowLayout::new(35, vec![2, 2, 2, 13, 10, 10, 10, 10, 10]);
         assert_eq!(layout.width(), 35 + 6 + 13 + 50);
         assert_eq!(layout.blocks().last(), Some(94..104));
     }

@@ -15,7 +15,7 @@ mod parameters;
 pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
 pub use critic::{COMPARED, Critic, CriticConfig, CriticOutput};
 pub use generator::{Generator, GeneratorConfig};
-pub use layout::RowLayout;
+pub use layout::{Carried, RowLayout};
 pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
 };

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::SimdPath;
 use hg_lstm::{Lengths, Recurrence, ReverseAlignment};
 use hg_models::{
-    Alignment, Critic, CriticConfig, CriticMeasures, Engine, Generator, GeneratorConfig,
+    Alignment, Carried, Critic, CriticConfig, CriticMeasures, Engine, Generator, GeneratorConfig,
     GeneratorMeasures, Gradients, Parameters, RealBatch, RowLayout, critic_loss, generator_loss,
 };
 use proptest::prelude::*;
@@ -203,6 +203,15 @@ fn agrees_up_to(case: &Case, tolerances: [f64; 2]) -> Result<()> {
     Ok(())
 }
 
+/// All that lies before the last block of levels, one feature by its first level and the others by its
+/// second.
+fn carried_by_the_last_block(layout: &RowLayout) -> Vec<Carried> {
+    let Some(block) = layout.blocks().last() else { return Vec::new() };
+    let (first, second) = (block.start, block.start + 1);
+    let carried = [(first, 0..first.min(1)), (second, first.min(1)..first)];
+    carried.map(|(by, features)| Carried { by, features }).into()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -214,11 +223,15 @@ proptest! {
         health_gym in any::<bool>(),
         limited in any::<bool>(),
         compares in any::<bool>(),
+        carries in any::<bool>(),
     ) {
         prop_assume!(numeric + discrete.len() > 0 && lengths.iter().sum::<usize>() > 1);
         let alignment =
             if health_gym { ReverseAlignment::HealthGym } else { ReverseAlignment::Flipped };
-        let layout = RowLayout { numeric, discrete };
+        let mut layout = RowLayout::new(numeric, discrete);
+        if carries {
+            layout.carried = carried_by_the_last_block(&layout);
+        }
         let case = Case::new(lengths, layout, hidden, alignment, (limited, compares));
         let mut case = case.expect("a case");
         if let Err(error) = agrees(&mut case) {
@@ -229,7 +242,8 @@ proptest! {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bytes_on_every_path() -> Result<()> {
-    let layout = RowLayout { numeric: 5, discrete: vec![2, 4] };
+    let mut layout = RowLayout::new(5, vec![2, 4]);
+    layout.carried = carried_by_the_last_block(&layout);
     let lengths = (0..45).map(|n| 1 + n % 7).collect();
     let case = Case::new(lengths, layout, 24, ReverseAlignment::Flipped, (true, true))?;
     let bytes = |path, threads| -> Result<Vec<u64>> {
@@ -254,7 +268,8 @@ fn any_number_of_threads_gives_the_same_bytes_on_every_path() -> Result<()> {
 
 /// A case of all kinds of columns whose sequences fill more than two micro-batches.
 fn mixed(alignment: ReverseAlignment) -> Result<Case> {
-    let layout = RowLayout { numeric: 5, discrete: vec![2, 4] };
+    let mut layout = RowLayout::new(5, vec![2, 4]);
+    layout.carried = carried_by_the_last_block(&layout);
     let lengths = (0..19).map(|n| 1 + n % 7).collect();
     Case::new(lengths, layout, 24, alignment, (true, true))
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 fn layout() -> RowLayout {
-    RowLayout { numeric: 3, discrete: vec![2, 5] }
+    RowLayout::new(3, vec![2, 5])
 }
 
 fn generator_config() -> GeneratorConfig {
@@ -118,11 +118,7 @@ fn fresh_weights_follow_pytorchs_laws() -> Result<()> {
             ensure!(values.iter().any(|&x| x < 0.) && values.iter().any(|&x| x > 0.), "{name}");
         }
     }
-    let wide = CriticConfig {
-        layout: RowLayout { numeric: 0, discrete: vec![200] },
-        hidden: 4,
-        compares: false,
-    };
+    let wide = CriticConfig { layout: RowLayout::new(0, vec![200]), hidden: 4, compares: false };
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let wide = Critic::init(wide, &mut rng, DType::F64, &Device::Cpu)?;
     let values = numbers(wide.parameters().get("embedding_layers.0.weight")?)?;

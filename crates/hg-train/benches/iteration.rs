@@ -46,7 +46,7 @@ fn main() -> anyhow::Result<()> {
     let start = Instant::now();
     let vectors = hg_train::vectors()?;
     let Arguments { batch, steps, hidden, numeric, repeat, cuda, json, serve } = Arguments::parse();
-    let layout = RowLayout { numeric, discrete: DISCRETE.to_vec() };
+    let layout = RowLayout::new(numeric, DISCRETE.to_vec());
     let encoded = random_rows(&layout, batch, steps);
     let device = if cuda { DeviceKind::Cuda } else { DeviceKind::Cpu };
     let mut config = TrainConfig { device, ..Default::default() };

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_clipped_gradient_moves_like_the_shorter_one() -> Result<()> {
         let config = AdamConfig { learning_rate: 0.1, beta1: 0.9, beta2: 0.99 };
-        let layout = RowLayout { numeric: 3, discrete: Vec::new() };
+        let layout = RowLayout::new(3, Vec::new());
         let moved = |length: f64, pace: StepScale| -> Result<Vec<Vec<f64>>> {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
             let layout = layout.clone();

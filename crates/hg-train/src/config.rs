@@ -45,6 +45,9 @@ pub struct ModelConfig {
     /// Whether the critic is shown, beside each row, its change from the one before and its
     /// distance from the patient's mean.
     pub critic_compares: bool,
+    /// Whether the generator repeats the row before where its row says that nothing was measured: by a
+    /// rule (`x carried when flag = level`), and where gaps are filled from the step before.
+    pub generator_carries: bool,
     /// The distribution of the noise.
     pub latent: LatentDistribution,
     /// How the generator lines up its reverse outputs.
@@ -201,6 +204,7 @@ impl Default for ModelConfig {
             latent_features: 128,
             patient_latent: 0.75,
             critic_compares: true,
+            generator_carries: true,
             latent: LatentDistribution::Gaussian,
             reverse_alignment: ReverseAlignment::Flipped,
             calibration: true,

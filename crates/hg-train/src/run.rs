@@ -79,7 +79,7 @@ impl RunManifest {
             if let Some(model) = model.as_table_mut() {
                 // A run from before these settings did without.
                 model.entry("patient_latent").or_insert(toml::Value::Float(0.));
-                for key in ["critic_compares", "calibration", "resampling"] {
+                for key in ["critic_compares", "generator_carries", "calibration", "resampling"] {
                     model.entry(key).or_insert(toml::Value::Boolean(false));
                 }
             }
@@ -569,7 +569,7 @@ mod tests {
         let old = RunManifest::parse(&text, Path::new("run.toml")).expect("a manifest");
         let model = &old.train.model;
         assert_eq!((model.patient_latent, model.calibration), (0., false));
-        assert!(!model.critic_compares && !model.resampling);
+        assert!(!model.critic_compares && !model.generator_carries && !model.resampling);
         assert_eq!(old.train.model.hidden, 16);
         // One of today says what it has.
         let today = RunManifest::of(TrainConfig::default(), Program::default()).expect("vectors");

@@ -15,7 +15,7 @@ use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
 use hg_models::{
-    Critic, CriticConfig, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
+    Carried, Critic, CriticConfig, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
     read_weights,
 };
 use rayon::prelude::*;
@@ -75,14 +75,20 @@ pub struct StepTimes {
 
 /// The layout of an encoder's rows, as the networks see it.
 pub fn layout_of(encoder: &Encoder) -> RowLayout {
-    RowLayout { numeric: encoder.numeric_features(), discrete: encoder.blocks() }
+    let carried = encoder.carried().into_iter();
+    RowLayout {
+        carried: carried.map(|(by, features)| Carried { by, features }).collect(),
+        ..RowLayout::new(encoder.numeric_features(), encoder.blocks())
+    }
 }
 
 impl TrainConfig {
     /// The generator that these settings make for a layout.
     pub fn generator(&self, layout: &RowLayout) -> GeneratorConfig {
+        let carried =
+            if self.model.generator_carries { layout.carried.clone() } else { Vec::new() };
         GeneratorConfig {
-            layout: layout.clone(),
+            layout: RowLayout { carried, ..layout.clone() },
             latent: self.model.latent_features,
             hidden: self.model.hidden,
             reverse_alignment: self.model.reverse_alignment,

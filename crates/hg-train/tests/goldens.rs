@@ -6,8 +6,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use hg_lstm::kernel::Real;
 use hg_lstm::{Lengths, Lstm, LstmConfig, ReverseAlignment};
 use hg_models::{
-    Alignment, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients, Parameters,
-    RowLayout,
+    Alignment, Carried, Critic, CriticConfig, Engine, Generator, GeneratorConfig, Gradients,
+    Parameters, RowLayout,
 };
 use hg_models::{critic_loss, generator_loss, interpolate};
 use hg_train::{Adam, AdamConfig, StepScale, by_name};
@@ -115,7 +115,7 @@ fn greatest(x: &Tensor) -> Result<f64> {
 }
 
 fn layout() -> RowLayout {
-    RowLayout { numeric: 2, discrete: vec![2, 3] }
+    RowLayout::new(2, vec![2, 3])
 }
 
 fn critic(dtype: DType) -> Result<Critic> {
@@ -132,11 +132,31 @@ fn critic_of(compares: bool, name: &str, dtype: DType) -> Result<Critic> {
 /// Critics with the prefix of their golden values: one as published, and one that compares.
 const CRITICS: [(bool, &str); 2] = [(false, "critic"), (true, "comparing")];
 /// These, with the prefix of the generator's golden values beside each.
-const GENERATORS: [(bool, &str, &str); 2] =
-    [(false, "critic", "generator"), (true, "comparing", "compared")];
+const GENERATORS: [(bool, &str, &str); 3] = [
+    (false, "critic", "generator"),
+    (true, "comparing", "compared"),
+    (true, "comparing", CARRYING),
+];
+/// The prefix of the golden values of a generator that carries.
+const CARRYING: &str = "carrying";
 
 fn generator(dtype: DType, reverse_alignment: ReverseAlignment) -> Result<Generator> {
-    let config = GeneratorConfig { layout: layout(), latent: 3, hidden: HIDDEN, reverse_alignment };
+    generator_of(layout(), dtype, reverse_alignment)
+}
+
+/// The layout with which golden values of this prefix were made.
+fn layout_of(prefix: &str) -> RowLayout {
+    // The numbers and the block of two, by the first level of the block of three.
+    let carried = (prefix == CARRYING).then_some(Carried { by: 4, features: 0..4 });
+    RowLayout { carried: Vec::from_iter(carried), ..layout() }
+}
+
+fn generator_of(
+    layout: RowLayout,
+    dtype: DType,
+    reverse_alignment: ReverseAlignment,
+) -> Result<Generator> {
+    let config = GeneratorConfig { layout, latent: 3, hidden: HIDDEN, reverse_alignment };
     Ok(Generator::load(config, &golden("generator.safetensors"), dtype, &Device::Cpu)?)
 }
 
@@ -216,9 +236,12 @@ fn generator_loss_its_gradients_and_adam_step_are_pytorchs() -> Result<()> {
         PRECISIONS.into_iter().flat_map(|precision| GENERATORS.map(|of| (precision, of)))
     {
         let goldens = Goldens::load(precision)?;
-        let generator = generator(precision.0, ReverseAlignment::Flipped)?;
+        let generator = generator_of(layout_of(name), precision.0, ReverseAlignment::Flipped)?;
         let critic = critic_of(compares, critic, precision.0)?;
         let fake = generator.forward(&goldens.input("noise")?, &goldens.lengths)?;
+        if name == CARRYING {
+            goldens.agrees("carrying.fake", &goldens.masked(&fake)?)?;
+        }
         let real = goldens.input("real")?;
         let (loss, alignment) = generator_loss(&critic, &real, &fake, &goldens.lengths, ALIGNED)?;
         goldens.agrees(&format!("{name}.loss"), &loss)?;
@@ -278,10 +301,12 @@ fn the_engines_generator_gradients_and_adam_step_are_pytorchs() -> Result<()> {
         let critic = critic_of(compares, critic, precision.0)?;
         let noise = goldens.sequences::<S>("noise")?;
         let noise = |n: usize, values: &mut [S]| values.copy_from_slice(&noise[n][..values.len()]);
-        let alignments =
+        let published =
             [(ReverseAlignment::HealthGym, "fake_health_gym"), (ReverseAlignment::Flipped, "fake")];
-        for (alignment, name) in alignments {
-            let generator = generator(precision.0, alignment)?;
+        let carrying = [(ReverseAlignment::Flipped, "carrying.fake")];
+        let alignments = if prefix == CARRYING { &carrying[..] } else { &published };
+        for &(alignment, name) in alignments {
+            let generator = generator_of(layout_of(prefix), precision.0, alignment)?;
             let mut engine = Engine::<S>::new(generator.config(), critic.config());
             let rows = engine.generate(generator.parameters(), &goldens.lengths, &noise)?;
             let shape = goldens.exact(name)?.dims().to_vec();

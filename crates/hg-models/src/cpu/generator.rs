@@ -1,6 +1,7 @@
 //! The generator's rows and the gradients of its loss.
 
 use super::bilstm::{BiGradient, BiLstm, Workspace};
+use super::carry::{carry, carry_backward};
 use super::export::Export;
 use super::linear::{Linear, LinearGradient, Width, numbers};
 use super::micro_batch::PackedBatch;
@@ -97,6 +98,8 @@ pub(super) struct GeneratorWork<S: Real> {
     hidden: Buffer<S>,
     activated1: Buffer<S>,
     activated2: Buffer<S>,
+    /// `[rows, D]`, before anything is carried.
+    activated3: Buffer<S>,
     /// `[rows, D]`
     pub(super) out: Buffer<S>,
     grad2: Buffer<S>,
@@ -117,6 +120,7 @@ impl<S: Real> GeneratorWork<S> {
             hidden: both(),
             activated1: wide(),
             activated2: wide(),
+            activated3: Buffer::new(0, config.layout.width()),
             out: Buffer::new(0, config.layout.width()),
             grad2: wide(),
             grad1: wide(),
@@ -163,11 +167,13 @@ impl<S: Real> GeneratorWork<S> {
         self.activated2.set_rows(packed.rows);
         linear2.forward(self.activated1.view(), self.activated2.view_mut());
         leaky_relu_in_place(weights.path, leak, self.activated2.as_mut_slice());
-        self.out.set_rows(packed.rows);
-        linear3.forward(self.activated2.view(), self.out.view_mut());
+        self.activated3.set_rows(packed.rows);
+        linear3.forward(self.activated2.view(), self.activated3.view_mut());
+        let layout = &weights.config.layout;
         for row in 0..packed.rows {
-            output_activation(weights.path, &weights.config.layout, self.out.row_mut(row));
+            output_activation(weights.path, layout, self.activated3.row_mut(row));
         }
+        carry(&layout.carried, packed, &self.activated3, &mut self.out);
     }
 
     /// Adds the gradients for a gradient of `self.out`, which it uses up.
@@ -178,13 +184,10 @@ impl<S: Real> GeneratorWork<S> {
         grad_out: &mut Buffer<S>,
         into: &mut GeneratorGradient<S>,
     ) {
-        let (leak, path) = (S::from_f64(LEAK), weights.path);
+        let (leak, path, layout) = (S::from_f64(LEAK), weights.path, &weights.config.layout);
+        carry_backward(&layout.carried, packed, &self.activated3, &self.out, grad_out);
         for row in 0..packed.rows {
-            output_activation_backward(
-                &weights.config.layout,
-                self.out.row(row),
-                grad_out.row_mut(row),
-            );
+            output_activation_backward(layout, self.activated3.row(row), grad_out.row_mut(row));
         }
 
         // The dense layers.
@@ -276,7 +279,7 @@ mod tests {
     /// The greatest logit of a block is taken off first, or e^1000 would be infinite.
     #[test]
     fn logits_far_apart_give_shares_and_not_infinity() {
-        let layout = RowLayout { numeric: 1, discrete: vec![3, 2] };
+        let layout = RowLayout::new(1, vec![3, 2]);
         for path in SimdPath::available() {
             let mut row = [9f32; 16];
             row[..6].copy_from_slice(&[-1000., -1000., 1000., 0., 500., 500.]);

@@ -17,6 +17,7 @@
 //! pass.
 
 mod bilstm;
+mod carry;
 mod compare;
 mod correlation;
 mod critic;

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn it_tells_dynamics_apart_and_not_two_draws_of_the_same() -> Result<()> {
-        let layout = RowLayout { numeric: 1, discrete: Vec::new() };
+        let layout = RowLayout::new(1, Vec::new());
         let real = waves(1, 10., 300);
         let same = discriminate(&real, &waves(2, 10., 300), &layout, 1)?.expect("enough");
         assert!(same.low < 0.5 && same.high > 0.5, "{same:?}");
