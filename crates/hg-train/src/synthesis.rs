@@ -4,7 +4,7 @@ use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, Store, TrainConfig, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder, Given};
+use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder};
 use hg_judge::{CANDIDATES, Features, Resampler, summaries_of};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
@@ -24,13 +24,9 @@ const MOST_MADE: usize = 40_000;
 const MOST_ROWS: f64 = 1_200_000.;
 
 /// Patients that are made at once where some are chosen among them.
-const MADE_IN_PART: usize = 1000;
+pub(crate) const MADE_IN_PART: usize = 1000;
 /// Places that are filled at once from candidates for each.
-const PLACES: usize = MADE_IN_PART / CANDIDATES;
-/// Patients that are made for each one who is wanted, at most, and at least before it is said that
-/// nobody is so.
-const MADE_FOR_EACH: usize = 1000;
-const LEAST_MADE: usize = 20_000;
+pub(crate) const PLACES: usize = MADE_IN_PART / CANDIDATES;
 /// Seeds of the parts lie so far apart: the golden ratio of 2⁶⁴.
 const APART: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -148,7 +144,7 @@ impl Sampler {
     }
 
     /// Patients who have about so many rows.
-    fn patients_of(&self, rows: f64) -> usize {
+    pub(crate) fn patients_of(&self, rows: f64) -> usize {
         let frequencies = &self.encoder.lengths;
         let steps = frequencies.iter().enumerate().map(|(length, count)| length * count);
         let mean = steps.sum::<usize>() as f64 / frequencies.iter().sum::<usize>().max(1) as f64;
@@ -203,60 +199,19 @@ impl Sampler {
         Ok(self.encoder.table_of(&found)?)
     }
 
-    /// A cohort of so many patients who meet all of the conditions: patients are made until enough
-    /// do. With it goes how many were made. The same seed gives the same cohort. `observe` is told now
-    /// and then how many patients there are.
-    ///
-    /// # Errors
-    /// [`Error::Rare`] where too few meet them; when `patients` is 0.
-    pub fn sample_given(
-        &self,
-        patients: usize,
-        seed: u64,
-        given: &Given,
-        observe: &mut dyn FnMut(usize),
-    ) -> Result<(DataFrame, usize)> {
-        self.refuse_none(patients)?;
-        let (places, candidates) = match self.resampler {
-            Some(_) => (PLACES, CANDIDATES),
-            None => (patients, 1),
-        };
-        let (mut found, mut part) = (Cells::default(), 0);
-        while found.patients() < patients {
-            let places = places.min(patients - found.patients());
-            let most = MADE_FOR_EACH.saturating_mul(places).max(LEAST_MADE);
-            let (mut met, mut made) = (Cells::default(), 0);
-            let first = part;
-            while met.patients() < places * candidates {
-                let of_part = stream(seed, Purpose::Lengths, part);
-                let lengths = draw_lengths(&self.encoder.lengths, MADE_IN_PART, of_part);
-                let next =
-                    self.cells(lengths, Source { seed, noise: Purpose::Generation, part })?;
-                part += 1;
-                made += next.patients();
-                let of_next = given.met(&next).into_iter().enumerate();
-                let of_next = of_next.filter_map(|(row, is_met)| is_met.then_some(row));
-                met.add(
-                    &next,
-                    &of_next.take(places * candidates - met.patients()).collect::<Vec<_>>(),
-                );
-                if made >= most || (met.patients() == 0 && made >= LEAST_MADE) {
-                    break;
-                }
-            }
-            if met.patients() < places {
-                let (found, made) =
-                    (found.patients() + met.patients(), part as usize * MADE_IN_PART);
-                return Err(Error::Rare { given: given.to_string(), found, made });
-            }
-            found.add(&met, &self.chosen(&met, places, seed, first));
-            observe(found.patients());
-        }
-        Ok((self.encoder.table_of(&found)?, part as usize * MADE_IN_PART))
+    /// Whether some patients are chosen among candidates, and others not.
+    pub(crate) fn chooses(&self) -> bool {
+        self.resampler.is_some()
     }
 
     /// The candidate for each place who is taken.
-    fn chosen(&self, candidates: &Cells, places: usize, seed: u64, part: u64) -> Vec<usize> {
+    pub(crate) fn chosen(
+        &self,
+        candidates: &Cells,
+        places: usize,
+        seed: u64,
+        part: u64,
+    ) -> Vec<usize> {
         let Some(resampler) = &self.resampler else { return (0..places).collect() };
         let mut rng = stream(seed, Purpose::Resampling, part);
         let draws: Vec<f64> = (0..places).map(|_| rng.random()).collect();
@@ -289,7 +244,7 @@ impl Sampler {
         Resampler::fit(real, &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
     }
 
-    fn refuse_none(&self, patients: usize) -> Result<()> {
+    pub(crate) fn refuse_none(&self, patients: usize) -> Result<()> {
         if patients > 0 {
             return Ok(());
         }
@@ -298,7 +253,7 @@ impl Sampler {
     }
 
     /// The cells of a cohort of these lengths.
-    fn cells(&self, lengths: Vec<usize>, source: Source) -> Result<Cells> {
+    pub(crate) fn cells(&self, lengths: Vec<usize>, source: Source) -> Result<Cells> {
         let mut made = cohort(&self.generator, &self.config, lengths, source)?;
         if let Some(calibration) = &self.calibration {
             calibration.apply(&mut made);
