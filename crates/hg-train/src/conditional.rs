@@ -95,8 +95,8 @@ impl Asked for Conditions<'_> {
     }
 }
 
-/// Candidates for some places that are filled together.
-struct Candidates {
+/// Some places that are filled together, and the candidates for them.
+struct Filling {
     places: Range<usize>,
     held: Cells,
     /// Which of these are for each place.
@@ -107,7 +107,7 @@ struct Candidates {
     most: usize,
 }
 
-impl Candidates {
+impl Filling {
     fn new(places: Range<usize>, most: usize) -> Self {
         let count = places.len();
         Self {
@@ -270,22 +270,22 @@ impl Sampler {
         let (mut found, mut part) = (Cells::default(), 0);
         let patients = asked.patients();
         for first in (0..patients).step_by(FILLED_AT_ONCE) {
-            let mut candidates = Candidates::new(first..patients.min(first + FILLED_AT_ONCE), most);
+            let mut filling = Filling::new(first..patients.min(first + FILLED_AT_ONCE), most);
             let mut made = 0;
-            while !candidates.is_done(made, least) {
+            while !filling.is_done(made, least) {
                 let next = self.part(seed, part)?;
                 (part, made) = (part + 1, made + next.patients());
-                let may_take = asked.places(&next, candidates.places.clone());
-                candidates.take(&next, &may_take);
+                let may_take = asked.places(&next, filling.places.clone());
+                filling.take(&next, &may_take);
             }
-            let empty = candidates.empty();
-            if let Some(fitting) = empty.iter().map(|&at| candidates.fitting[at]).max() {
+            let empty = filling.empty();
+            if let Some(fitting) = empty.iter().map(|&at| filling.fitting[at]).max() {
                 let places: Vec<usize> = empty.iter().map(|at| first + at).collect();
                 return Err(Error::Rare { given: asked.named(&places), found: fitting, made });
             }
-            for (place, held) in candidates.places.clone().zip(&candidates.of_place) {
+            for (place, held) in filling.places.clone().zip(&filling.of_place) {
                 let mut own = Cells::default();
-                own.add(&candidates.held, held);
+                own.add(&filling.held, held);
                 asked.give(&mut own, place);
                 found.add(&own, &self.chosen(&own, 1, seed, place as u64));
             }
