@@ -2,7 +2,7 @@
 
 use crate::session::{Material, Training, train};
 use crate::{Error, Result};
-use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table, TableStyle};
+use hg_data::{DataFrame, Encoded, Encoder, Given, Schema, Subset, Table, TableStyle};
 use hg_train::{
     CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
     TrainConfig,
@@ -64,6 +64,34 @@ impl Synthesizer {
     ) -> Result<DataFrame> {
         let given = self.sampler.encoder().given(conditions)?;
         Ok(self.sampler.sample_given(patients, seed, &given, &mut |_| {})?.0)
+    }
+
+    /// A cohort of so many patients of whom exactly such shares (rounded to patients) meet conditions on
+    /// static columns, as `sex=f:0.5`; who meets several stays as the model has it.
+    ///
+    /// # Errors
+    /// Where a share is none, where the shares contradict each other or too few synthetic patients meet
+    /// a condition, and when `patients` is 0.
+    pub fn sample_shares<T: AsRef<str>>(
+        &self,
+        patients: usize,
+        seed: u64,
+        shares: &[T],
+    ) -> Result<DataFrame> {
+        let shares = self.sampler.encoder().shares(shares)?;
+        let asked = (&Given::default(), &shares);
+        Ok(self.sampler.sample_shares(patients, seed, asked, &mut |_| {})?.0)
+    }
+
+    /// A cohort with the statics of a table, which has some or all of the static columns: patient n has
+    /// those of row n, exactly. A missing cell stands for any value.
+    ///
+    /// # Errors
+    /// Everything in the table that no synthetic patient can have, with its row and column; rows that
+    /// no synthetic patient was found for.
+    pub fn sample_like(&self, statics: impl Into<Table>, seed: u64) -> Result<DataFrame> {
+        let wanted = self.sampler.encoder().wanted_statics(&statics.into())?;
+        Ok(self.sampler.sample_like(&wanted, seed, &mut |_| {})?.0)
     }
 
     /// A cohort of so many patients as several tables, by their names, in the form of the real

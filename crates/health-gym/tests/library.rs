@@ -34,6 +34,12 @@ fn builder<'a>(iterations: u64) -> Result<SynthesizerBuilder<'a>> {
     Ok(Synthesizer::builder(schema()?).settings(settings(iterations)))
 }
 
+/// A column's cells as texts.
+fn texts(frame: &DataFrame, name: &str) -> Result<Vec<String>> {
+    let column = frame.column(name)?;
+    (0..column.len()).map(|row| Ok(column.get(row)?.to_string())).collect()
+}
+
 fn same(a: &DataFrame, b: &DataFrame) -> bool {
     a.height() > 0 && a.equals_missing(b)
 }
@@ -178,5 +184,31 @@ fn several_tables_come_back_as_several() -> Result<()> {
     let (days, of_days) = shape("daily").unwrap_or_default();
     let right = ["CombinedID", "Study_Day", "caloriesPercentage", "proteinGproKG"];
     ensure!(days > 20 && of_days == right, "{of_days:?}");
+    Ok(())
+}
+
+#[test]
+fn statics_in_memory_and_shares_are_had_exactly() -> Result<()> {
+    let synthesizer = builder(4)?.fit_file(table())?;
+    // A row, and so a patient, for each visit.
+    let wanted = synthesizer.sample(5, 1)?.select(["sex", "age"])?;
+    let found = synthesizer.sample_like(&wanted, 2)?;
+    let (sexes, ages) = (texts(&wanted, "sex")?, texts(&wanted, "age")?);
+    let ids = texts(&found, "id")?;
+    let of_rows = texts(&found, "sex")?.into_iter().zip(texts(&found, "age")?).zip(&ids);
+    for ((sex, age), id) in of_rows {
+        let row = id.parse::<usize>()? - 1;
+        ensure!((&sex, &age) == (&sexes[row], &ages[row]), "patient {id}: {sex}, {age}");
+    }
+    ensure!(ids.last() == Some(&wanted.height().to_string()));
+    ensure!(same(&found, &synthesizer.sample_like(&wanted, 2)?), "the same seed");
+
+    let found = synthesizer.sample_shares(20, 1, &["sex=m:0.5"])?;
+    let (ids, sexes) = (texts(&found, "id")?, texts(&found, "sex")?);
+    let men: std::collections::BTreeSet<&String> =
+        ids.iter().zip(&sexes).filter(|(_, sex)| sex.contains('m')).map(|(id, _)| id).collect();
+    ensure!(men.len() == 10, "{men:?}");
+    let refused = synthesizer.sample_shares(20, 1, &["sex=m:0.5", "sex=f:0.6"]);
+    ensure!(refused.is_err_and(|error| error.is_bad_input()));
     Ok(())
 }

@@ -29,7 +29,9 @@ pub(crate) enum Command {
     Train(TrainArguments),
     /// Generate a cohort from a trained run; the private table is not needed.
     #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv\n  \
-        hg generate runs/pbc --patients 500 --given sex=f --given 'age>=70' --out cohort.csv")]
+        hg generate runs/pbc --patients 500 --given sex=f --given 'age>=70' --out cohort.csv\n  \
+        hg generate runs/pbc --patients 500 --share sex=m:0.5 --share 'age>=60:0.3' --out cohort.csv\n  \
+        hg generate runs/pbc --like statics.csv --out cohort.csv")]
     Generate(GenerateArguments),
     /// Compare a run's synthetic cohort with the real one, or any two tables.
     #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  hg evaluate --real a.csv \
@@ -196,12 +198,20 @@ pub(crate) struct GenerateArguments {
     /// The run folder.
     pub(crate) run: PathBuf,
     /// How many patients.
-    #[arg(long)]
-    pub(crate) patients: usize,
+    #[arg(long, required_unless_present = "like")]
+    pub(crate) patients: Option<usize>,
     /// A condition on a static column that every patient shall meet, as `sex=f` or `"age>=70"`; may
     /// be given often.
     #[arg(long, value_name = "CONDITION")]
     pub(crate) given: Vec<String>,
+    /// The share of the patients who shall meet a condition, the others not, as `sex=f:0.5`; exact, but
+    /// for whole patients. May be given often: how conditions go together stays as the model has it.
+    #[arg(long, value_name = "CONDITION:SHARE")]
+    pub(crate) share: Vec<String>,
+    /// A table of statics, .csv, .parquet or .arrow, with a row for each patient and some or all of the
+    /// static columns: patient n has the statics of row n. An empty cell stands for any.
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["patients", "given", "share"])]
+    pub(crate) like: Option<PathBuf>,
     /// The file to write, .csv, .parquet or .arrow; the folder where there are several tables.
     #[arg(long)]
     pub(crate) out: PathBuf,

@@ -6,23 +6,30 @@ use crate::progress::progress_bar;
 use health_gym::Run;
 
 pub(crate) fn run(arguments: &GenerateArguments, json: bool) -> Result<()> {
-    let GenerateArguments { run, patients, given, out, seed } = arguments;
-    let run = Run::open(run)?;
+    let GenerateArguments { run, patients, given, share, like, out, seed } = arguments;
+    let (seed, run) = (*seed, Run::open(run)?);
     let given = run.encoder.given(given)?;
+    let shares = run.encoder.shares(share)?;
+    let like = like.as_ref().map(|table| run.encoder.wanted_statics_of_file(table)).transpose()?;
+    // One of the two is given.
+    let patients = like.as_ref().map(|wanted| wanted.patients()).or(*patients).unwrap_or_default();
+
     let sampler = run.sampler()?;
-    let bar = progress_bar(*patients as u64).with_message("patients");
+    let bar = progress_bar(patients as u64).with_message("patients");
     let mut observe = |found: usize| bar.set_position(found as u64);
-    let sampled = if given.is_empty() {
-        sampler.sample_observed(*patients, *seed, &mut observe).map(|table| (table, None))
+    let sampled = if let Some(wanted) = &like {
+        sampler.sample_like(wanted, seed, &mut observe)
+    } else if given.is_empty() && shares.is_empty() {
+        sampler.sample_observed(patients, seed, &mut observe).map(|table| (table, patients))
     } else {
-        let sampled = sampler.sample_given(*patients, *seed, &given, &mut observe);
-        sampled.map(|(table, made)| (table, Some(made)))
+        sampler.sample_shares(patients, seed, (&given, &shares), &mut observe)
     };
     bar.finish_and_clear();
     let (table, made) = sampled?;
-    if let Some(made) = made {
-        tracing::info!("{patients} patients are of those among {made} who meet {given}");
+    if made > patients {
+        tracing::info!("{patients} patients were found among {made}");
     }
+
     run.encoder.write(&table, out)?;
     if json {
         let rows = table.height();

@@ -4,12 +4,14 @@ use crate::arguments::TrainArguments;
 use crate::built::program;
 use crate::error::{Error, Result};
 use crate::evaluate;
-use crate::progress::progress_bar;
+use crate::progress::{Pace, progress_bar};
 use crate::schema::of_rows;
 use crate::settings::Settings;
+use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
+use indicatif::ProgressBar;
 use std::time::Duration;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
@@ -27,7 +29,11 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         "read the cohort"
     );
     of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
-    train(&run, &encoded)?;
+    let pace = match arguments.minutes {
+        Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
+        None => measured(&run, &encoded),
+    };
+    train(&run, &encoded, pace)?;
 
     let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
     run.write_synthetic(&cohort)?;
@@ -71,12 +77,19 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     };
     let train = Settings::gather(arguments)?.resolve()?;
     let budget = arguments.minutes.map(minutes).transpose()?;
-    let (run, encoded) = Run::create(out, data, schema, train, budget, program())?;
-    if let Some(minutes) = arguments.minutes {
-        let iterations = run.manifest.train.iterations;
-        tracing::info!("{iterations} iterations take about {minutes} minutes on this machine");
-    }
-    Ok((run, encoded))
+    Ok(Run::create(out, data, schema, train, budget, program())?)
+}
+
+/// So few iterations are done before the rate is known.
+const FEW: u64 = 100;
+
+/// How fast training goes, where that is worth knowing.
+fn measured(run: &Run, encoded: &Encoded) -> Option<Pace> {
+    let train = &run.manifest.train;
+    let is_worth_it = train.iterations > FEW;
+    // What is wrong comes up when it trains.
+    let each = || train.time_of_iteration(train.iterations, &run.encoder, encoded).ok();
+    is_worth_it.then(each).flatten().map(Pace::measured)
 }
 
 /// # Errors
@@ -89,7 +102,7 @@ fn minutes(minutes: f64) -> Result<Duration> {
     })
 }
 
-fn train(run: &Run, encoded: &Encoded) -> Result<()> {
+fn train(run: &Run, encoded: &Encoded, pace: Option<Pace>) -> Result<()> {
     let cancel = CancelToken::default();
     let on_signal = cancel.clone();
     let handler = move || {
@@ -101,7 +114,8 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
     ctrlc::set_handler(handler)
         .map_err(|e| Error::Other(format!("cannot catch Ctrl-C: {e}; is it caught already?")))?;
 
-    let bar = progress_bar(run.manifest.train.iterations);
+    let iterations = run.manifest.train.iterations;
+    let bar = progress_bar(iterations);
     let mut validation = None;
     let mut is_first = true;
     let trained = train_run(run, encoded, &cancel, &mut |event| match event {
@@ -110,6 +124,9 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
                 // A run that goes on does not begin at 0.
                 bar.set_position(step.iteration);
                 bar.reset_eta();
+                if let Some(pace) = pace {
+                    begin(&bar, pace, step.iteration, iterations);
+                }
             }
             validation = step.get(VALIDATION).or(validation);
             bar.set_position(step.iteration);
@@ -133,6 +150,15 @@ fn train(run: &Run, encoded: &Encoded) -> Result<()> {
             Ok(())
         }
         Outcome::Cancelled => Err(Error::Interrupted { run: run.folder().to_owned(), iteration }),
+    }
+}
+
+/// Says how long training takes, from iteration `first` on, where it takes long.
+fn begin(bar: &ProgressBar, pace: Pace, first: u64, iterations: u64) {
+    pace.show(bar, first);
+    let left = iterations - first + 1;
+    if pace.is_said(left) {
+        bar.suspend(|| tracing::info!("{}", pace.says(left, Local::now())));
     }
 }
 

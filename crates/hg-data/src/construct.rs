@@ -18,6 +18,7 @@
 use crate::grid::{HAPPENED, sequences};
 use crate::{Encoder, FittedKind, FittedTransform, Result, Rule, Schema, Transform};
 use polars_core::prelude::*;
+use std::ops::Range;
 
 /// What is modelled in place of a table's columns, in the order in which decoding makes them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -368,6 +369,13 @@ impl Constructed {
 pub(crate) struct Decoded {
     pub(crate) cells: Vec<f64>,
     pub(crate) shown: Vec<bool>,
+}
+
+impl Decoded {
+    /// The first value that is shown in these rows.
+    pub(crate) fn first_shown(&self, mut rows: Range<usize>) -> Option<f64> {
+        rows.find(|&row| self.shown[row]).map(|row| self.cells[row])
+    }
 }
 
 impl Encoder {

@@ -151,6 +151,8 @@ pub(crate) struct Csv {
     /// Rows so far, without the empty ones.
     rows: usize,
     empty_rows: usize,
+    /// Whether a row counts that has all its cells, if all of them empty.
+    keeps_empty_rows: bool,
     pub(crate) header: Vec<String>,
     /// The columns that are wanted.
     wanted: Vec<bool>,
@@ -182,6 +184,7 @@ impl Csv {
             row_line: 1,
             rows: 0,
             empty_rows: 0,
+            keeps_empty_rows: false,
             header: Vec::new(),
             wanted: Vec::new(),
             line_end: "\n",
@@ -195,6 +198,12 @@ impl Csv {
     /// Leaves out the other columns.
     pub(crate) fn want(&mut self, is_wanted: impl Fn(&str) -> bool) {
         self.wanted = self.header.iter().map(|name| is_wanted(name)).collect();
+    }
+
+    /// Keeps rows whose cells are all empty, but for lines without anything.
+    pub(crate) fn keep_empty_rows(mut self) -> Self {
+        self.keeps_empty_rows = true;
+        self
     }
 
     /// More text, in front of which the rows that are done go.
@@ -355,7 +364,10 @@ impl Csv {
     }
 
     fn is_empty_row(&self) -> bool {
-        let bytes = self.buffer.as_bytes();
+        let (bytes, count) = (self.buffer.as_bytes(), self.scanner.cells.len());
+        if self.keeps_empty_rows && count > 1 && count == self.header.len() {
+            return false;
+        }
         self.scanner.cells.iter().all(|c| bytes[c.start..c.end].trim_ascii().is_empty())
     }
 

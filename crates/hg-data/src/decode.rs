@@ -13,6 +13,7 @@ use crate::{
 use polars_core::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
@@ -316,7 +317,7 @@ pub struct Cells {
     /// One entry per schema column, a cell per row.
     pub(crate) columns: Vec<Decoded>,
     /// The time of each row, on the axis of the time column.
-    times: Vec<f64>,
+    pub(crate) times: Vec<f64>,
     /// Rows of each patient.
     pub(crate) lengths: Vec<usize>,
 }
@@ -325,6 +326,15 @@ impl Cells {
     /// How many patients there are.
     pub fn patients(&self) -> usize {
         self.lengths.len()
+    }
+
+    /// The rows of each patient.
+    pub(crate) fn of_patients(&self) -> impl Iterator<Item = Range<usize>> {
+        self.lengths.iter().scan(0, |end, length| {
+            let rows = *end..*end + length;
+            *end = rows.end;
+            Some(rows)
+        })
     }
 
     /// What is observed in them.
@@ -343,15 +353,10 @@ impl Cells {
     /// Adds some patients of others, by their positions.
     pub fn add(&mut self, others: &Self, chosen: &[usize]) {
         self.columns.resize_with(others.columns.len(), Decoded::default);
-        let ends = others.lengths.iter().scan(0, |end, length| {
-            *end += length;
-            Some(*end)
-        });
-        let ends: Vec<usize> = ends.collect();
+        let of_patients: Vec<Range<usize>> = others.of_patients().collect();
         for &patient in chosen {
-            let length = others.lengths[patient];
-            let rows = ends[patient] - length..ends[patient];
-            self.lengths.push(length);
+            let rows = of_patients[patient].clone();
+            self.lengths.push(rows.len());
             self.times.extend(&others.times[rows.clone()]);
             for (column, from) in self.columns.iter_mut().zip(&others.columns) {
                 column.cells.extend(&from.cells[rows.clone()]);

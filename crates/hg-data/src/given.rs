@@ -3,6 +3,7 @@
 use crate::construct::Decoded;
 use crate::decode::Cells;
 use crate::{Encoder, Error, FittedKind, Result};
+use std::ops::Range;
 
 /// Conditions that a patient meets all of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,28 +63,8 @@ impl Encoder {
             wrong("it compares nothing\nhint: write `column=level`, or `column>=number`".into())
         })?;
 
-        let statics = || {
-            let columns = self.schema.columns.iter();
-            let statics = columns.filter(|column| column.is_static && !column.is_derived());
-            let names: Vec<String> = statics.map(|column| format!("`{}`", column.name)).collect();
-            match names.is_empty() {
-                true => "the schema has no static column".to_owned(),
-                false => format!("static columns are {}", names.join(", ")),
-            }
-        };
-        let position = self.schema.columns.iter().position(|column| column.name == name);
-        let column = position
-            .filter(|&n| !self.schema.columns[n].is_derived())
-            .ok_or_else(|| wrong(format!("there is no column `{name}`\nhint: {}", statics())))?;
-        let of_schema = &self.schema.columns[column];
-        if !of_schema.is_static {
-            let problem = format!("`{name}` changes over a patient's steps\nhint: {}", statics());
-            return Err(wrong(problem));
-        }
-        let fitted = &self.columns[column];
-        if fitted.time.is_some() {
-            return Err(wrong(format!("`{name}` holds dates\nhint: {}", statics())));
-        }
+        let column = self.static_column(name).map_err(wrong)?;
+        let (of_schema, fitted) = (&self.schema.columns[column], &self.columns[column]);
         let value = if let FittedKind::Discrete { .. } = fitted.kind {
             let names = of_schema.level_names();
             if !matches!(comparison, Comparison::Is | Comparison::Not) {
@@ -103,6 +84,34 @@ impl Encoder {
         };
         Ok(Condition { text: text.to_owned(), column, comparison, value })
     }
+
+    /// The position of a static column of levels or numbers.
+    ///
+    /// # Errors
+    /// Why it is none, and a line `hint:` with those that are.
+    pub(crate) fn static_column(&self, name: &str) -> std::result::Result<usize, String> {
+        let wrong = |problem: &str| {
+            let columns = self.schema.columns.iter();
+            let statics = columns.filter(|column| column.is_static && !column.is_derived());
+            let names: Vec<String> = statics.map(|column| format!("`{}`", column.name)).collect();
+            let hint = match names.is_empty() {
+                true => "the schema has no static column".to_owned(),
+                false => format!("static columns are {}", names.join(", ")),
+            };
+            format!("{problem}\nhint: {hint}")
+        };
+        let position = self.schema.columns.iter().position(|column| column.name == name);
+        let column = position
+            .filter(|&n| !self.schema.columns[n].is_derived())
+            .ok_or_else(|| wrong(&format!("there is no column `{name}`")))?;
+        if !self.schema.columns[column].is_static {
+            return Err(wrong(&format!("`{name}` changes over a patient's steps")));
+        }
+        if self.columns[column].time.is_some() {
+            return Err(wrong(&format!("`{name}` holds dates")));
+        }
+        Ok(column)
+    }
 }
 
 impl Given {
@@ -113,15 +122,12 @@ impl Given {
 
     /// For each patient of these cells, whether they meet all conditions.
     pub fn met(&self, cells: &Cells) -> Vec<bool> {
-        let mut end = 0;
-        let patient = |&length: &usize| {
-            let rows = end..end + length;
-            end += length;
+        let patient = |rows: Range<usize>| {
             self.0
                 .iter()
                 .all(|condition| condition.is_met(&cells.columns[condition.column], rows.clone()))
         };
-        cells.lengths.iter().map(patient).collect()
+        cells.of_patients().map(patient).collect()
     }
 }
 
@@ -133,11 +139,9 @@ impl std::fmt::Display for Given {
 }
 
 impl Condition {
-    fn is_met(&self, column: &Decoded, mut rows: std::ops::Range<usize>) -> bool {
-        // The first row that shows the value; a value that none shows meets nothing.
-        let Some(cell) = rows.find(|&row| column.shown[row]).map(|row| column.cells[row]) else {
-            return false;
-        };
+    fn is_met(&self, column: &Decoded, rows: Range<usize>) -> bool {
+        // A value that no row shows meets nothing.
+        let Some(cell) = column.first_shown(rows) else { return false };
         match self.comparison {
             Comparison::AtLeast => cell >= self.value,
             Comparison::AtMost => cell <= self.value,

@@ -27,6 +27,7 @@ mod interchange;
 mod kept;
 mod level_cells;
 mod levels;
+mod like;
 mod notation;
 mod notes;
 mod number_cells;
@@ -39,6 +40,7 @@ mod sampled;
 mod saved;
 mod scattered;
 mod schema;
+mod shares;
 pub mod simulate;
 mod source;
 mod spikes;
@@ -64,6 +66,7 @@ pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically}
 pub use given::Given;
 pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
+pub use like::{Place, WantedStatics};
 pub use observe::{Observed, Origin, OutOfDomain};
 pub use sampled::Sampled;
 pub use schema::{
@@ -72,6 +75,7 @@ pub use schema::{
     Proposal, Rare, Rule, Schema, SchemaBuilder, Sequence, ShortPatients, SourceTable, Start, Step,
     TableRole, Time, TimeModel, Transform, infer, infer_table, json_schema,
 };
+pub use shares::{MetConditions, Shares};
 pub use source::{Resolution, SourceType, TimeSource};
 pub use spikes::FittedSpikes;
 pub use split::{Split, Subset};

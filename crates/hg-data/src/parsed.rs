@@ -101,6 +101,23 @@ pub(crate) fn check(
     })
 }
 
+/// The cells of some of a table's columns, which are none of dates, as [`check`] reads them.
+pub(crate) fn cells_of(
+    table: &Table,
+    schema: &Schema,
+    columns: &[usize],
+) -> Result<Vec<Vec<Option<f64>>>> {
+    let (mut cells, mut problems) = (Vec::new(), Vec::new());
+    for &column in columns {
+        let checker = Checker::new(table, schema, 0, Origin::Real);
+        let (values, _, checker) = checker.column(&schema.columns[column])?;
+        cells.push(values.iter().collect());
+        problems.extend(checker.problems);
+    }
+    Error::all(problems)?;
+    Ok(cells)
+}
+
 /// Lets columns of dates count from the midnight before their patient's first time, where times are
 /// dates, which a synthetic patient's do not keep; gives these midnights.
 fn count_from_origins(

@@ -1,20 +1,22 @@
-//! How many iterations fit into a time.
+//! How long iterations take, and how many fit into a time.
 
 use crate::{Error, Result, TrainConfig, Trainer, layout_of};
 use hg_data::{Encoded, Encoder};
 use std::time::{Duration, Instant};
 
-/// The share of the time, and the time, that measuring may take, whichever is less.
-const MEASURED_SHARE: u32 = 20;
-const MEASURED: Duration = Duration::from_secs(10);
+/// The share of the time that is to be told or filled, and the time, that measuring may take, whichever is
+/// less.
+const MEASURED_SHARE: f64 = 0.05;
+const MEASURED: f64 = 10.;
+/// Where it is only told.
+const TOLD_SHARE: f64 = 0.01;
 /// Iterations that are measured, at least and at most.
 const MIN_MEASURED: u64 = 3;
 const MAX_MEASURED: u64 = 50;
 
 impl TrainConfig {
     /// The iterations that take about `time` on this machine, as it is now, rounded down to two
-    /// digits; at least one. Batches from all over an epoch are measured, so that neither the
-    /// curriculum's short ones nor the first windows decide.
+    /// digits; at least one.
     ///
     /// # Errors
     /// [`Error::Config`] for a setting out of its range, and what the iterations report.
@@ -28,21 +30,54 @@ impl TrainConfig {
             let problem = "no time is left to train\nhint: `--minutes` must be above 0";
             return Err(Error::Config(problem.into()));
         }
+        let most = MEASURED_SHARE * time.as_secs_f64();
+        let each = self.measured(encoder, encoded, &|_| most)?;
+        Ok(in_two_digits(time.as_secs_f64() / each.as_secs_f64().max(1e-9)))
+    }
+
+    /// The time of an iteration on this machine, as it is now. Measuring takes about a hundredth of the
+    /// time of so many `iterations`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting out of its range, and what the iterations report.
+    pub fn time_of_iteration(
+        &self,
+        iterations: u64,
+        encoder: &Encoder,
+        encoded: &Encoded,
+    ) -> Result<Duration> {
+        self.measured(encoder, encoded, &|each| TOLD_SHARE * iterations as f64 * each)
+    }
+
+    /// The mean time of iterations, measured for as many seconds as `most` says of the mean so far.
+    /// Batches from all over an epoch are measured, so that neither the curriculum's short ones nor the
+    /// first windows decide.
+    fn measured(
+        &self,
+        encoder: &Encoder,
+        encoded: &Encoded,
+        most: &dyn Fn(f64) -> f64,
+    ) -> Result<Duration> {
         let mut trainer = Trainer::new(self, &layout_of(encoder), encoded)?;
         // Buffers are made once, before it counts.
         trainer.step()?;
         let cycle = trainer.batches_in_cycle();
-        let (begin, most) = (Instant::now(), MEASURED.min(time / MEASURED_SHARE));
+        let begin = Instant::now();
         let mut measured = 0;
-        while measured < MIN_MEASURED || (measured < MAX_MEASURED && begin.elapsed() < most) {
+        loop {
             // A step by the golden ratio goes evenly over any cycle.
             let along = (measured as f64 * 0.618_033_988_75).fract();
             trainer.iteration = (along * cycle as f64) as u64;
             trainer.step()?;
             measured += 1;
+            let (taken, is_least) = (begin.elapsed(), measured >= MIN_MEASURED);
+            let each = taken.as_secs_f64() / measured as f64;
+            if is_least
+                && (measured == MAX_MEASURED || taken.as_secs_f64() >= MEASURED.min(most(each)))
+            {
+                return Ok(Duration::from_secs_f64(each));
+            }
         }
-        let each = begin.elapsed().as_secs_f64() / measured as f64;
-        Ok(in_two_digits(time.as_secs_f64() / each.max(1e-9)))
     }
 }
 

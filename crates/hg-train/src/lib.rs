@@ -5,6 +5,7 @@ mod adam;
 mod batches;
 mod budget;
 mod checkpoint;
+mod conditional;
 mod config;
 mod error;
 mod in_place;

@@ -39,6 +39,8 @@ pub enum Purpose {
     CandidateLengths = 13,
     /// Which of the candidates for a place is taken.
     Resampling = 14,
+    /// Which conditions are met at which place of a cohort.
+    Places = 15,
 }
 
 /// The stream for a purpose and a step.

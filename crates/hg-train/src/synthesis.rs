@@ -4,7 +4,7 @@ use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, Store, TrainConfig, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{Calibration, CalibrationMaps, Cells, DataFrame, Encoded, Encoder, Given};
+use hg_data::{Calibration, CalibrationMaps, Cells, DataFrame, Encoded, Encoder};
 use hg_judge::{CANDIDATES, Features, Resampler, summaries_of};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
@@ -27,13 +27,9 @@ const MOST_ROWS: f64 = 1_200_000.;
 const CALIBRATION_PLACES: usize = 800;
 
 /// Patients that are made at once where some are chosen among them.
-const MADE_IN_PART: usize = 1000;
+pub(crate) const MADE_IN_PART: usize = 1000;
 /// Places that are filled at once from candidates for each.
-const PLACES: usize = MADE_IN_PART / CANDIDATES;
-/// Patients that are made for each one who is wanted, at most, and at least before it is said that
-/// nobody is so.
-const MADE_FOR_EACH: usize = 1000;
-const LEAST_MADE: usize = 20_000;
+pub(crate) const PLACES: usize = MADE_IN_PART / CANDIDATES;
 /// Seeds of the parts lie so far apart: the golden ratio of 2⁶⁴.
 const APART: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -123,20 +119,20 @@ struct Choice {
 
 /// Patients to choose among.
 #[derive(Default)]
-struct Candidates {
+pub(crate) struct Candidates {
     /// As they come out.
-    cells: Cells,
+    pub(crate) cells: Cells,
     /// As they are judged, where that is not the same.
-    judged: Option<Cells>,
+    pub(crate) judged: Option<Cells>,
 }
 
 impl Candidates {
-    fn judged(&self) -> &Cells {
+    pub(crate) fn judged(&self) -> &Cells {
         self.judged.as_ref().unwrap_or(&self.cells)
     }
 
     /// Adds some patients of others, by their positions.
-    fn add(&mut self, others: &Self, which: &[usize]) {
+    pub(crate) fn add(&mut self, others: &Self, which: &[usize]) {
         self.cells.add(&others.cells, which);
         if let Some(others) = &others.judged {
             self.judged.get_or_insert_default().add(others, which);
@@ -192,7 +188,7 @@ impl Sampler {
     }
 
     /// Patients who have about so many rows.
-    fn patients_of(&self, rows: f64) -> usize {
+    pub(crate) fn patients_of(&self, rows: f64) -> usize {
         let frequencies = &self.encoder.lengths;
         let steps = frequencies.iter().enumerate().map(|(length, count)| length * count);
         let mean = steps.sum::<usize>() as f64 / frequencies.iter().sum::<usize>().max(1) as f64;
@@ -248,58 +244,13 @@ impl Sampler {
         Ok(self.encoder.table_of(&found)?)
     }
 
-    /// A cohort of so many patients who meet all of the conditions: patients are made until enough
-    /// do. With it goes how many were made. The same seed gives the same cohort. `observe` is told now
-    /// and then how many patients there are.
-    ///
-    /// # Errors
-    /// [`Error::Rare`] where too few meet them; when `patients` is 0.
-    pub fn sample_given(
-        &self,
-        patients: usize,
-        seed: u64,
-        given: &Given,
-        observe: &mut dyn FnMut(usize),
-    ) -> Result<(DataFrame, usize)> {
-        self.refuse_none(patients)?;
-        let (places, candidates) = match self.choice {
-            Some(_) => (PLACES, CANDIDATES),
-            None => (patients, 1),
-        };
-        let (mut found, mut part) = (Cells::default(), 0);
-        while found.patients() < patients {
-            let places = places.min(patients - found.patients());
-            let most = MADE_FOR_EACH.saturating_mul(places).max(LEAST_MADE);
-            let (mut met, mut made) = (Candidates::default(), 0);
-            let first = part;
-            while met.cells.patients() < places * candidates {
-                let of_part = stream(seed, Purpose::Lengths, part);
-                let lengths = draw_lengths(&self.encoder.lengths, MADE_IN_PART, of_part);
-                let source = Source { seed, noise: Purpose::Generation, part };
-                let next = self.candidates(lengths, source)?;
-                part += 1;
-                made += next.cells.patients();
-                let of_next = given.met(&next.cells).into_iter().enumerate();
-                let of_next = of_next.filter_map(|(row, is_met)| is_met.then_some(row));
-                let left = places * candidates - met.cells.patients();
-                met.add(&next, &of_next.take(left).collect::<Vec<_>>());
-                if made >= most || (met.cells.patients() == 0 && made >= LEAST_MADE) {
-                    break;
-                }
-            }
-            if met.cells.patients() < places {
-                let (found, made) =
-                    (found.patients() + met.cells.patients(), part as usize * MADE_IN_PART);
-                return Err(Error::Rare { given: given.to_string(), found, made });
-            }
-            found.add(&met.cells, &self.chosen(met.judged(), places, seed, first));
-            observe(found.patients());
-        }
-        Ok((self.encoder.table_of(&found)?, part as usize * MADE_IN_PART))
+    /// Whether some patients are chosen among candidates, and others not.
+    pub(crate) fn chooses(&self) -> bool {
+        self.choice.is_some()
     }
 
     /// The candidate for each place who is taken.
-    fn chosen(&self, candidates: &Cells, places: usize, seed: u64, part: u64) -> Vec<usize> {
+    pub(crate) fn chosen(&self, candidates: &Cells, places: usize, seed: u64, part: u64) -> Vec<usize> {
         match &self.choice {
             Some(choice) => self.chosen_by(&choice.resampler, candidates, places, seed, part),
             None => (0..places).collect(),
@@ -386,7 +337,7 @@ impl Sampler {
         self.rows(lengths.collect(), candidate_source(part))
     }
 
-    fn refuse_none(&self, patients: usize) -> Result<()> {
+    pub(crate) fn refuse_none(&self, patients: usize) -> Result<()> {
         if patients > 0 {
             return Ok(());
         }
@@ -395,7 +346,7 @@ impl Sampler {
     }
 
     /// A cohort of these lengths, to choose among.
-    fn candidates(&self, lengths: Vec<usize>, source: Source) -> Result<Candidates> {
+    pub(crate) fn candidates(&self, lengths: Vec<usize>, source: Source) -> Result<Candidates> {
         let mut rows = self.rows(lengths, source)?;
         let Some(calibration) = self.choice.as_ref().and_then(|by| by.calibration.as_ref()) else {
             return Ok(Candidates { cells: self.cells(&rows, source)?, judged: None });
