@@ -77,12 +77,44 @@ impl System<f64, State> for UnderTherapy<'_> {
     }
 }
 
+/// How often a time is halved in which the solver gives up.
+const HALVED: u32 = 6;
+
 /// The state after `days` under constant efficacy, by Dormand & Prince's fifth order with
-/// this relative tolerance.
+/// this relative tolerance. Where the solver gives up, as its steps become too small beside the time that
+/// it counts, it begins anew in each half of the time.
 ///
 /// # Errors
-/// When the solver gives up: the parameters make no sense.
+/// When it gives up in small parts too: the parameters make no sense.
 pub fn advance(
+    dynamics: &Dynamics,
+    efficacy: Efficacy,
+    start: State,
+    days: f64,
+    tolerance: f64,
+) -> Result<State, String> {
+    in_parts(HALVED, start, days, &|start, days| {
+        advance_at_once(dynamics, efficacy, start, days, tolerance)
+    })
+}
+
+/// Goes through a time at once, or through its halves, which may be halved so often.
+fn in_parts(
+    halved: u32,
+    start: State,
+    days: f64,
+    at_once: &dyn Fn(State, f64) -> Result<State, String>,
+) -> Result<State, String> {
+    match at_once(start, days) {
+        Err(_) if halved > 0 => {
+            let middle = in_parts(halved - 1, start, days / 2., at_once)?;
+            in_parts(halved - 1, middle, days / 2., at_once)
+        }
+        state => state,
+    }
+}
+
+fn advance_at_once(
     dynamics: &Dynamics,
     efficacy: Efficacy,
     start: State,
@@ -117,5 +149,23 @@ pub fn advance(
         Ok(state)
     } else {
         Err("the state left all bounds".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_in_which_the_solver_gives_up_is_gone_through_in_parts() {
+        let start = State::repeat(1.);
+        // Each day adds 1, and more than two days are too much for it.
+        let at_once = |state: State, days: f64| match days <= 2. {
+            true => Ok(state.add_scalar(days)),
+            false => Err("too small a step".to_owned()),
+        };
+        assert_eq!(in_parts(HALVED, start, 30., &at_once), Ok(State::repeat(31.)));
+        let never = |_: State, _: f64| Err("too small a step".to_owned());
+        assert_eq!(in_parts(HALVED, start, 30., &never), Err("too small a step".to_owned()));
     }
 }
