@@ -1,0 +1,82 @@
+"""synthcity's TimeVAE: static data, a frame of rows for each patient and their times
+(needs synthcity, opacus < 1.5).
+
+https://synthcity.readthedocs.io/en/latest/ ("TimeVAE"). It knows no missing cells: it gets `Filled`, with
+levels as codes, which it encodes as it finds them. The times of rows are its observation times. It wants
+an outcome of each sequence: that is the last static column.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cohort import Filled, Task, fit_within, one_thread
+
+warnings.filterwarnings("ignore")
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from synthcity.plugins import Plugins  # noqa: E402
+from synthcity.plugins.core.dataloader import TimeSeriesDataLoader  # noqa: E402
+from synthcity.utils.reproducibility import enable_reproducible_results  # noqa: E402
+
+logging.disable(logging.WARNING)
+task = Task()
+one_thread(task.seed)
+enable_reproducible_results(task.seed)
+filled = Filled(task, task.table())
+static = sorted(filled.static, key=lambda name: name == task.static[-1])
+static.remove("first time")
+varying = [name for name in filled.varying if name != "gap"]
+
+codes = filled.table.copy()
+for name, levels in filled.levels.items():
+    codes[name] = codes[name].map({level: n for n, level in enumerate(levels)}).astype(float)
+patients = [rows.reset_index(drop=True) for _, rows in codes.groupby(task.patient, sort=False)]
+subjects = pd.DataFrame([rows.loc[0, static].astype(float) for rows in patients])
+subjects = subjects.reset_index(drop=True)
+loader = TimeSeriesDataLoader(
+    temporal_data=[rows[varying].astype(float) for rows in patients],
+    observation_times=[rows[task.time].astype(float).tolist() for rows in patients],
+    static_data=subjects[static[:-1]],
+    outcome=subjects[static[-1:]],
+)
+
+
+def fit(epochs):
+    with TemporaryDirectory() as workspace:
+        model = Plugins(categories=["time_series"]).get(
+            "timevae",
+            n_iter=epochs,
+            random_state=task.seed,
+            device="cpu",
+            # A sequence whose rows are all masked is drawn anew, so often.
+            sampling_patience=10,
+            workspace=Path(workspace),
+        )
+        # Else it draws anew until every row lies within the ranges of the table, and seldom ends.
+        model.strict = False
+        model.fit(loader)
+    return model
+
+
+model, seconds, epochs = fit_within(task.minutes, fit)
+made = model.generate(count=task.patients)
+made_static, made_rows, made_times, made_outcome = made.unpack()
+made_static = made_static.join(made_outcome)
+parts = []
+for n, (rows, times) in enumerate(zip(made_rows, made_times)):
+    rows = rows.reset_index(drop=True)
+    rows = rows.assign(**{name: made_static.iloc[n][name] for name in static})
+    rows[task.patient], rows[task.time] = n, list(times)[: len(rows)]
+    parts.append(rows.sort_values(task.time, kind="stable"))
+cohort = pd.concat(parts, ignore_index=True)
+groups = cohort.groupby(task.patient)
+cohort["first time"] = groups[task.time].transform("first")
+cohort["gap"] = groups[task.time].diff().fillna(0)
+for name, levels in filled.levels.items():
+    at = cohort[name].astype(float).round().clip(0, len(levels) - 1)
+    cohort[name] = np.array(levels, dtype=object)[at.fillna(0).astype(int)]
+task.write(filled.back(cohort))
+task.done(seconds, f"{epochs} epochs")
