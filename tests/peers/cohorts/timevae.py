@@ -4,6 +4,10 @@
 https://synthcity.readthedocs.io/en/latest/ ("TimeVAE"). It knows no missing cells: it gets `Filled`, with
 levels as codes, which it encodes as it finds them. The times of rows are its observation times. It wants
 an outcome of each sequence: that is the last static column.
+
+Where lengths differ it would mask every feature by a feature of its own, and drop each row that it makes
+of which one is masked: next to none remained of pbc. So sequences are filled up with their last row to the
+longest, and one more feature says which rows are there.
 """
 
 import logging
@@ -33,7 +37,22 @@ varying = [name for name in filled.varying if name != "gap"]
 codes = filled.table.copy()
 for name, levels in filled.levels.items():
     codes[name] = codes[name].map({level: n for n, level in enumerate(levels)}).astype(float)
-patients = [rows.reset_index(drop=True) for _, rows in codes.groupby(task.patient, sort=False)]
+THERE = "row is there"
+lengths = codes[task.patient].value_counts()
+gap = codes.groupby(task.patient)[task.time].diff().median()
+
+
+def filled_up(rows):
+    """With the last row again and again, at times that go on."""
+    more = lengths.max() - len(rows)
+    last = rows.iloc[[-1] * more]
+    last = last.assign(**{THERE: 0.0, task.time: last[task.time] + gap * np.arange(1, more + 1)})
+    return pd.concat([rows.assign(**{THERE: 1.0}), last], ignore_index=True)
+
+
+patients = [filled_up(rows) for _, rows in codes.groupby(task.patient, sort=False)]
+if lengths.nunique() > 1:
+    varying.append(THERE)
 subjects = pd.DataFrame([rows.loc[0, static].astype(float) for rows in patients])
 subjects = subjects.reset_index(drop=True)
 loader = TimeSeriesDataLoader(
@@ -51,8 +70,6 @@ def fit(epochs):
             n_iter=epochs,
             random_state=task.seed,
             device="cpu",
-            # A sequence whose rows are all masked is drawn anew, so often.
-            sampling_patience=10,
             workspace=Path(workspace),
         )
         # Else it draws anew until every row lies within the ranges of the table, and seldom ends.
@@ -70,7 +87,12 @@ for n, (rows, times) in enumerate(zip(made_rows, made_times)):
     rows = rows.reset_index(drop=True)
     rows = rows.assign(**{name: made_static.iloc[n][name] for name in static})
     rows[task.patient], rows[task.time] = n, list(times)[: len(rows)]
-    parts.append(rows.sort_values(task.time, kind="stable"))
+    rows = rows.sort_values(task.time, kind="stable")
+    if THERE in varying:
+        there = (rows[THERE] > 0.5).cumprod().astype(bool)
+        there.iloc[0] = True
+        rows = rows[there]
+    parts.append(rows)
 cohort = pd.concat(parts, ignore_index=True)
 groups = cohort.groupby(task.patient)
 cohort["first time"] = groups[task.time].transform("first")
