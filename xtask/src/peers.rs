@@ -41,8 +41,8 @@ const FIGURES: [(&str, &str, usize); 10] = [
 #[derive(Args)]
 pub(crate) struct Peers {
     /// CPU minutes of training, on one thread.
-    #[arg(long, default_value = "5", requires = "peers")]
-    minutes: String,
+    #[arg(long, default_value_t = 5., requires = "peers")]
+    minutes: f64,
     /// Seeds; each also draws which patients are held out.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3", requires = "peers")]
     seeds: Vec<u64>,
@@ -101,15 +101,15 @@ pub(crate) fn run(peers: &Peers) -> Result<()> {
             }
         }
     }
-    write(&section(&peers.minutes)?)
+    write(&section(peers.minutes)?)
 }
 
 fn folder() -> PathBuf {
     target().join("peers")
 }
 
-fn results(minutes: &str, table: Table) -> PathBuf {
-    folder().join("results").join(minutes).join(table.name())
+fn results(minutes: f64, table: Table) -> PathBuf {
+    folder().join("results").join(minutes.to_string()).join(table.name())
 }
 
 impl Table {
@@ -229,7 +229,7 @@ struct Split {
 impl Split {
     fn make(table: Table, seed: u64, peers: &Peers, judge: &Path) -> Result<Self> {
         let (csv, seed) = (table.csv(judge)?, seed.to_string());
-        let folder = results(&peers.minutes, table).join(&seed);
+        let folder = results(peers.minutes, table).join(&seed);
         if !folder.join("meta.json").exists() {
             let mut cut = with_arguments(script(judge, "cut"), &[&csv, &table.schema()]);
             cut.args(["--held-out", HELD_OUT, "--seed", &seed]);
@@ -282,7 +282,7 @@ impl Cohort<'_> {
         if !made.exists() {
             let what = format!("{} on {}", self.method.title(), self.split.table.name());
             println!("{what}, seed {}", self.split.seed);
-            save(&made, &self.make(python, &peers.minutes)?)?;
+            save(&made, &self.make(python, peers.minutes)?)?;
         } else if figures.exists() && !peers.again {
             return Ok(());
         }
@@ -290,14 +290,14 @@ impl Cohort<'_> {
     }
 
     /// Trains and makes the cohort; what the program says of it.
-    fn make(&self, python: &Path, minutes: &str) -> Result<Value> {
+    fn make(&self, python: &Path, minutes: f64) -> Result<Value> {
         let Split { table, seed, csv, folder, patients } = self.split;
         let mut make = script(python, self.method.name());
         make.arg("--data")
             .arg(folder.join("train.csv"))
             .arg("--meta")
             .arg(folder.join("meta.json"));
-        make.args(["--minutes", minutes, "--seed", seed, "--patients", patients]);
+        make.args(["--minutes", &minutes.to_string(), "--seed", seed, "--patients", patients]);
         if self.method == Method::Ours {
             let run = self.file("run");
             if run.exists() {
@@ -348,7 +348,7 @@ fn last_line(mut command: Command, log: &Path) -> Result<Value> {
 }
 
 /// Every figure that there is for these minutes, by table and program.
-fn section(minutes: &str) -> Result<String> {
+fn section(minutes: f64) -> Result<String> {
     let programs = Method::value_variants().iter().filter_map(|method| method.program());
     let programs: Vec<&str> = programs.chain([JUDGE_PACKAGES[0]]).collect();
     let mut text = format!(

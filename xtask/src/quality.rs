@@ -39,7 +39,7 @@ pub(crate) struct Quality {
     #[arg(long, default_value = "target/quality-venv", conflicts_with = "peers")]
     venv: PathBuf,
     /// Compare with SDV PAR, MostlyAI TabularARGN, gretel DGAN and synthcity TimeVAE instead, by CPU
-    /// time; writes the section "Beside other programs". Their environments take 25 GB in
+    /// time; writes the section "Beside other programs". Their environments take 20 GB in
     /// target/peers. What was measured is kept there, so that a run that was cut goes on.
     #[arg(long)]
     peers: bool,
