@@ -2,8 +2,9 @@
 (needs synthcity, opacus < 1.5).
 
 https://synthcity.readthedocs.io/en/latest/ ("TimeVAE"). It knows no missing cells: it gets `Filled`, with
-levels as codes, which it encodes as it finds them. The times of rows are its observation times. It wants
-an outcome of each sequence: that is the last static column.
+levels as codes, which it encodes as it finds them. It wants an outcome of each sequence: that is the last
+static column. Its observation times are the rows' numbers, and gaps of time a feature: times themselves came
+back as next to 0 on pbc, in no order.
 
 Where lengths differ it would mask every feature by a feature of its own, and drop each row that it makes
 of which one is masked: next to none remained of pbc. So sequences are filled up with their last row to the
@@ -31,22 +32,19 @@ one_thread(task.seed)
 enable_reproducible_results(task.seed)
 filled = Filled(task, task.table())
 static = sorted(filled.static, key=lambda name: name == task.static[-1])
-static.remove("first time")
-varying = [name for name in filled.varying if name != "gap"]
+varying = list(filled.varying)
 
 codes = filled.table.copy()
 for name, levels in filled.levels.items():
     codes[name] = codes[name].map({level: n for n, level in enumerate(levels)}).astype(float)
 THERE = "row is there"
 lengths = codes[task.patient].value_counts()
-gap = codes.groupby(task.patient)[task.time].diff().median()
 
 
 def filled_up(rows):
-    """With the last row again and again, at times that go on."""
+    """With the last row again and again."""
     more = lengths.max() - len(rows)
-    last = rows.iloc[[-1] * more]
-    last = last.assign(**{THERE: 0.0, task.time: last[task.time] + gap * np.arange(1, more + 1)})
+    last = rows.iloc[[-1] * more].assign(**{THERE: 0.0})
     return pd.concat([rows.assign(**{THERE: 1.0}), last], ignore_index=True)
 
 
@@ -57,7 +55,7 @@ subjects = pd.DataFrame([rows.loc[0, static].astype(float) for rows in patients]
 subjects = subjects.reset_index(drop=True)
 loader = TimeSeriesDataLoader(
     temporal_data=[rows[varying].astype(float) for rows in patients],
-    observation_times=[rows[task.time].astype(float).tolist() for rows in patients],
+    observation_times=[list(range(len(rows))) for rows in patients],
     static_data=subjects[static[:-1]],
     outcome=subjects[static[-1:]],
 )
@@ -80,23 +78,18 @@ def fit(epochs):
 
 model, seconds, epochs = fit_within(task.minutes, fit)
 made = model.generate(count=task.patients)
-made_static, made_rows, made_times, made_outcome = made.unpack()
+made_static, made_rows, _, made_outcome = made.unpack()
 made_static = made_static.join(made_outcome)
 parts = []
-for n, (rows, times) in enumerate(zip(made_rows, made_times)):
+for n, rows in enumerate(made_rows):
     rows = rows.reset_index(drop=True)
-    rows = rows.assign(**{name: made_static.iloc[n][name] for name in static})
-    rows[task.patient], rows[task.time] = n, list(times)[: len(rows)]
-    rows = rows.sort_values(task.time, kind="stable")
+    rows = rows.assign(**{name: made_static.iloc[n][name] for name in static}, **{task.patient: n})
     if THERE in varying:
         there = (rows[THERE] > 0.5).cumprod().astype(bool)
         there.iloc[0] = True
         rows = rows[there]
     parts.append(rows)
 cohort = pd.concat(parts, ignore_index=True)
-groups = cohort.groupby(task.patient)
-cohort["first time"] = groups[task.time].transform("first")
-cohort["gap"] = groups[task.time].diff().fillna(0)
 for name, levels in filled.levels.items():
     at = cohort[name].astype(float).round().clip(0, len(levels) - 1)
     cohort[name] = np.array(levels, dtype=object)[at.fillna(0).astype(int)]
