@@ -357,7 +357,7 @@ fn section(minutes: f64) -> Result<String> {
          (a machine with {}).\n\
          A fifth of the patients is held out, the same for all at a seed; cohorts have as many patients as the \
          table. The mean, and the\nrange over seeds in brackets. The scripts in `tests/peers/cohorts/` say how \
-         each program is set up. TabularARGN ends by\nits own early stopping, the others when the time is over. \
+         each program is set up. TabularARGN may end\nbefore the time is over, by its own early stopping. \
          Of ours the minutes are those of `hg train` as a whole, with its report;\nof the others those of \
          fitting.\n\n\
          The worst judge, KS, TV, next-step R² and membership are `hg evaluate`'s, beside the patients trained \
