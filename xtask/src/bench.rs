@@ -365,10 +365,15 @@ fn gpu_introduction(turns: usize) -> Result<String> {
     ))
 }
 
-fn introduction(turns: usize) -> Result<String> {
+/// The processor's name, as Linux has it.
+pub(crate) fn processor() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
-    let model = model.unwrap_or(" unknown").trim();
+    model.unwrap_or("an unknown processor").trim().to_owned()
+}
+
+fn introduction(turns: usize) -> Result<String> {
+    let model = processor();
     let cores = std::thread::available_parallelism()?;
     let rustc = Command::new("rustc").arg("--version").output().context("cannot run rustc")?;
     let rustc = String::from_utf8(rustc.stdout)?;

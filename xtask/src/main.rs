@@ -2,6 +2,7 @@
 
 mod bench;
 mod cuda;
+mod peers;
 mod quality;
 mod tasks;
 mod tools;
@@ -43,7 +44,7 @@ enum Task {
     CudaCheck,
     /// Measure kernels, iterations, and the peers.
     Bench(bench::Bench),
-    /// Train on two cohorts with a fixed budget, PyTorch too, and write docs/quality.md.
+    /// Train with fixed budgets, PyTorch or other programs (--peers) too, and write docs/quality.md.
     Quality(quality::Quality),
     /// Make the golden values again with PyTorch, in a venv of its own.
     Fixtures {

@@ -1,5 +1,6 @@
 //! How good synthetic cohorts are for a budget of iterations, beside PyTorch's.
 
+use crate::peers::{self, Peers};
 use crate::tasks::{WORKSPACE, build_hg, execute, hg, target, venv};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -18,7 +19,7 @@ const MEASURES: [(&str, &str); 4] = [
     ("/discriminative/area", "discriminative AUC"),
 ];
 /// What follows from here on in `docs/quality.md` is written by hand.
-const TRIALS: &str = "\n## Trials";
+pub(crate) const TRIALS: &str = "\n## Trials";
 /// The networks and losses as published, without what this project adds.
 const PLAIN: [&str; 10] = [
     "optimiser.weight_averaging=0",
@@ -36,8 +37,15 @@ const PLAIN: [&str; 10] = [
 #[derive(Args)]
 pub(crate) struct Quality {
     /// Folder of PyTorch's Python environment.
-    #[arg(long, default_value = "target/quality-venv")]
+    #[arg(long, default_value = "target/quality-venv", conflicts_with = "peers")]
     venv: PathBuf,
+    /// Compare with SDV PAR, MostlyAI TabularARGN, gretel DGAN and synthcity TimeVAE instead, by CPU
+    /// time; writes the section "Beside other programs". Their environments take 20 GB in
+    /// target/peers. What was measured is kept there, so that a run that was cut goes on.
+    #[arg(long)]
+    peers: bool,
+    #[command(flatten)]
+    beside: Peers,
 }
 
 /// A cohort and the budget of iterations on it.
@@ -52,6 +60,9 @@ struct Trial {
 }
 
 pub(crate) fn run(arguments: &Quality) -> Result<()> {
+    if arguments.peers {
+        return peers::run(&arguments.beside);
+    }
     build_hg()?;
     let python = venv(&arguments.venv, &PEER_PACKAGES)?;
     let folder = target().join("quality");
@@ -92,15 +103,19 @@ pub(crate) fn run(arguments: &Quality) -> Result<()> {
          averaging and selection; \"ours\" is the default with a tenth of the patients held out\n\
          (`--held-out 0.1`), which selects the averaged weights with the best validation score. All\n\
          measures compare with the whole table: 0 is best, but for the AUC of a classifier that tells\n\
-         synthetic from real patients, of which 0.5 is best.\n",
+         synthetic from real patients, of which 0.5 is best.\n\n\
+         `cargo xtask quality --peers` compares with other programs by CPU time (\"Beside other programs\"\n\
+         below); `--tables pbc,hiv`, `--methods ours,argn`, `--seeds 1` and `--minutes 5` say what is measured.\n\
+         It installs each program in an environment of its own in `target/peers` and keeps there what was\n\
+         measured; `--again` makes our cohorts anew and judges all anew, as after a change.\n",
     );
     for trial in &trials {
         report(trial, &python, &folder.join(trial.name), &mut text)?;
     }
     let path = Path::new(WORKSPACE).join("docs/quality.md");
-    // What people wrote stays.
+    // What people wrote stays, and the comparison with peers.
     let before = std::fs::read_to_string(&path).unwrap_or_default();
-    if let Some(at) = before.find(TRIALS) {
+    if let Some(at) = before.find(peers::HEADING).or_else(|| before.find(TRIALS)) {
         text.push_str(&before[at..]);
     }
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -204,19 +219,24 @@ fn heading(text: &mut String) -> Result<()> {
 fn row(text: &mut String, name: &str, measures: &[Vec<f64>]) -> Result<()> {
     write!(text, "| {name} |")?;
     for values in measures {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        match values.len() {
-            1 => write!(text, " {mean:.3} |")?,
-            _ => write!(text, " {mean:.3} ({least:.3}–{most:.3}) |")?,
-        }
+        write!(text, " {} |", mean_and_range(values, 3))?;
     }
     writeln!(text)?;
     Ok(())
 }
 
-fn with_out(mut command: Command, out: &Path) -> Command {
+/// The mean, and the range in brackets where there are several.
+pub(crate) fn mean_and_range(values: &[f64], decimals: usize) -> String {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match values.len() {
+        1 => format!("{mean:.decimals$}"),
+        _ => format!("{mean:.decimals$} ({least:.decimals$}–{most:.decimals$})"),
+    }
+}
+
+pub(crate) fn with_out(mut command: Command, out: &Path) -> Command {
     command.arg("--out").arg(out);
     command
 }
