@@ -68,6 +68,7 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(realism::columns::ColumnDistances),
         Box::new(realism::missing_cells::MissingCells),
         Box::new(realism::percentiles::Percentiles),
+        Box::new(realism::rare_levels::RareLevelsOccur),
         Box::new(realism::pairs::PairAssociations),
         Box::new(realism::dynamics::TemporalDynamics),
         Box::new(realism::statics::StaticsByCourse),

@@ -2,12 +2,14 @@
 
 mod association;
 pub(crate) mod columns;
+mod courses;
 pub(crate) mod domain;
 pub(crate) mod dynamics;
 pub(crate) mod missing_cells;
 pub(crate) mod pairs;
 pub(crate) mod percentiles;
 mod quick;
+pub(crate) mod rare_levels;
 pub(crate) mod rules;
 pub(crate) mod statics;
 mod tests_of_equality;
@@ -18,6 +20,7 @@ pub use columns::{ColumnComparison, ColumnMeans, Columns};
 pub use dynamics::Dynamics;
 pub use pairs::{PairDifferences, Pairs};
 pub use quick::{Quick, QuickScore};
+pub use rare_levels::{RareLevel, RareLevels};
 pub use statics::StaticsExplained;
 pub use tests_of_equality::{
     Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
