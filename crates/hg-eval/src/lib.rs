@@ -27,9 +27,9 @@ pub use privacy::{
     distance_to_closest_record, membership,
 };
 pub use realism::{
-    ColumnComparison, ColumnMeans, Columns, Dynamics, GainShares,
+    ColumnComparison, ColumnMeans, ColumnSpread, Columns, Dynamics, GainShares,
     Hierarchy, LEVEL, PairDifferences, Pairs, Quick, QuickScore,
-    QuickTrees, RareLevel, RareLevels, StaticsExplained, Tested, 
+    QuickTrees, RareLevel, RareLevels, SpreadDifferences, StaticsExplained, Tested, 
     ToldApart, correlation_ratio, cramer, discriminate, hierarchy, kendall,
     kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
 };

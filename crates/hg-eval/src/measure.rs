@@ -70,6 +70,7 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(realism::percentiles::Percentiles),
         Box::new(realism::rare_levels::RareLevelsOccur),
         Box::new(realism::pairs::PairAssociations),
+        Box::new(realism::spread::Spread),
         Box::new(realism::dynamics::TemporalDynamics),
         Box::new(realism::statics::StaticsByCourse),
         Box::new(realism::told_apart::Judges),

@@ -11,6 +11,7 @@ pub(crate) mod percentiles;
 mod quick;
 pub(crate) mod rare_levels;
 pub(crate) mod rules;
+pub(crate) mod spread;
 pub(crate) mod statics;
 mod tests_of_equality;
 pub(crate) mod told_apart;
@@ -21,6 +22,7 @@ pub use dynamics::Dynamics;
 pub use pairs::{PairDifferences, Pairs};
 pub use quick::{Quick, QuickScore};
 pub use rare_levels::{RareLevel, RareLevels};
+pub use spread::{ColumnSpread, SpreadDifferences};
 pub use statics::StaticsExplained;
 pub use tests_of_equality::{
     Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
