@@ -14,6 +14,7 @@ pub(crate) mod rules;
 pub(crate) mod spread;
 pub(crate) mod statics;
 mod tests_of_equality;
+pub(crate) mod timing;
 pub(crate) mod told_apart;
 
 pub use association::{correlation_ratio, cramer, kendall};
@@ -28,4 +29,5 @@ pub use tests_of_equality::{
     Hierarchy, LEVEL, Tested, hierarchy, kolmogorov_smirnov_test, snedecor_test, student_test,
     three_sigma,
 };
+pub use timing::Timing;
 pub use told_apart::{GainShares, QuickTrees, ToldApart, discriminate};
