@@ -28,7 +28,7 @@ pub use privacy::{
 };
 pub use realism::{
     ColumnComparison, ColumnMeans, ColumnSpread, Columns, Dynamics, GainShares,
-    Hierarchy, LEVEL, PairDifferences, Pairs, Quick, QuickScore,
+    Hierarchy, JointCells, JointStatics, LEVEL, PairDifferences, Pairs, Quick, QuickScore,
     QuickTrees, RareLevel, RareLevels, SpreadDifferences, StaticsExplained, Tested, Timing,
     ToldApart, correlation_ratio, cramer, discriminate, hierarchy, kendall,
     kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,

@@ -73,6 +73,7 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(realism::spread::Spread),
         Box::new(realism::dynamics::TemporalDynamics),
         Box::new(realism::timing::TimesOfRows),
+        Box::new(realism::joint_statics::JointCellsOfStatics),
         Box::new(realism::statics::StaticsByCourse),
         Box::new(realism::told_apart::Judges),
         Box::new(privacy::closest_records::ClosestRecords),
