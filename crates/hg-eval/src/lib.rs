@@ -27,10 +27,10 @@ pub use privacy::{
     distance_to_closest_record, membership,
 };
 pub use realism::{
-    ColumnComparison, ColumnMeans, ColumnSpread, Columns, Dynamics, GainShares,
+    ColumnComparison, ColumnMeans, ColumnSpread, Columns, CourseDifferences, Dynamics, GainShares,
     Hierarchy, JointCells, JointStatics, LEVEL, PairDifferences, Pairs, Quick, QuickScore,
     QuickTrees, RareLevel, RareLevels, SpreadDifferences, StaticsExplained, Tested, Timing,
-    ToldApart, correlation_ratio, cramer, discriminate, hierarchy, kendall,
+    ToldApart, Trajectories, correlation_ratio, cramer, discriminate, hierarchy, kendall,
     kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
 };
 pub use report::{Curve, Report};

@@ -72,6 +72,7 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(realism::pairs::PairAssociations),
         Box::new(realism::spread::Spread),
         Box::new(realism::dynamics::TemporalDynamics),
+        Box::new(realism::trajectories::CoursesOverTime),
         Box::new(realism::timing::TimesOfRows),
         Box::new(realism::joint_statics::JointCellsOfStatics),
         Box::new(realism::statics::StaticsByCourse),

@@ -17,6 +17,7 @@ pub(crate) mod statics;
 mod tests_of_equality;
 pub(crate) mod timing;
 pub(crate) mod told_apart;
+pub(crate) mod trajectories;
 
 pub use association::{correlation_ratio, cramer, kendall};
 pub use columns::{ColumnComparison, ColumnMeans, Columns};
@@ -33,3 +34,4 @@ pub use tests_of_equality::{
 };
 pub use timing::Timing;
 pub use told_apart::{GainShares, QuickTrees, ToldApart, discriminate};
+pub use trajectories::{CourseDifferences, Trajectories};
