@@ -112,3 +112,15 @@ fn a_synthetic_cohort_without_a_value_passes_nothing() {
         }
     }
 }
+
+#[test]
+fn one_row_each_says_nothing_of_time() {
+    let pbc = pbc();
+    let single = pbc.first_rows(1);
+    let evaluation = pbc.compare(&single, &single, Some(&single));
+    // Whether a level is rare among first rows is another question.
+    for answer in evaluation.answers().into_iter().filter(|answer| answer.about != "rare levels") {
+        let asks_of_time = ["steps", "over time", "covariance", "ranks"].contains(&answer.about);
+        assert_eq!(answer.verdict == Verdict::Open, asks_of_time, "{answer:?}");
+    }
+}

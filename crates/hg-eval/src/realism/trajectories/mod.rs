@@ -381,7 +381,8 @@ impl Course {
             when_observed: None,
         };
         let [total, of_other] = [self, other].map(|course| course.density.iter().sum::<f64>());
-        if total == 0. {
+        // At a single time nothing changes over time.
+        if total == 0. || self.density.len() < 2 {
             return found;
         }
         let normalised = |course: &Self, total: f64| -> Vec<f64> {
