@@ -195,6 +195,7 @@ pub(crate) fn fixtures(folder: &Path) -> Result<()> {
     execute(script("hiv_model.py"))?;
     execute(script("eval_goldens.py"))?;
     execute(script("judge_goldens.py"))?;
+    execute(script("trajectory_goldens.py"))?;
     execute(script("make_goldens.py"))?;
     let mut save = cargo();
     save.args(["test", "--release", "--workspace", "--test", "goldens", "saved_weights"]);

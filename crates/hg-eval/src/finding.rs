@@ -321,6 +321,16 @@ impl<T> Compared<T> {
     }
 }
 
+/// A number with three digits or more that tell something.
+pub(crate) fn short(x: f64) -> String {
+    let decimals = (2. - x.abs().max(1e-9).log10().floor()).clamp(0., 4.) as usize;
+    let text = format!("{x:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

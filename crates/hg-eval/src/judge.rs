@@ -9,6 +9,9 @@ use crate::{Outcome, PatientCounts};
 /// no regulator's.
 pub(crate) const MAX_DISTANCE: f64 = 0.1;
 
+/// Relative differences up to here pass: 15 %.
+pub(crate) const MAX_RELATIVE: f64 = 0.15;
+
 /// Patients of each side from which on there is a verdict. Two draws of ten from one law are at a
 /// distance of 0.3 to 0.4 by Kolmogorov and Smirnov, so that fewer say little of a limit of 0.1;
 /// and whether one of so few is found or missed is chance.
@@ -73,6 +76,31 @@ pub(crate) fn within_limit(
     differences: &[Difference],
     nothing: &str,
 ) -> Outcome {
+    within(MAX_DISTANCE, counts, differences, nothing)
+}
+
+/// A limit, raised to what chance makes of cohorts of these sizes where that is more, since patients are
+/// few or values extreme: by how much two halves of the real cohort differ in some ways, which of n
+/// patients is √(4/n) times a constant, and here √(1/n + 1/m) times it, of m synthetic ones.
+pub(crate) fn raised(
+    limit: f64,
+    counts: &PatientCounts,
+    halves: impl IntoIterator<Item = Option<f64>>,
+) -> f64 {
+    let [n, m] = [counts.real, counts.synthetic].map(|count| count.max(1) as f64);
+    let of_sizes = ((1. / n + 1. / m) * n / 4.).sqrt();
+    let chance = halves.into_iter().flatten().map(|halves| of_sizes * halves);
+    // As it is shown.
+    (chance.fold(limit, f64::max) * 1000.).round() / 1000.
+}
+
+/// [`within_limit`], with a limit of its own.
+pub(crate) fn within(
+    limit: f64,
+    counts: &PatientCounts,
+    differences: &[Difference],
+    nothing: &str,
+) -> Outcome {
     counts.at_least(MIN_PATIENTS)?;
     let has_yardstick = counts.has_yardstick();
     let compared: Vec<(&str, f64, Option<f64>)> = differences
@@ -92,14 +120,14 @@ pub(crate) fn within_limit(
     };
     let figures: Vec<String> = compared.iter().map(figure).collect();
     let passes = |&(_, value, yardstick): &(&str, f64, Option<f64>)| {
-        value <= yardstick.unwrap_or(0.).max(MAX_DISTANCE)
+        value <= yardstick.unwrap_or(0.).max(limit)
     };
     let or_others = if compared.iter().any(|(.., yardstick)| yardstick.is_some()) {
         ", or what held-out patients differ by"
     } else {
         ""
     };
-    let said = format!("{}; limit {MAX_DISTANCE}{or_others}", figures.join(", "));
+    let said = format!("{}; limit {limit}{or_others}", figures.join(", "));
     Ok((compared.iter().all(passes), said))
 }
 
@@ -129,6 +157,20 @@ mod tests {
         assert_eq!(said.as_deref(), Ok(expected));
         let said = judge(None, 0.11, 0.2).map(|(_, said)| said);
         assert_eq!(said.as_deref(), Ok("d 0.110; limit 0.1"));
+    }
+
+    #[test]
+    fn a_limit_is_raised_by_halves_that_differ_by_more_and_never_lowered() {
+        let raised = |halves: &[Option<f64>]| raised(0.15, &counts(None), halves.iter().copied());
+        assert_eq!(raised(&[Some(0.05), None]), 0.15);
+        assert_eq!(raised(&[Some(0.05), Some(0.2 * 2f64.sqrt())]), 0.2);
+        assert_eq!(raised(&[]), 0.15);
+        // Of ten patients halves of five: ten and ten differ by less, ten and two by more.
+        let few = PatientCounts { synthetic: 2, ..counts(None) };
+        assert_eq!(super::raised(0.15, &few, [Some(0.2)]), 0.245);
+        let difference = Difference { name: "d", synthetic: Some(0.2), held_out: None };
+        let said = within(0.235, &self::counts(None), &[difference], "nothing");
+        assert_eq!(said, Ok((true, "d 0.200; limit 0.235".into())));
     }
 
     #[test]

@@ -27,10 +27,11 @@ pub use privacy::{
     distance_to_closest_record, membership,
 };
 pub use realism::{
-    ColumnComparison, ColumnMeans, Columns, Dynamics, GainShares, Hierarchy, LEVEL,
-    PairDifferences, Pairs, Quick, QuickScore, QuickTrees, StaticsExplained, Tested, ToldApart,
-    correlation_ratio, cramer, discriminate, hierarchy, kendall, kolmogorov_smirnov_test,
-    snedecor_test, student_test, three_sigma,
+    ColumnComparison, ColumnMeans, ColumnSpread, Columns, CourseDifferences, Dynamics, GainShares,
+    Hierarchy, JointCells, JointStatics, LEVEL, PairDifferences, Pairs, Quick, QuickScore,
+    QuickTrees, RareLevel, RareLevels, SpreadDifferences, StaticsExplained, Tested, Timing,
+    ToldApart, Trajectories, correlation_ratio, cramer, discriminate, hierarchy, kendall,
+    kolmogorov_smirnov_test, snedecor_test, student_test, three_sigma,
 };
 pub use report::{Curve, Report};
 pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};

@@ -3,8 +3,8 @@
 use hg_data::Encoded;
 use hg_data::{Encoder, Observed, Schema, Subset, Table, Values};
 use hg_eval::{
-    Auc, Cohort, Compared, DistanceToClosestRecord, Evaluation, Identification, Report, Subject,
-    Verdict, measures,
+    Auc, Cohort, Compared, DistanceToClosestRecord, Evaluation, Identification, RareLevels, Report,
+    Subject, Verdict, measures,
 };
 use hg_models::RowLayout;
 use rand::seq::SliceRandom;
@@ -87,12 +87,26 @@ fn passed(evaluation: &Evaluation, about: &str) -> bool {
     answer.verdict == Verdict::Passed
 }
 
+/// What asks of patients, beyond columns and pairs.
+const OF_PATIENTS: [&str; 8] = [
+    "rare levels",
+    "spread",
+    "steps",
+    "over time",
+    "covariance",
+    "ranks",
+    "timing",
+    "joint statics",
+];
+
 #[test]
 fn the_real_cohort_passes_all_but_copies() {
     let real = real();
     let evaluation = real.evaluate(&real.encoded);
     for about in
         ["columns", "pairs", "time", "pairs in time", "statics", "told apart", "predictions"]
+            .into_iter()
+            .chain(OF_PATIENTS)
     {
         assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
     }
@@ -109,8 +123,111 @@ fn steps_that_are_shuffled_fail_in_time_and_are_told_apart() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let evaluation = real.evaluate(&real.changed(|_, rows| rows.shuffle(&mut rng)));
     assert!(passed(&evaluation, "columns") && passed(&evaluation, "pairs"));
-    assert!(!passed(&evaluation, "time"), "{:?}", evaluation.answers());
-    assert!(!passed(&evaluation, "told apart"), "{:?}", evaluation.answers());
+    for about in ["time", "told apart", "steps", "covariance"] {
+        assert!(!passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+    // Within a patient is what was there before, and nobody's statics have changed.
+    for about in ["spread", "joint statics"] {
+        assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+}
+
+#[test]
+fn steps_of_other_patients_fail_within_patients_and_between_them() {
+    let real = real();
+    let Encoded { lengths, .. } = &real.encoded;
+    // All rows of the cohort, dealt anew; statics stay with the patient.
+    let is_static = |n: &usize| real.encoder.schema.columns[*n].is_static;
+    let changing: Vec<std::ops::Range<usize>> = (0..real.encoder.schema.columns.len())
+        .filter(|n| !is_static(n))
+        .map(|n| real.encoder.features_of(n))
+        .collect();
+    let mut pool: Vec<Vec<f32>> = Vec::new();
+    real.changed(|_, rows| pool.extend(rows.iter().cloned()));
+    pool.shuffle(&mut ChaCha8Rng::seed_from_u64(6));
+    assert_eq!(pool.len(), lengths.iter().sum::<usize>());
+    let dealt = real.changed(|_, rows| {
+        for row in rows {
+            let other = pool.pop().expect("a row");
+            for block in &changing {
+                row[block.clone()].copy_from_slice(&other[block.clone()]);
+            }
+        }
+    });
+    let evaluation = real.evaluate(&dealt);
+    for about in ["columns", "rare levels", "joint statics"] {
+        assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+    for about in ["spread", "steps", "covariance", "timing"] {
+        assert!(!passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+}
+
+#[test]
+fn statics_of_several_patients_do_not_occur_together() {
+    let real = real();
+    let Encoded { values, lengths, steps, features, .. } = &real.encoded;
+    let statics: Vec<std::ops::Range<usize>> = (0..real.encoder.schema.columns.len())
+        .filter(|&n| real.encoder.schema.columns[n].is_static)
+        .map(|n| real.encoder.features_of(n))
+        .collect();
+    // Each column from a patient of its own.
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let donors: Vec<Vec<usize>> = statics
+        .iter()
+        .map(|_| {
+            let mut donors: Vec<usize> = (0..lengths.len()).collect();
+            donors.shuffle(&mut rng);
+            donors
+        })
+        .collect();
+    let redrawn = real.changed(|sequence, rows| {
+        for (block, donors) in statics.iter().zip(&donors) {
+            let from = &values[donors[sequence] * steps * features..][..*features];
+            for row in rows.iter_mut() {
+                row[block.clone()].copy_from_slice(&from[block.clone()]);
+            }
+        }
+    });
+    let evaluation = real.evaluate(&redrawn);
+    for about in ["columns", "rare levels", "spread", "covariance"] {
+        assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+    assert!(!passed(&evaluation, "joint statics"), "{:?}", evaluation.answers());
+}
+
+#[test]
+fn a_cohort_without_rare_levels_fails_in_these_alone() {
+    let real = real();
+    let column = |name: &str| {
+        let columns = &real.encoder.schema.columns;
+        let n = columns.iter().position(|column| column.name == name).expect("a column");
+        real.encoder.features_of(n)
+    };
+    // Nobody is in the first stage, as 5 % of the rows of 29 patients are: the fourth in its place.
+    let stage = column("stage");
+    let dropped = real.changed(|_, rows| {
+        for row in rows {
+            let block = &mut row[stage.clone()];
+            if block[0] > 0.5 {
+                (block[0], block[3]) = (0., 1.);
+            }
+        }
+    });
+    let evaluation = real.evaluate(&dropped);
+    for about in ["columns", "spread", "joint statics", "timing"] {
+        assert!(passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
+    }
+    assert!(!passed(&evaluation, "rare levels"), "{:?}", evaluation.answers());
+    let found: &Compared<RareLevels> = evaluation.detail("rare-levels").expect("levels");
+    let missing: Vec<&str> = found
+        .synthetic
+        .iter()
+        .flat_map(|found| &found.levels)
+        .filter(|level| level.other == 0.)
+        .map(|level| level.column.as_str())
+        .collect();
+    assert_eq!(missing, ["stage"]);
 }
 
 #[test]
@@ -183,7 +300,18 @@ fn noise_fails_everything_but_copies() {
         rows.iter_mut().flatten().for_each(|value| *value = rng.random());
     });
     let evaluation = real.evaluate(&noise);
-    for about in ["columns", "pairs", "time", "pairs in time", "told apart", "predictions"] {
+    for about in [
+        "columns",
+        "pairs",
+        "time",
+        "pairs in time",
+        "told apart",
+        "predictions",
+        "spread",
+        "steps",
+        "over time",
+        "covariance",
+    ] {
         assert!(!passed(&evaluation, about), "{about}: {:?}", evaluation.answers());
     }
     assert!(passed(&evaluation, "copies"));

@@ -112,7 +112,7 @@ fn progress_follows_the_measures() {
 }
 
 /// What programs read of the JSON (`xtask quality`, the end-to-end tests, users).
-const KEYS: [&str; 34] = [
+const KEYS: [&str; 41] = [
     "/answers/0/topic",
     "/answers/0/about",
     "/answers/0/question",
@@ -137,6 +137,13 @@ const KEYS: [&str; 34] = [
     "/held_out/mean_total_variation",
     "/dynamics/autocorrelation",
     "/held_out_dynamics/lengths",
+    "/rare_levels/levels",
+    "/spread/within_patients",
+    "/held_out_spread/columns/0/median_step",
+    "/real_spread/0/between_patients",
+    "/trajectories/columns/0/variogram",
+    "/held_out_trajectories/columns/0/ranks",
+    "/joint_statics/pairs",
     "/discriminative/area",
     "/held_out_discriminative/area",
     "/nearness/least",
@@ -164,7 +171,15 @@ fn the_json_keeps_its_keys() {
     // Where there is nothing to compare with, the keys stay, without a value.
     let subject = Subject::new(&cohorts.encoder, &cohorts.real, &cohorts.synthetic);
     let json = self::json(&run(&subject, &measures()));
-    for key in ["/held_out", "/held_out_dynamics", "/membership", "/inference", "/identifiers"] {
+    for key in [
+        "/held_out",
+        "/held_out_dynamics",
+        "/held_out_spread",
+        "/timing",
+        "/membership",
+        "/inference",
+        "/identifiers",
+    ] {
         assert_eq!(json.pointer(key), Some(&Value::Null), "{key}");
     }
 }

@@ -24,7 +24,6 @@ const MAX_LEVELS: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Patient {
     rows: Range<usize>,
-    /// When each was, from the first on: in the table's unit, or in steps where those are regular.
     times: Vec<f64>,
 }
 
@@ -52,8 +51,13 @@ impl Patient {
         self.rows.clone()
     }
 
-    /// What is observed of a column, with its times.
-    fn observed(&self, cells: &[Option<f64>]) -> Vec<(f64, f64)> {
+    /// When each row was, from the first on: in the table's unit, or in steps where those are regular.
+    pub fn times(&self) -> &[f64] {
+        &self.times
+    }
+
+    /// The finite values of a column, given by all of its cells: when each was, and the value.
+    pub fn observed(&self, cells: &[Option<f64>]) -> Vec<(f64, f64)> {
         let cells = self.times.iter().zip(&cells[self.rows()]);
         let seen = cells.filter_map(|(&time, cell)| Some((time, (*cell)?)));
         seen.filter(|(_, x)| x.is_finite()).collect()

@@ -10,7 +10,7 @@ mod rule;
 mod tables;
 pub(crate) mod transform;
 
-use crate::parsed::{DERIVED, GAP};
+use crate::parsed::{DERIVED, GAP, START};
 use crate::{Error, Result};
 use check::Stage;
 use keys::SchemaKeys;
@@ -265,6 +265,12 @@ impl Schema {
     /// regular.
     pub fn gap_column(&self) -> Option<usize> {
         self.columns.iter().position(|column| column.name == GAP)
+    }
+
+    /// The position of the column that holds when a patient's first row was; `None` where that is not
+    /// modelled.
+    pub fn first_time_column(&self) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == START)
     }
 
     /// Positions of the columns that an attacker may know of a person.

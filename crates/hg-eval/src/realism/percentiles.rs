@@ -1,5 +1,6 @@
 //! Percentiles of the numeric columns.
 
+use super::courses::name_and_unit;
 use crate::statistics::percentile;
 use crate::{Finding, Measure, ReportTable, Result, Subject, Topic};
 use hg_data::{Kind, Observed};
@@ -86,10 +87,7 @@ fn percentiles(cells: &[Option<f64>]) -> Option<[f64; SHOWN.len()]> {
 
 /// A column's rows of the table, one for each cohort.
 fn rows(found: &ColumnPercentiles, has_held_out: bool) -> Vec<Vec<String>> {
-    let name = match found.unit.as_str() {
-        "" => found.column.clone(),
-        unit => format!("{} {unit}", found.column),
-    };
+    let name = name_and_unit(&found.column, &found.unit);
     let cohorts = [("real", found.real), ("synthetic", found.synthetic)];
     let held_out = has_held_out.then_some(("held out", found.held_out));
     let row = |(cohort, percentiles): (&str, Option<[f64; SHOWN.len()]>)| {

@@ -10,6 +10,7 @@
 
 use super::course;
 use super::pictures::{Band, draw_beside_kind, titled};
+use crate::finding::short;
 use crate::statistics::{deviation, percentile, stride};
 use crate::{ReportTable, Result, Subject};
 use hg_data::{Column, Kind, Observed};
@@ -203,16 +204,6 @@ fn cell(value: f64, column: &Column, names: &[String]) -> String {
     match column.kind == Kind::Numeric {
         true => short(value),
         false => names.get(value as usize).cloned().unwrap_or_default(),
-    }
-}
-
-/// A number with three digits or more that tell something.
-fn short(x: f64) -> String {
-    let decimals = (2. - x.abs().max(1e-9).log10().floor()).clamp(0., 4.) as usize;
-    let text = format!("{x:.decimals$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
     }
 }
 
