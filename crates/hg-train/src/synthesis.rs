@@ -250,7 +250,13 @@ impl Sampler {
     }
 
     /// The candidate for each place who is taken.
-    pub(crate) fn chosen(&self, candidates: &Cells, places: usize, seed: u64, part: u64) -> Vec<usize> {
+    pub(crate) fn chosen(
+        &self,
+        candidates: &Cells,
+        places: usize,
+        seed: u64,
+        part: u64,
+    ) -> Vec<usize> {
         match &self.choice {
             Some(choice) => self.chosen_by(&choice.resampler, candidates, places, seed, part),
             None => (0..places).collect(),
