@@ -75,7 +75,6 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use crate::{Encoder, Schema, Subset, Table};
-    use polars_core::prelude::*;
 
     /// Two patients: `x` carried by a flag, `y` with gaps that are filled from the step before.
     fn fitted() -> (Encoder, crate::Encoded) {
