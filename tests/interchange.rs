@@ -89,6 +89,8 @@ fn exported_weights_are_imported_as_the_same_generator() {
         "--set",
         "model.patient_latent=0.75",
         "--set",
+        "model.generator_carries=true",
+        "--set",
         "iterations=3"
     ]);
     let sample = |run_folder: &Path, name: &str| {

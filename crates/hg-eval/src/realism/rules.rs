@@ -58,6 +58,7 @@ fn shown(of_rule: &Violations) -> String {
 fn answer(synthetic: &[Violations]) -> Answer {
     let broken: Vec<&Violations> = synthetic.iter().filter(|rule| rule.broken > 0).collect();
     let because = match broken.as_slice() {
+        [] if synthetic.len() == 1 => "it holds in every row".to_owned(),
         [] => format!("all {} hold in every row", synthetic.len()),
         [first, ..] => format!(
             "{} of {} are broken, as {} in {} rows",
