@@ -62,13 +62,8 @@ pub enum Distribution {
 #[derive(Clone, Debug)]
 pub struct Calibration(Vec<(Looked, Map)>);
 
-/// What a file keeps of a [`Calibration`]: [`Encoder::calibration_by`] says which features it maps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CalibrationMaps(Vec<Map>);
-
 /// What becomes of a feature, or block.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 enum Map {
     /// From the generator's quantiles to the real ones; then what is `within` so little of the number
     /// before becomes that one, by the tenth that this is in; nothing where none is repeated.
@@ -167,14 +162,6 @@ impl Encoder {
             calibration.0.extend(maps.0);
         }
         calibration
-    }
-
-    /// The calibration that was kept, where its maps are of this encoder's features and blocks.
-    pub fn calibration_by(&self, maps: &CalibrationMaps) -> Option<Calibration> {
-        let looked = self.looked();
-        let are_sound = looked.len() == maps.0.len()
-            && looked.iter().zip(&maps.0).all(|(looked, map)| map.is_of(looked));
-        are_sound.then(|| Calibration(looked.into_iter().zip(maps.0.iter().cloned()).collect()))
     }
 
     /// Whether two numbers of a column are decoded to one: they may differ by less than it is written
@@ -425,11 +412,6 @@ impl Looked {
 }
 
 impl Calibration {
-    /// The maps of all features and blocks, to be kept in a file.
-    pub fn maps(&self) -> CalibrationMaps {
-        CalibrationMaps(self.0.iter().map(|(_, map)| map.clone()).collect())
-    }
-
     /// Maps rows.
     pub fn apply(&self, cohort: &mut Encoded) {
         let mut values = cohort.values.to_vec();
@@ -479,28 +461,6 @@ impl Before {
 }
 
 impl Map {
-    /// Whether it maps this feature, or block; one that was read from a file may not.
-    fn is_of(&self, looked: &Looked) -> bool {
-        match self {
-            Self::Quantiles { from, to, within } => {
-                let are_sound = |points: &[[f32; 2]]| {
-                    points.iter().flatten().all(|x| x.is_finite()) && ascend(points)
-                };
-                looked.stage == Stage::Numbers
-                    && are_sound(from)
-                    && are_sound(to)
-                    && (within.is_empty() || within.len() == TENTHS)
-            }
-            Self::Levels { biases, kept } => {
-                let levels = looked.features.len();
-                looked.stage != Stage::Numbers
-                    && biases.len() == levels
-                    && (kept.is_empty() || kept.len() == levels)
-                    && biases.iter().chain(kept).all(|bias| bias.is_finite())
-            }
-        }
-    }
-
     /// Maps the features of a row; `before` is the level before in time.
     fn apply(&self, features: &mut [f32], before: Option<usize>) {
         match self {
@@ -770,41 +730,6 @@ mod tests {
                 assert!(before > 0.2, "{looked:?}: {before}");
             }
         }
-    }
-
-    #[test]
-    fn a_calibration_that_was_kept_maps_alike_and_an_edited_one_is_refused() {
-        let (encoder, real) = pbc();
-        let made = off(&encoder, &real);
-        let calibration = encoder.calibration(&made);
-        let json = serde_json::to_value(calibration.maps()).expect("JSON");
-        let read = |json: &serde_json::Value| {
-            let maps = serde_json::from_value(json.clone()).expect("maps");
-            encoder.calibration_by(&maps)
-        };
-        let (mut by_fitted, mut by_kept) = (made.clone(), made);
-        calibration.apply(&mut by_fitted);
-        read(&json).expect("sound").apply(&mut by_kept);
-        assert_eq!(by_kept.values.to_vec(), by_fitted.values.to_vec());
-
-        let edited = |edit: &dyn Fn(&mut Vec<serde_json::Value>)| {
-            let mut json = json.clone();
-            edit(json.as_array_mut().expect("a list"));
-            read(&json)
-        };
-        assert!(edited(&|_| {}).is_some());
-        assert!(edited(&|maps| maps.truncate(3)).is_none(), "features are left over");
-        assert!(edited(&|maps| maps.reverse()).is_none(), "numbers are mapped as levels");
-        let last = encoder.looked().len() - 1;
-        let number = |edit: &dyn Fn(&mut serde_json::Value)| {
-            edited(&|maps| edit(&mut maps[last]["quantiles"]))
-        };
-        assert!(number(&|map| map["to"][1] = serde_json::json!([0.0, -1.0])).is_none());
-        assert!(number(&|map| map["from"][0] = serde_json::json!([0.9, 0.9])).is_none());
-        assert!(number(&|map| map["within"] = serde_json::json!([0.1])).is_none());
-        let biases =
-            |maps: &mut Vec<serde_json::Value>| maps[0]["levels"]["biases"] = serde_json::json!([]);
-        assert!(edited(&biases).is_none());
     }
 
     /// Kolmogorov and Smirnov's distance of numbers, total variation of levels.

@@ -58,7 +58,7 @@ mod visits;
 mod write;
 
 pub use bins::FittedBins;
-pub use calibration::{Calibration, CalibrationMaps, Distribution};
+pub use calibration::{Calibration, Distribution};
 pub use decode::Cells;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};

@@ -2,7 +2,7 @@
 //! place has candidates who have it, each for one place, and the resampler chooses among them.
 
 use crate::random::{Purpose, stream};
-use crate::synthesis::{Candidates, MADE_IN_PART, PLACES, Sampler, Source, draw_lengths};
+use crate::synthesis::{MADE_IN_PART, PLACES, Sampler, Source, draw_lengths};
 use crate::{Error, Result};
 use hg_data::{Cells, DataFrame, Given, MetConditions, Place, Shares, WantedStatics};
 use hg_judge::CANDIDATES;
@@ -98,7 +98,7 @@ impl Asked for Conditions<'_> {
 /// Some places that are filled together, and the candidates for them.
 struct Filling {
     places: Range<usize>,
-    held: Candidates,
+    held: Cells,
     /// Which of these are for each place.
     of_place: Vec<Vec<usize>>,
     /// How many patients could have taken each place.
@@ -112,7 +112,7 @@ impl Filling {
         let count = places.len();
         Self {
             places,
-            held: Candidates::default(),
+            held: Cells::default(),
             of_place: vec![Vec::new(); count],
             fitting: vec![0; count],
             most,
@@ -121,7 +121,7 @@ impl Filling {
 
     /// Gives each patient to the place that has the fewest candidates of those that they may take; of
     /// several to the nearest.
-    fn take(&mut self, made: &Candidates, may_take: &[Vec<Place>]) {
+    fn take(&mut self, made: &Cells, may_take: &[Vec<Place>]) {
         let mut taken = Vec::new();
         for (patient, places) in may_take.iter().enumerate() {
             let mut best: Option<(usize, f64, usize)> = None;
@@ -135,7 +135,7 @@ impl Filling {
                 }
             }
             if let Some((.., at)) = best {
-                self.of_place[at].push(self.held.cells.patients() + taken.len());
+                self.of_place[at].push(self.held.patients() + taken.len());
                 taken.push(patient);
             }
         }
@@ -209,7 +209,7 @@ impl Sampler {
         seed: u64,
         observe: &mut dyn FnMut(usize),
     ) -> Result<(DataFrame, usize)> {
-        let spreads = wanted.spreads(&self.part(seed, 0)?.cells);
+        let spreads = wanted.spreads(&self.part(seed, 0)?);
         let least = self.patients_of(LEAST_ROWS).max(LEAST_MADE);
         self.fill(&Like { wanted, spreads }, least, seed, observe)
     }
@@ -236,8 +236,8 @@ impl Sampler {
         };
         for part in 0.. {
             let next = self.part(seed, part)?;
-            made += next.cells.patients();
-            let met = shares.met(&next.cells).into_iter().zip(given.met(&next.cells));
+            made += next.patients();
+            let met = shares.met(&next).into_iter().zip(given.met(&next));
             for (met, _) in met.filter(|(_, is_given)| *is_given) {
                 *kinds.entry(met).or_default() += 1;
             }
@@ -274,8 +274,8 @@ impl Sampler {
             let mut made = 0;
             while !filling.is_done(made, least) {
                 let next = self.part(seed, part)?;
-                (part, made) = (part + 1, made + next.cells.patients());
-                let may_take = asked.places(&next.cells, filling.places.clone());
+                (part, made) = (part + 1, made + next.patients());
+                let may_take = asked.places(&next, filling.places.clone());
                 filling.take(&next, &may_take);
             }
             let empty = filling.empty();
@@ -284,12 +284,10 @@ impl Sampler {
                 return Err(Error::Rare { given: asked.named(&places), found: fitting, made });
             }
             for (place, held) in filling.places.clone().zip(&filling.of_place) {
-                let mut own = Candidates::default();
+                let mut own = Cells::default();
                 own.add(&filling.held, held);
-                asked.give(&mut own.cells, place);
-                // The choice is to see what comes out.
-                own.judged.iter_mut().for_each(|judged| asked.give(judged, place));
-                found.add(&own.cells, &self.chosen(own.judged(), 1, seed, place as u64));
+                asked.give(&mut own, place);
+                found.add(&own, &self.chosen(&own, 1, seed, place as u64));
             }
             observe(found.patients());
         }
@@ -297,9 +295,9 @@ impl Sampler {
     }
 
     /// Patients of the generator, as many as are made at once, of lengths as they come.
-    fn part(&self, seed: u64, part: u64) -> Result<Candidates> {
+    fn part(&self, seed: u64, part: u64) -> Result<Cells> {
         let of_part = stream(seed, Purpose::Lengths, part);
         let lengths = draw_lengths(&self.encoder().lengths, MADE_IN_PART, of_part);
-        self.candidates(lengths, Source { seed, noise: Purpose::Generation, part })
+        self.cells(lengths, Source { seed, noise: Purpose::Generation, part })
     }
 }

@@ -4,7 +4,7 @@
 use crate::checkpoint::{AVERAGED, Checkpoint};
 use crate::synthesis::Sampler;
 use crate::{Result, Store, TrainConfig};
-use hg_data::{CalibrationMaps, Encoded, Encoder, fingerprint_of};
+use hg_data::{Encoded, Encoder, fingerprint_of};
 use hg_judge::{Resampler, summaries_of_encoded};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,6 @@ pub struct Resampling {
     generator_sha256: String,
     /// None where there were too few patients to learn from, or all were told apart: then all are taken.
     pub(crate) resampler: Option<Resampler>,
-    /// Puts right how the columns of those who are chosen are distributed; none where nothing is
-    /// calibrated.
-    #[serde(default)]
-    pub(crate) calibration: Option<CalibrationMaps>,
 }
 
 impl Resampling {
@@ -44,25 +40,20 @@ impl Resampling {
         let generator_sha256 = sha256(&checkpoint);
         let sampler = Sampler::new(encoder.clone(), config, &checkpoint)?;
         let real = summaries_of_encoded(encoder, encoded, MAX_REAL);
-        let learnt = sampler.learn_choice(&real)?;
-        if learnt.is_none() {
+        let resampler = sampler.learn_resampler(&real)?;
+        if resampler.is_none() {
             tracing::info!(
                 "every patient of the generator is taken: there are too few to learn from, or \
                  trees tell nearly all of them from real ones"
             );
         }
-        let (resampler, calibration) = learnt.unzip();
-        let calibration = calibration.flatten();
-        store.save_resampling(Self { generator_sha256, resampler, calibration })
+        store.save_resampling(Self { generator_sha256, resampler })
     }
 
     /// Whether it has learnt from this checkpoint's patients, which this encoder decodes.
     pub(crate) fn is_for(&self, checkpoint: &Checkpoint, encoder: &Encoder) -> bool {
         let is_for = |resampler: &Resampler| resampler.is_for(&encoder.schema);
-        let is_by = |maps: &CalibrationMaps| encoder.calibration_by(maps).is_some();
-        self.generator_sha256 == sha256(checkpoint)
-            && self.resampler.as_ref().is_none_or(is_for)
-            && self.calibration.as_ref().is_none_or(is_by)
+        self.generator_sha256 == sha256(checkpoint) && self.resampler.as_ref().is_none_or(is_for)
     }
 }
 

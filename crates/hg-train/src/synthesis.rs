@@ -4,7 +4,7 @@ use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, Store, TrainConfig, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{Calibration, CalibrationMaps, Cells, DataFrame, Encoded, Encoder};
+use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder};
 use hg_judge::{CANDIDATES, Features, Resampler, summaries_of};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
@@ -23,9 +23,6 @@ const CALIBRATION_ROWS: f64 = 60_000.;
 const MOST_MADE: usize = 40_000;
 const MOST_ROWS: f64 = 1_200_000.;
 
-/// Places that are filled to calibrate those who are chosen by, at most.
-const CALIBRATION_PLACES: usize = 800;
-
 /// Patients that are made at once where some are chosen among them.
 pub(crate) const MADE_IN_PART: usize = 1000;
 /// Places that are filled at once from candidates for each.
@@ -40,11 +37,6 @@ pub(crate) struct Source {
     pub(crate) noise: Purpose,
     /// Which cohort of this seed, from 0.
     pub(crate) part: u64,
-}
-
-/// The noise of candidates by which is learnt who is chosen.
-fn candidate_source(part: u64) -> Source {
-    Source { seed: 0, noise: Purpose::Candidates, part }
 }
 
 /// `count` lengths, drawn with the frequencies of real ones: `frequencies[n]` have `n` steps.
@@ -107,37 +99,7 @@ pub struct Sampler {
     generator: Generator,
     calibration: Option<Calibration>,
     /// Where it is none, every patient is taken.
-    choice: Option<Choice>,
-}
-
-/// What chooses among the generator's patients, and puts right how their columns are distributed then.
-#[derive(Debug)]
-struct Choice {
-    resampler: Resampler,
-    calibration: Option<Calibration>,
-}
-
-/// Patients to choose among.
-#[derive(Default)]
-pub(crate) struct Candidates {
-    /// As they come out.
-    pub(crate) cells: Cells,
-    /// As they are judged, where that is not the same.
-    pub(crate) judged: Option<Cells>,
-}
-
-impl Candidates {
-    pub(crate) fn judged(&self) -> &Cells {
-        self.judged.as_ref().unwrap_or(&self.cells)
-    }
-
-    /// Adds some patients of others, by their positions.
-    pub(crate) fn add(&mut self, others: &Self, which: &[usize]) {
-        self.cells.add(&others.cells, which);
-        if let Some(others) = &others.judged {
-            self.judged.get_or_insert_default().add(others, which);
-        }
-    }
+    resampler: Option<Resampler>,
 }
 
 impl Sampler {
@@ -152,13 +114,7 @@ impl Sampler {
         if config.model.resampling {
             let resampling = store.resampling()?;
             match resampling.filter(|resampling| resampling.is_for(&checkpoint, &sampler.encoder)) {
-                Some(resampling) => {
-                    sampler.choice = resampling.resampler.map(|resampler| {
-                        let by = |maps| sampler.encoder.calibration_by(maps);
-                        let calibration = resampling.calibration.as_ref().and_then(by);
-                        Choice { resampler, calibration }
-                    });
-                }
+                Some(resampling) => sampler.resampler = resampling.resampler,
                 None => tracing::warn!(
                     "training has not ended, so that nothing chooses among the generator's patients \
                      yet: all are taken"
@@ -180,7 +136,7 @@ impl Sampler {
             Generator::init(config.generator(&layout), &mut rng, DType::F32, &Device::Cpu)?;
         fill(generator.parameters(), &checkpoint.averaged()?, AVERAGED.as_ref())?;
         let config = config.clone();
-        let mut sampler = Self { encoder, config, generator, calibration: None, choice: None };
+        let mut sampler = Self { encoder, config, generator, calibration: None, resampler: None };
         if sampler.config.model.calibration {
             sampler.calibration = Some(sampler.calibrate()?);
         }
@@ -229,16 +185,15 @@ impl Sampler {
         let source = |part| Source { seed, noise: Purpose::Generation, part };
         let lengths =
             draw_lengths(&self.encoder.lengths, patients, stream(seed, Purpose::Lengths, 0));
-        if self.choice.is_none() {
-            return Ok(self.encoder.table_of(&self.candidates(lengths, source(0))?.cells)?);
+        if self.resampler.is_none() {
+            return Ok(self.encoder.table_of(&self.cells(lengths, source(0))?)?);
         }
         let mut found = Cells::default();
         for (part, places) in lengths.chunks(PLACES).enumerate() {
             let part = part as u64;
             let of_candidates = places.iter().flat_map(|&length| [length; CANDIDATES]).collect();
-            let candidates = self.candidates(of_candidates, source(part))?;
-            let chosen = self.chosen(candidates.judged(), places.len(), seed, part);
-            found.add(&candidates.cells, &chosen);
+            let candidates = self.cells(of_candidates, source(part))?;
+            found.add(&candidates, &self.chosen(&candidates, places.len(), seed, part));
             observe(found.patients());
         }
         Ok(self.encoder.table_of(&found)?)
@@ -246,7 +201,7 @@ impl Sampler {
 
     /// Whether some patients are chosen among candidates, and others not.
     pub(crate) fn chooses(&self) -> bool {
-        self.choice.is_some()
+        self.resampler.is_some()
     }
 
     /// The candidate for each place who is taken.
@@ -257,39 +212,26 @@ impl Sampler {
         seed: u64,
         part: u64,
     ) -> Vec<usize> {
-        match &self.choice {
-            Some(choice) => self.chosen_by(&choice.resampler, candidates, places, seed, part),
-            None => (0..places).collect(),
-        }
-    }
-
-    fn chosen_by(
-        &self,
-        resampler: &Resampler,
-        candidates: &Cells,
-        places: usize,
-        seed: u64,
-        part: u64,
-    ) -> Vec<usize> {
+        let Some(resampler) = &self.resampler else { return (0..places).collect() };
         let mut rng = stream(seed, Purpose::Resampling, part);
         let draws: Vec<f64> = (0..places).map(|_| rng.random()).collect();
         resampler.choose(&summaries_of(&self.encoder.schema, &candidates.observed()), &draws)
     }
 
-    /// Learns from summaries of real patients which of the generator's are taken, and how their columns
-    /// are put right then; `None` where there are too few.
-    pub(crate) fn learn_choice(
-        &self,
-        real: &Features,
-    ) -> Result<Option<(Resampler, Option<CalibrationMaps>)>> {
+    /// Learns from summaries of real patients which of the generator's are taken; `None` where there
+    /// are too few.
+    pub(crate) fn learn_resampler(&self, real: &Features) -> Result<Option<Resampler>> {
         let mut part = 0;
         let mut make = |places: usize, candidates: usize| {
             let mut made: Option<Features> = None;
             let together = MADE_IN_PART / candidates;
             for first in (0..places).step_by(together) {
                 let places = together.min(places - first);
-                let rows = self.candidate_rows(places, candidates, part)?;
-                let cells = self.cells(&rows, candidate_source(part))?;
+                let of_part = stream(0, Purpose::CandidateLengths, part);
+                let lengths = draw_lengths(&self.encoder.lengths, places, of_part);
+                let lengths = lengths.into_iter().flat_map(|length| vec![length; candidates]);
+                let source = Source { seed: 0, noise: Purpose::Candidates, part };
+                let cells = self.cells(lengths.collect(), source)?;
                 part += 1;
                 let next = summaries_of(&self.encoder.schema, &cells.observed());
                 made = Some(match made {
@@ -299,48 +241,7 @@ impl Sampler {
             }
             Ok::<_, Error>(made.unwrap_or_default())
         };
-        let most = MOST_MADE.min(self.patients_of(MOST_ROWS));
-        let Some(resampler) = Resampler::fit(real, &mut make, most)? else { return Ok(None) };
-        let calibration = match self.calibration {
-            Some(_) => Some(self.calibration_of_chosen(&resampler, most / CANDIDATES, part)?),
-            None => None,
-        };
-        Ok(Some((resampler, calibration)))
-    }
-
-    /// By a cohort of those whom a resampler chooses: that columns are distributed as the real ones are is
-    /// lost a little where patients are chosen for how their columns go together.
-    fn calibration_of_chosen(
-        &self,
-        resampler: &Resampler,
-        most: usize,
-        first_part: u64,
-    ) -> Result<CalibrationMaps> {
-        let steps = self.encoder.lengths.len().saturating_sub(1);
-        let (mut values, mut lengths, mut part) = (Vec::new(), Vec::new(), first_part);
-        let features = self.encoder.features();
-        while lengths.len() < CALIBRATION_PLACES.min(most) {
-            let rows = self.candidate_rows(PLACES, CANDIDATES, part)?;
-            let cells = self.cells(&rows, candidate_source(part))?;
-            for patient in self.chosen_by(resampler, &cells, PLACES, 0, part) {
-                let of_patient = rows.steps * features;
-                values.extend(&rows.values[patient * of_patient..][..of_patient]);
-                values.resize((lengths.len() + 1) * steps * features, 0.);
-                lengths.push(rows.lengths[patient]);
-            }
-            part += 1;
-        }
-        let counts = Default::default();
-        let chosen = Encoded { values: values.into(), lengths, steps, features, counts };
-        Ok(self.encoder.calibration(&chosen).maps())
-    }
-
-    /// Rows of candidates for so many places, by which is learnt who is chosen.
-    fn candidate_rows(&self, places: usize, candidates: usize, part: u64) -> Result<Encoded> {
-        let of_part = stream(0, Purpose::CandidateLengths, part);
-        let lengths = draw_lengths(&self.encoder.lengths, places, of_part);
-        let lengths = lengths.into_iter().flat_map(|length| vec![length; candidates]);
-        self.rows(lengths.collect(), candidate_source(part))
+        Resampler::fit(real, &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
     }
 
     pub(crate) fn refuse_none(&self, patients: usize) -> Result<()> {
@@ -351,30 +252,14 @@ impl Sampler {
         Err(Error::Config(problem.into()))
     }
 
-    /// A cohort of these lengths, to choose among.
-    pub(crate) fn candidates(&self, lengths: Vec<usize>, source: Source) -> Result<Candidates> {
-        let mut rows = self.rows(lengths, source)?;
-        let Some(calibration) = self.choice.as_ref().and_then(|by| by.calibration.as_ref()) else {
-            return Ok(Candidates { cells: self.cells(&rows, source)?, judged: None });
-        };
-        let judged = Some(self.cells(&rows, source)?);
-        calibration.apply(&mut rows);
-        Ok(Candidates { cells: self.cells(&rows, source)?, judged })
-    }
-
-    /// The calibrated rows of a cohort of these lengths.
-    fn rows(&self, lengths: Vec<usize>, source: Source) -> Result<Encoded> {
+    /// The cells of a cohort of these lengths.
+    pub(crate) fn cells(&self, lengths: Vec<usize>, source: Source) -> Result<Cells> {
         let mut made = cohort(&self.generator, &self.config, lengths, source)?;
         if let Some(calibration) = &self.calibration {
             calibration.apply(&mut made);
         }
-        Ok(made)
-    }
-
-    /// The cells of a cohort's rows.
-    fn cells(&self, rows: &Encoded, source: Source) -> Result<Cells> {
         let draws = source.seed.wrapping_add(source.part.wrapping_mul(APART));
-        Ok(self.encoder.cells(&rows.values, &rows.lengths, rows.steps, draws)?)
+        Ok(self.encoder.cells(&made.values, &made.lengths, made.steps, draws)?)
     }
 
     /// What was fitted to the real table.
