@@ -237,7 +237,10 @@ impl Encoder {
         let fits = |(looked, distribution): (&Looked, &Distribution)| match distribution {
             Distribution::Quantiles(points) => {
                 let is_sound = |point: &[f32; 2]| point.iter().all(|x| (0. ..=1.).contains(x));
-                looked.stage == Stage::Numbers && points.iter().all(is_sound) && ascend(points)
+                let ascends = |pair: &[[f32; 2]]| pair[0] <= pair[1] && pair[0][1] <= pair[1][1];
+                looked.stage == Stage::Numbers
+                    && points.iter().all(is_sound)
+                    && points.windows(2).all(ascends)
             }
             Distribution::Levels(shares) => {
                 looked.stage != Stage::Numbers
@@ -520,11 +523,6 @@ fn made_quantiles(values: &[(f32, usize)]) -> Vec<[f32; 2]> {
     let point = |n: usize| [((n as f64 + 0.5) / values.len() as f64) as f32, values[n].0];
     let inner = (0..last).step_by(every);
     inner.chain(values.last().map(|_| last)).map(point).collect()
-}
-
-/// Whether points of a quantile function ascend, shares and values.
-fn ascend(points: &[[f32; 2]]) -> bool {
-    points.windows(2).all(|pair| pair[0] <= pair[1] && pair[0][1] <= pair[1][1])
 }
 
 /// The share up to `x`: in the middle of what equals it, and in a line between points.

@@ -1,5 +1,6 @@
 //! What a measure finds: figures, short answers, tables, JSON.
 
+use crate::judge::Difference;
 use crate::{Auc, Cohort, Result, Subject};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -318,6 +319,17 @@ impl<T> Compared<T> {
         let value = |result: &Option<T>| result.as_ref().map(|result| of(result).into());
         let (synthetic, held_out) = (value(&self.synthetic), value(&self.held_out));
         Figure { name: name.into(), synthetic, held_out }
+    }
+
+    /// The difference from the real cohort that `of` takes from both results.
+    pub(crate) fn difference(
+        &self,
+        name: &'static str,
+        of: impl Fn(&T) -> Option<f64>,
+    ) -> Difference {
+        let [synthetic, held_out] =
+            [&self.synthetic, &self.held_out].map(|side| side.as_ref().and_then(&of));
+        Difference { name, synthetic, held_out }
     }
 }
 

@@ -163,14 +163,17 @@ fn steps_of_other_patients_fail_within_patients_and_between_them() {
     }
 }
 
+/// The features of each static column.
+fn static_features(encoder: &Encoder) -> Vec<std::ops::Range<usize>> {
+    let columns = encoder.schema.columns.iter().enumerate();
+    columns.filter(|(_, column)| column.is_static).map(|(n, _)| encoder.features_of(n)).collect()
+}
+
 #[test]
 fn statics_of_several_patients_do_not_occur_together() {
     let real = real();
     let Encoded { values, lengths, steps, features, .. } = &real.encoded;
-    let statics: Vec<std::ops::Range<usize>> = (0..real.encoder.schema.columns.len())
-        .filter(|&n| real.encoder.schema.columns[n].is_static)
-        .map(|n| real.encoder.features_of(n))
-        .collect();
+    let statics = static_features(&real.encoder);
     // Each column from a patient of its own.
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let donors: Vec<Vec<usize>> = statics
@@ -234,10 +237,7 @@ fn a_cohort_without_rare_levels_fails_in_these_alone() {
 fn statics_of_another_patient_do_not_go_with_the_course() {
     let real = real();
     let Encoded { values, lengths, steps, features, .. } = &real.encoded;
-    let statics: Vec<std::ops::Range<usize>> = (0..real.encoder.schema.columns.len())
-        .filter(|&n| real.encoder.schema.columns[n].is_static)
-        .map(|n| real.encoder.features_of(n))
-        .collect();
+    let statics = static_features(&real.encoder);
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut donors: Vec<usize> = (0..lengths.len()).collect();
     donors.shuffle(&mut rng);

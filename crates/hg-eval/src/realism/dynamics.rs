@@ -8,7 +8,7 @@
 //! lengths          of patients
 //! ```
 
-use crate::judge::{Difference, within_limit};
+use crate::judge::within_limit;
 use crate::statistics::{mean, mean_difference, stride};
 use crate::{
     Answer, Compared, Finding, Measure, Result, Subject, Topic, kendall, kolmogorov_smirnov,
@@ -74,11 +74,7 @@ impl Measure for TemporalDynamics {
             Ok(Some(Dynamics::new(schema, &subject.real.observed, &cohort.observed)))
         })?;
 
-        let difference = |name, of: fn(&Dynamics) -> Option<f64>| {
-            let [synthetic, held_out] =
-                [&compared.synthetic, &compared.held_out].map(|side| side.as_ref().and_then(of));
-            Difference { name, synthetic, held_out }
-        };
+        let difference = |name, of: fn(&Dynamics) -> Option<f64>| compared.difference(name, of);
         let counts = subject.patients();
         let in_time = within_limit(
             &counts,

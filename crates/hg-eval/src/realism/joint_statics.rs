@@ -7,7 +7,7 @@
 //! beyond chance = max(0, TV − by chance)
 //! ```
 
-use crate::judge::{Difference, within};
+use crate::judge::within;
 use crate::statistics::{mean, percentile};
 use crate::{Answer, Cohort, Compared, Finding, Measure, ReportTable, Result, Subject, Topic};
 use hg_data::{Column, Kind, Schema};
@@ -87,11 +87,7 @@ impl Measure for JointCellsOfStatics {
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
         let statics = Statics::new(subject);
         let compared = Compared::new(subject, |cohort| Ok(Some(statics.compare(cohort))))?;
-        let difference = |name, of: fn(&JointStatics) -> Option<f64>| {
-            let [synthetic, held_out] =
-                [&compared.synthetic, &compared.held_out].map(|side| side.as_ref().and_then(of));
-            Difference { name, synthetic, held_out }
-        };
+        let difference = |name, of: fn(&JointStatics) -> Option<f64>| compared.difference(name, of);
         let outcome = within(
             MAX_BEYOND_CHANCE,
             &subject.patients(),

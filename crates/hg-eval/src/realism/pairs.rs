@@ -1,6 +1,6 @@
 //! How pairs of columns go together.
 
-use crate::judge::{Difference, within_limit};
+use crate::judge::within_limit;
 use crate::statistics::{mean_difference, stride};
 use crate::{
     Answer, Compared, Finding, Measure, Result, Subject, Topic, correlation_ratio, cramer, kendall,
@@ -76,11 +76,8 @@ impl Measure for PairAssociations {
             subject.held_out.map(|cohort| OfPairs::new(schema, &cohort.observed).apart(&real));
         let compared = Compared { synthetic: Some(synthetic.apart(&real)), held_out };
 
-        let difference = |name, of: fn(&PairDifferences) -> Option<f64>| {
-            let [synthetic, held_out] =
-                [&compared.synthetic, &compared.held_out].map(|side| side.as_ref().and_then(of));
-            Difference { name, synthetic, held_out }
-        };
+        let difference =
+            |name, of: fn(&PairDifferences) -> Option<f64>| compared.difference(name, of);
         let outcome = within_limit(
             &subject.patients(),
             &[

@@ -8,7 +8,7 @@
 
 use super::courses::{Courses, changing_numbers, distance_of_values, name_and_unit};
 use crate::finding::short;
-use crate::judge::{Difference, MAX_DISTANCE, MAX_RELATIVE, raised, within};
+use crate::judge::{MAX_DISTANCE, MAX_RELATIVE, raised, within};
 use crate::statistics::{mean, percentile};
 use crate::{Answer, Cohort, Compared, Finding, Measure, ReportTable, Result, Subject, Topic};
 use hg_data::Schema;
@@ -91,11 +91,8 @@ impl Measure for Spread {
         let [first, second] = halves.map(|half| spreads(schema, &half));
         let halves = SpreadDifferences::new(&first, second);
 
-        let difference = |name, of: fn(&SpreadDifferences) -> Option<f64>| {
-            let [synthetic, held_out] =
-                [&compared.synthetic, &compared.held_out].map(|side| side.as_ref().and_then(of));
-            Difference { name, synthetic, held_out }
-        };
+        let difference =
+            |name, of: fn(&SpreadDifferences) -> Option<f64>| compared.difference(name, of);
         let (counts, nothing) = (subject.patients(), "no real patient has two values of a number");
         let differences = [
             difference("SD within patients, mean absolute log ratio", |found| {

@@ -1,7 +1,7 @@
 //! When rows come: the first, the times between them, and the whole course.
 
 use super::courses::{Courses, distance_of_values};
-use crate::judge::{Difference, within_limit};
+use crate::judge::within_limit;
 use crate::{Answer, Cohort, Compared, Finding, Measure, Result, Subject, Topic};
 use serde::Serialize;
 
@@ -52,11 +52,7 @@ impl Measure for TimesOfRows {
         let real = Times::new(subject, subject.real);
         let compared =
             Compared::new(subject, |cohort| Ok(Some(real.compare(&Times::new(subject, cohort)))))?;
-        let difference = |name, of: fn(&Timing) -> Option<f64>| {
-            let [synthetic, held_out] =
-                [&compared.synthetic, &compared.held_out].map(|side| side.as_ref().and_then(of));
-            Difference { name, synthetic, held_out }
-        };
+        let difference = |name, of: fn(&Timing) -> Option<f64>| compared.difference(name, of);
         let outcome = within_limit(
             &subject.patients(),
             &[

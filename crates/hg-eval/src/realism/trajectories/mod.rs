@@ -16,7 +16,7 @@
 mod smooth;
 
 use super::courses::{Courses, distance_of_values};
-use crate::judge::{Difference, MAX_DISTANCE, MAX_RELATIVE, raised, within};
+use crate::judge::{MAX_DISTANCE, MAX_RELATIVE, raised, within};
 use crate::statistics::{deviation, mean, stride};
 use crate::{
     Answer, Cohort, Compared, Finding, Measure, PatientCounts, ReportTable, Result, Subject, Topic,
@@ -149,11 +149,7 @@ fn answers(
     compared: &Compared<Trajectories>,
     halves: &Trajectories,
 ) -> [Answer; 3] {
-    let difference = |name, of: Of| {
-        let [synthetic, held_out] = [&compared.synthetic, &compared.held_out]
-            .map(|side| side.as_ref().and_then(|found| found.mean(of)));
-        Difference { name, synthetic, held_out }
-    };
+    let difference = |name, of: Of| compared.difference(name, |found| found.mean(of));
     let limit = |limit, of: &[Of]| raised(limit, counts, of.iter().map(|of| halves.mean(*of)));
     let over_time = within(
         limit(MAX_DISTANCE, &[|column| column.mean, |c| c.levels, |c| c.next_levels]),
