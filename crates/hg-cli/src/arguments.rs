@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use health_gym::training::Preset;
 use std::path::PathBuf;
 
 /// Turn a private clinical cohort into a synthetic one that can be shared.
@@ -147,7 +149,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, value_name = "ITERATIONS")]
     pub(crate) checkpoint_every: Option<u64>,
     /// Published settings to start from.
-    #[arg(long)]
+    #[arg(long, value_parser = presets())]
     pub(crate) preset: Option<Preset>,
     /// A TOML file of settings, as `optimiser.learning_rate = 5e-4`; it goes over the preset.
     /// Then come HG_TRAIN_OPTIMISER__LEARNING_RATE and the like from the environment, then
@@ -296,27 +298,8 @@ pub(crate) struct SimulateArguments {
     pub(crate) seed: u64,
 }
 
-/// Settings of the published cohorts.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Preset {
-    /// Acute hypotension: batch 128, correlation weight 1.
-    Hypotension,
-    /// Sepsis: batch 32.
-    Sepsis,
-    /// ART for HIV: batch 256.
-    ArtForHiv,
-    /// A minute's run, to see the program work.
-    Demo,
-}
-
-impl Preset {
-    /// As it is written on the command line.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Hypotension => "hypotension",
-            Self::Sepsis => "sepsis",
-            Self::ArtForHiv => "art-for-hiv",
-            Self::Demo => "demo",
-        }
-    }
+/// The presets by their names, each with what it is for.
+fn presets() -> impl TypedValueParser<Value = Preset> {
+    let value = |preset: Preset| PossibleValue::new(preset.name()).help(preset.description());
+    PossibleValuesParser::new(Preset::ALL.map(value)).try_map(|name| name.parse::<Preset>())
 }

@@ -4,7 +4,7 @@
 use crate::arguments::ImportArguments;
 use crate::built::program;
 use crate::error::Result;
-use crate::settings::Settings;
+use crate::settings::of_weights;
 use health_gym::data::{Encoded, Encoder, Schema, Subset};
 use health_gym::training::{Run, critic_compares, sizes_of};
 use std::path::Path;
@@ -75,7 +75,7 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
         ("generator_carries".to_owned(), Value::Boolean(false)),
     ]);
     let settings = Table::from_iter([("model".to_owned(), settings.into())]);
-    let train = Settings::of_weights(settings, set)?.resolve()?;
+    let train = of_weights(settings, set)?.resolve()?;
     let tables = [data.as_path(), schema.as_path()];
     Run::import(out, tables, train, program(), generator, critic.as_deref())?;
     println!("{}", out.display());

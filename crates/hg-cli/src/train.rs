@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::progress::{Pace, progress_bar};
 use crate::schema::of_rows;
-use crate::settings::Settings;
+use crate::settings::gather;
 use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     if arguments.print_config {
-        Settings::gather(arguments)?.print();
+        gather(arguments)?.lines().for_each(|line| println!("{line}"));
         return Ok(());
     }
     let (run, encoded) = open(arguments)?;
@@ -75,7 +75,7 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     else {
         return Err(Error::Other("--data, --schema and --out belong together".into()));
     };
-    let train = Settings::gather(arguments)?.resolve()?;
+    let train = gather(arguments)?.resolve()?;
     let budget = arguments.minutes.map(minutes).transpose()?;
     Ok(Run::create(out, data, schema, train, budget, program())?)
 }

@@ -294,7 +294,7 @@ impl TrainConfig {
 }
 
 /// The table with settings under flat names put into their groups.
-pub fn grouped(table: toml::Table, origin: &str) -> toml::Table {
+pub(crate) fn grouped(table: toml::Table, origin: &str) -> toml::Table {
     let mut grouped = toml::Table::new();
     let mut put = |name: &str, value: toml::Value| match name.split_once('.') {
         Some((group, key)) => {

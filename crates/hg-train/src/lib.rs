@@ -15,6 +15,7 @@ mod record;
 mod resampling;
 mod run;
 mod session;
+mod settings;
 mod steps;
 mod store;
 mod synthesis;
@@ -28,7 +29,6 @@ pub use checkpoint::Checkpoint;
 pub use config::{
     BatchingConfig, CheckpointConfig, CheckpointSelection, DeviceKind, LatentDistribution,
     ModelConfig, OptimiserConfig, Schedule, TrainConfig, ValidationConfig, WindowRule, Windows,
-    grouped,
 };
 pub use error::{Error, Result};
 pub use metrics::StepMetrics;
@@ -36,6 +36,7 @@ pub use random::{Purpose, stream};
 pub use resampling::Resampling;
 pub use run::{Program, Run, RunManifest, RunStore, critic_compares, sizes_of, vectors};
 pub use session::{CancelToken, Event, Outcome, Session, Validator};
+pub use settings::{Preset, Settings};
 pub use steps::by_name;
 pub use store::{MemoryStore, Store};
 pub use synthesis::Sampler;
