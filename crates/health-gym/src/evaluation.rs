@@ -107,6 +107,20 @@ pub fn evaluate_files(
     compare(&encoder, &files.tables(), (Subset::Whole, None), how)
 }
 
+/// Compares two tables in memory by what a model is fitted with: with the patients that it was trained on,
+/// and those that it was not; `steps` is what training measured.
+pub(crate) fn evaluate_model(
+    encoder: &Encoder,
+    (real, synthetic): (&Table, &Table),
+    subsets: (Subset, Option<Subset>),
+    steps: &[StepMetrics],
+) -> Result<Evaluated> {
+    let real = real.clone().or_named("real table");
+    let synthetic = synthetic.clone().or_named("synthetic table");
+    let tables = Tables { real: &real, synthetic: &synthetic, remarks: &[] };
+    compare(encoder, &tables, subsets, How { measures: &measures(), steps, on_stage: &mut |_| {} })
+}
+
 /// Compares a run's synthetic cohort with its real table; `on_stage` hears of each stage as it
 /// begins. Of large tables some patients are compared, as by [`evaluate_files`].
 ///

@@ -30,7 +30,7 @@ mod synthesizer;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, curves, evaluate, evaluate_files, evaluate_run, evaluate_with};
 pub use session::{Training, train_run};
-pub use synthesizer::{Synthesizer, SynthesizerBuilder};
+pub use synthesizer::{Interrupted, Synthesizer, SynthesizerBuilder};
 
 pub use hg_data as data;
 pub use hg_eval as measures;

@@ -1,13 +1,15 @@
 //! A model of a cohort: fitted to a table, sampled from, saved and loaded.
 
+use crate::evaluation::{Evaluated, evaluate_model};
 use crate::session::{Material, Training, train};
 use crate::{Error, Result};
-use hg_data::{DataFrame, Encoded, Encoder, Given, Schema, Subset, Table, TableStyle};
+use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table, TableStyle};
 use hg_train::{
     CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
-    TrainConfig,
+    TrainConfig, import_weights,
 };
 use std::path::Path;
+use std::time::Duration;
 
 /// A trained model of a cohort, which makes synthetic cohorts like it.
 ///
@@ -27,7 +29,7 @@ use std::path::Path;
 pub struct Synthesizer {
     config: TrainConfig,
     sampler: Sampler,
-    store: Box<dyn Store + Send + Sync>,
+    store: MemoryStore,
 }
 
 impl Synthesizer {
@@ -36,9 +38,19 @@ impl Synthesizer {
         SynthesizerBuilder {
             schema,
             settings: TrainConfig::default(),
+            budget: None,
             cancel: CancelToken::default(),
+            interrupted: None,
             on_progress: Box::new(|_| {}),
         }
+    }
+
+    /// Around a store with a checkpoint.
+    fn of(encoder: Encoder, config: TrainConfig, store: MemoryStore) -> Result<Self> {
+        let sampler = Sampler::of(encoder, &config, &store)?;
+        // A training that was not cancelled has a checkpoint.
+        let sampler = sampler.ok_or(Error::Cancelled { iteration: 0 })?;
+        Ok(Self { config, sampler, store })
     }
 
     /// A cohort of so many patients, with the real table's columns, types and order (of several
@@ -66,8 +78,8 @@ impl Synthesizer {
         Ok(self.sampler.sample_given(patients, seed, &given, &mut |_| {})?.0)
     }
 
-    /// A cohort of so many patients of whom exactly such shares (rounded to patients) meet conditions on
-    /// static columns, as `sex=f:0.5`; who meets several stays as the model has it.
+    /// A cohort of so many patients who meet all of some conditions, and of whom exactly such shares
+    /// (rounded to patients) meet others, as `sex=f:0.5`; who meets several stays as the model has it.
     ///
     /// # Errors
     /// Where a share is none, where the shares contradict each other or too few synthetic patients meet
@@ -76,10 +88,11 @@ impl Synthesizer {
         &self,
         patients: usize,
         seed: u64,
+        conditions: &[T],
         shares: &[T],
     ) -> Result<DataFrame> {
-        let shares = self.sampler.encoder().shares(shares)?;
-        let asked = (&Given::default(), &shares);
+        let encoder = self.sampler.encoder();
+        let asked = (&encoder.given(conditions)?, &encoder.shares(shares)?);
         Ok(self.sampler.sample_shares(patients, seed, asked, &mut |_| {})?.0)
     }
 
@@ -100,8 +113,44 @@ impl Synthesizer {
     /// # Errors
     /// When `patients` is 0.
     pub fn sample_tables(&self, patients: usize, seed: u64) -> Result<Vec<(String, DataFrame)>> {
-        let cohort = self.sampler.sample(patients, seed)?;
-        Ok(self.sampler.encoder().take_apart(&cohort)?)
+        self.take_apart(&self.sample(patients, seed)?)
+    }
+
+    /// A synthetic cohort as several tables, by their names, in the form of the real ones; as one, where
+    /// the schema has one.
+    ///
+    /// # Errors
+    /// When the cohort is none of this model.
+    pub fn take_apart(&self, cohort: &DataFrame) -> Result<Vec<(String, DataFrame)>> {
+        Ok(self.sampler.encoder().take_apart(cohort)?)
+    }
+
+    /// Writes a synthetic cohort as the real table is written: as one file, or as several tables into
+    /// a folder.
+    ///
+    /// # Errors
+    /// When the path cannot be written.
+    pub fn write(&self, cohort: &DataFrame, path: impl AsRef<Path>) -> Result<()> {
+        Ok(self.sampler.encoder().write(cohort, path.as_ref())?)
+    }
+
+    /// Compares a synthetic table with the real one that the model was fitted to: the patients that it was
+    /// trained on are the real ones, and those held out, where some were, the yardstick.
+    ///
+    /// # Errors
+    /// When a table does not fit the schema.
+    pub fn evaluate(
+        &self,
+        real: impl Into<Table>,
+        synthetic: impl Into<Table>,
+    ) -> Result<Evaluated> {
+        let subsets = (self.config.training_subset(), self.config.held_out_subset());
+        evaluate_model(
+            self.sampler.encoder(),
+            (&real.into(), &synthetic.into()),
+            subsets,
+            &self.metrics()?,
+        )
     }
 
     /// Writes a run folder, with which `hg generate` works too. It holds no row of the real table,
@@ -114,7 +163,7 @@ impl Synthesizer {
         let encoder = self.sampler.encoder().clone();
         let program = Program { version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
         let run = Run::of_memory(folder, encoder, self.config.clone(), program)?;
-        let copied = copy(self.store.as_ref(), &mut run.store());
+        let copied = copy(&self.store, &mut run.store());
         if copied.is_err() {
             // The error is reported; a folder that cannot be removed may stay.
             let _ = std::fs::remove_dir_all(folder);
@@ -122,20 +171,36 @@ impl Synthesizer {
         copied
     }
 
-    /// Loads what [`Synthesizer::save`] or `hg train` wrote.
+    /// Loads what [`Synthesizer::save`] or `hg train` wrote. The folder is not needed afterwards.
     ///
     /// # Errors
     /// When it is no run folder, or holds no checkpoint.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
         let run = Run::open(folder.as_ref())?;
-        let (sampler, store) = (run.sampler()?, Box::new(run.store()));
+        let sampler = run.sampler()?;
+        let mut store = MemoryStore::default();
+        copy(&run.store(), &mut store)?;
         Ok(Self { config: run.manifest.train, sampler, store })
+    }
+
+    /// Writes the weights that sampling takes (`generator.safetensors`), and the critic's, in PyTorch's
+    /// names and layouts to a new folder.
+    ///
+    /// # Errors
+    /// When the folder exists or cannot be written.
+    pub fn export(&self, folder: impl AsRef<Path>) -> Result<()> {
+        let scratch = tempfile::tempdir();
+        let scratch =
+            scratch.map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+        let run = scratch.path().join("run");
+        self.save(&run)?;
+        Ok(Run::open(&run)?.export(folder.as_ref())?)
     }
 
     /// What each iteration of the training measured.
     ///
     /// # Errors
-    /// When the run folder that it was loaded from cannot be read.
+    /// None: it is in memory.
     pub fn metrics(&self) -> Result<Vec<StepMetrics>> {
         Ok(self.store.steps()?)
     }
@@ -182,7 +247,9 @@ fn copy(from: &dyn Store, to: &mut dyn Store) -> Result<()> {
 pub struct SynthesizerBuilder<'a> {
     schema: Schema,
     settings: TrainConfig,
+    budget: Option<Duration>,
     cancel: CancelToken,
+    interrupted: Option<&'a mut Option<Interrupted>>,
     on_progress: Box<dyn FnMut(&Event) + 'a>,
 }
 
@@ -191,6 +258,22 @@ impl<'a> SynthesizerBuilder<'a> {
     #[must_use]
     pub fn settings(mut self, settings: TrainConfig) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Trains for about this time: the iterations become those that
+    /// [fit into it](TrainConfig::iterations_within).
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.budget = Some(time);
+        self
+    }
+
+    /// Goes on from the training that is kept here, where that had the same table and settings, to the
+    /// same bits as without the interruption; keeps the training here where it is cancelled.
+    #[must_use]
+    pub fn resuming(mut self, interrupted: &'a mut Option<Interrupted>) -> Self {
+        self.interrupted = Some(interrupted);
         self
     }
 
@@ -238,6 +321,48 @@ impl<'a> SynthesizerBuilder<'a> {
         self.train(encoder, &encoded, held_out.as_ref())
     }
 
+    /// A model around weights that another program trained on a table in memory: the generator's and the
+    /// critic's (safetensors, or `torch.save` of a state dict, in the original's names). A critic that
+    /// is not given begins anew. [`Settings::of_weights`](hg_train::Settings::of_weights) are their settings.
+    ///
+    /// # Errors
+    /// When the weights cannot be read or do not fit the settings, or the table does not fit the schema.
+    pub fn import(
+        self,
+        table: impl Into<Table>,
+        weights: (&Path, Option<&Path>),
+    ) -> Result<Synthesizer> {
+        let (encoder, encoded) =
+            Encoder::fit(&self.schema, &table.into(), self.settings.training_subset())?;
+        self.imported(encoder, &encoded, weights)
+    }
+
+    /// As [`SynthesizerBuilder::import`], with a table in files.
+    ///
+    /// # Errors
+    /// As [`SynthesizerBuilder::import`], and when the files cannot be read.
+    pub fn import_file(
+        self,
+        path: impl AsRef<Path>,
+        weights: (&Path, Option<&Path>),
+    ) -> Result<Synthesizer> {
+        let subset = self.settings.training_subset();
+        let (encoder, encoded) = Encoder::fit_file(&self.schema, path.as_ref(), subset)?;
+        self.imported(encoder, &encoded, weights)
+    }
+
+    fn imported(
+        self,
+        encoder: Encoder,
+        encoded: &Encoded,
+        weights: (&Path, Option<&Path>),
+    ) -> Result<Synthesizer> {
+        self.settings.check()?;
+        let mut store = MemoryStore::default();
+        import_weights((&self.settings, &encoder, encoded), weights, &mut store)?;
+        Synthesizer::of(encoder, self.settings, store)
+    }
+
     /// The patients that are held out, where validation compares with them.
     fn held_out(&self, encode: impl Fn(Subset) -> Result<Encoded>) -> Result<Option<Encoded>> {
         let subset = self.settings.held_out_subset();
@@ -250,17 +375,56 @@ impl<'a> SynthesizerBuilder<'a> {
         encoded: &Encoded,
         held_out: Option<&Encoded>,
     ) -> Result<Synthesizer> {
-        let config = self.settings;
-        let mut store = MemoryStore::default();
+        let kept = self.interrupted.as_mut().and_then(|kept| kept.take());
+        let kept = kept.filter(|kept| kept.is_of(&encoder, &self.settings, self.budget));
+        let mut config = self.settings;
+        let mut store = match (kept, self.budget) {
+            (Some(kept), _) => {
+                config = kept.config;
+                kept.store
+            }
+            (None, Some(time)) => {
+                config.iterations = config.iterations_within(time, &encoder, encoded)?;
+                MemoryStore::default()
+            }
+            (None, None) => MemoryStore::default(),
+        };
         let material = Material { config: &config, encoder: &encoder, encoded, held_out };
         let Training { outcome, iteration } =
             train(&material, &mut store, &self.cancel, &mut self.on_progress)?;
         if outcome == Outcome::Cancelled {
+            if let Some(kept) = self.interrupted {
+                *kept = Some(Interrupted { encoder, config, budget: self.budget, store });
+            }
             return Err(Error::Cancelled { iteration });
         }
-        let sampler = Sampler::of(encoder, &config, &store)?;
-        let sampler = sampler.ok_or(Error::Cancelled { iteration })?;
-        Ok(Synthesizer { config, sampler, store: Box::new(store) })
+        Synthesizer::of(encoder, config, store)
+    }
+}
+
+/// A training that was cancelled, which [`SynthesizerBuilder::resuming`] goes on with. It is as private as
+/// the table.
+pub struct Interrupted {
+    encoder: Encoder,
+    config: TrainConfig,
+    budget: Option<Duration>,
+    store: MemoryStore,
+}
+
+impl Interrupted {
+    /// Whether it is the training of what was fitted to a table, with these settings.
+    fn is_of(&self, encoder: &Encoder, settings: &TrainConfig, budget: Option<Duration>) -> bool {
+        let mut settings = settings.clone();
+        if budget.is_some() {
+            settings.iterations = self.config.iterations;
+        }
+        self.encoder == *encoder && self.config == settings && self.budget == budget
+    }
+}
+
+impl std::fmt::Debug for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interrupted").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

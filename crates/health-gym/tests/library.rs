@@ -203,12 +203,12 @@ fn statics_in_memory_and_shares_are_had_exactly() -> Result<()> {
     ensure!(ids.last() == Some(&wanted.height().to_string()));
     ensure!(same(&found, &synthesizer.sample_like(&wanted, 2)?), "the same seed");
 
-    let found = synthesizer.sample_shares(20, 1, &["sex=m:0.5"])?;
+    let found = synthesizer.sample_shares(20, 1, &[], &["sex=m:0.5"])?;
     let (ids, sexes) = (texts(&found, "id")?, texts(&found, "sex")?);
     let men: std::collections::BTreeSet<&String> =
         ids.iter().zip(&sexes).filter(|(_, sex)| sex.contains('m')).map(|(id, _)| id).collect();
     ensure!(men.len() == 10, "{men:?}");
-    let refused = synthesizer.sample_shares(20, 1, &["sex=m:0.5", "sex=f:0.6"]);
+    let refused = synthesizer.sample_shares(20, 1, &[], &["sex=m:0.5", "sex=f:0.6"]);
     ensure!(refused.is_err_and(|error| error.is_bad_input()));
     Ok(())
 }

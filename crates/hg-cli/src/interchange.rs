@@ -4,11 +4,10 @@
 use crate::arguments::ImportArguments;
 use crate::built::program;
 use crate::error::Result;
-use crate::settings::of_weights;
+use crate::settings::put_pairs;
 use health_gym::data::{Encoded, Encoder, Schema, Subset};
-use health_gym::training::{Run, critic_compares, sizes_of};
+use health_gym::training::{Run, Settings};
 use std::path::Path;
-use toml::{Table, Value};
 
 pub(crate) fn encode(table: &Path, schema: &Path, out: &Path, json: bool) -> Result<()> {
     let (encoder, encoded) = Encoder::fit_file(&Schema::load(schema)?, table, Subset::Whole)?;
@@ -63,19 +62,9 @@ pub(crate) fn decode(
 
 pub(crate) fn import(arguments: &ImportArguments) -> Result<()> {
     let ImportArguments { generator, critic, data, schema, out, set } = arguments;
-    let (hidden, latent) = sizes_of(generator)?;
-    let compares = critic.as_deref().map_or(Ok(false), critic_compares)?;
-    let settings = Table::from_iter([
-        ("hidden".to_owned(), Value::Integer(hidden as i64)),
-        ("latent_features".to_owned(), Value::Integer(latent as i64)),
-        ("reverse_alignment".to_owned(), Value::String("health-gym".into())),
-        ("latent".to_owned(), Value::String("uniform".into())),
-        ("patient_latent".to_owned(), Value::Float(0.)),
-        ("critic_compares".to_owned(), Value::Boolean(compares)),
-        ("generator_carries".to_owned(), Value::Boolean(false)),
-    ]);
-    let settings = Table::from_iter([("model".to_owned(), settings.into())]);
-    let train = of_weights(settings, set)?.resolve()?;
+    let mut settings = Settings::of_weights(generator, critic.as_deref())?;
+    put_pairs(&mut settings, set)?;
+    let train = settings.resolve()?;
     let tables = [data.as_path(), schema.as_path()];
     Run::import(out, tables, train, program(), generator, critic.as_deref())?;
     println!("{}", out.display());

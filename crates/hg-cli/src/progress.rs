@@ -84,11 +84,10 @@ impl Pace {
         )
     }
 
-    /// Lets a bar, whose first step of this session was `first`, go by it.
-    pub(crate) fn show(self, bar: &ProgressBar, first: u64) {
+    /// Lets a bar, `before` of whose steps were done in earlier sessions, go by it.
+    pub(crate) fn show(self, bar: &ProgressBar, before: u64) {
         let each = move |state: &ProgressState| {
-            let done = (state.pos() + 1).saturating_sub(first);
-            self.each(done, state.elapsed())
+            self.each(state.pos().saturating_sub(before), state.elapsed())
         };
         let left = move |state: &ProgressState| {
             let left = state.len().unwrap_or_default().saturating_sub(state.pos());

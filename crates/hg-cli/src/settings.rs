@@ -11,14 +11,6 @@ const PREFIX: &str = "HG_TRAIN_";
 /// What messages call the arguments.
 const FLAG: &str = "flag";
 
-/// Those of imported weights: what the weights say, then `--set`.
-pub(crate) fn of_weights(sizes: Table, set: &[String]) -> Result<Settings> {
-    let mut settings = Settings::defaults()?;
-    settings.layer(sizes, "weights")?;
-    put_pairs(&mut settings, set)?;
-    Ok(settings)
-}
-
 /// All layers, one over the other.
 pub(crate) fn gather(arguments: &TrainArguments) -> Result<Settings> {
     let mut settings = match arguments.preset {
@@ -56,7 +48,7 @@ fn parse(text: &str) -> Value {
 }
 
 /// What `--set` gives.
-fn put_pairs(settings: &mut Settings, set: &[String]) -> Result<()> {
+pub(crate) fn put_pairs(settings: &mut Settings, set: &[String]) -> Result<()> {
     for pair in set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             health_gym::training::Error::Config(format!(

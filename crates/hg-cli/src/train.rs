@@ -114,20 +114,18 @@ fn train(run: &Run, encoded: &Encoded, pace: Option<Pace>) -> Result<()> {
     ctrlc::set_handler(handler)
         .map_err(|e| Error::Other(format!("cannot catch Ctrl-C: {e}; is it caught already?")))?;
 
-    let iterations = run.manifest.train.iterations;
-    let bar = progress_bar(iterations);
+    let bar = progress_bar(run.manifest.train.iterations);
     let mut validation = None;
-    let mut is_first = true;
     let trained = train_run(run, encoded, &cancel, &mut |event| match event {
-        Event::Step(step) => {
-            if std::mem::take(&mut is_first) {
-                // A run that goes on does not begin at 0.
-                bar.set_position(step.iteration);
-                bar.reset_eta();
-                if let Some(pace) = pace {
-                    begin(&bar, pace, step.iteration, iterations);
-                }
+        Event::Begun { done, iterations } => {
+            // A run that goes on does not begin at 0.
+            bar.set_position(*done);
+            bar.reset_eta();
+            if let Some(pace) = pace {
+                begin(&bar, pace, *done, *iterations);
             }
+        }
+        Event::Step(step) => {
             validation = step.get(VALIDATION).or(validation);
             bar.set_position(step.iteration);
             bar.set_message(measures(step, validation));
@@ -153,10 +151,10 @@ fn train(run: &Run, encoded: &Encoded, pace: Option<Pace>) -> Result<()> {
     }
 }
 
-/// Says how long training takes, from iteration `first` on, where it takes long.
-fn begin(bar: &ProgressBar, pace: Pace, first: u64, iterations: u64) {
-    pace.show(bar, first);
-    let left = iterations - first + 1;
+/// Says how long training takes after `done` iterations, where it takes long.
+fn begin(bar: &ProgressBar, pace: Pace, done: u64, iterations: u64) {
+    pace.show(bar, done);
+    let left = iterations.saturating_sub(done);
     if pace.is_said(left) {
         bar.suspend(|| tracing::info!("{}", pace.says(left, Local::now())));
     }

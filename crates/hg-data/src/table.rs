@@ -376,9 +376,19 @@ impl Iterator for Batches {
 /// A row group of more rows than so many batches is read in slices.
 const ROWS_OF_A_GROUP: usize = 4;
 
-/// The name of threads in which polars may panic on a file; a program's panic hook may keep
-/// silent about them, for what they say becomes a message.
-pub const READING: &str = "hg-read";
+/// The name of threads in which polars may panic on a file.
+pub(crate) const READING: &str = "hg-read";
+
+/// Sets a panic hook that keeps silent where polars panics on a file, which becomes a message of its own;
+/// for programs.
+pub fn keep_silent_about_reading() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(READING) {
+            usual(panic);
+        }
+    }));
+}
 
 /// Lets polars read in a thread of its own: on files that are damaged, or hold types that it does
 /// not know, it panics.

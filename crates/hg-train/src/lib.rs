@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use metrics::StepMetrics;
 pub use random::{Purpose, stream};
 pub use resampling::Resampling;
-pub use run::{Program, Run, RunManifest, RunStore, critic_compares, sizes_of, vectors};
+pub use run::{Program, Run, RunManifest, RunStore, import_weights, vectors};
 pub use session::{CancelToken, Event, Outcome, Session, Validator};
 pub use settings::{Preset, Settings};
 pub use steps::by_name;

@@ -207,15 +207,8 @@ impl Run {
         critic: Option<&Path>,
     ) -> Result<Self> {
         let (run, encoded) = Self::create(folder, data, schema, train, None, program)?;
-        let filled = (|| {
-            let mut trainer =
-                Trainer::new(&run.manifest.train, &layout_of(&run.encoder), &encoded)?;
-            trainer.import(generator, critic)?;
-            let mut store = run.store();
-            store.save(Checkpoint::of(&trainer)?)?;
-            Resampling::learn(&run.manifest.train, &run.encoder, &encoded, &mut store)
-        })();
-        if let Err(error) = filled {
+        let material = (&run.manifest.train, &run.encoder, &encoded);
+        if let Err(error) = import_weights(material, (generator, critic), &mut run.store()) {
             // The error is reported; a folder that cannot be removed may stay.
             let _ = std::fs::remove_dir_all(folder);
             return Err(error);
@@ -452,11 +445,27 @@ fn absolute(path: &Path) -> Result<PathBuf> {
         .map_err(|e| Error::Run { path: path.to_owned(), problem: e.to_string() })
 }
 
+/// Puts weights from elsewhere, as [`Run::import`] takes them, into an empty store, as what a training with
+/// these settings on these patients came to.
+///
+/// # Errors
+/// When the weights cannot be read, or do not fit encoder and settings.
+pub fn import_weights(
+    (config, encoder, encoded): (&TrainConfig, &Encoder, &Encoded),
+    (generator, critic): (&Path, Option<&Path>),
+    store: &mut dyn Store,
+) -> Result<()> {
+    let mut trainer = Trainer::new(config, &layout_of(encoder), encoded)?;
+    trainer.import(generator, critic)?;
+    store.save(Checkpoint::of(&trainer)?)?;
+    Resampling::learn(config, encoder, encoded, store)
+}
+
 /// `H` and `Z` of a generator's weights.
 ///
 /// # Errors
 /// When they are not those of a generator.
-pub fn sizes_of(generator: &Path) -> Result<(usize, usize)> {
+pub(crate) fn sizes_of(generator: &Path) -> Result<(usize, usize)> {
     let weights = read_weights(generator)?;
     let name = "rnn_f.i2h.weight";
     match weights.get(name).map(Tensor::dims) {
@@ -474,7 +483,7 @@ pub fn sizes_of(generator: &Path) -> Result<(usize, usize)> {
 ///
 /// # Errors
 /// When the file holds no weights.
-pub fn critic_compares(critic: &Path) -> Result<bool> {
+pub(crate) fn critic_compares(critic: &Path) -> Result<bool> {
     Ok(read_weights(critic)?.contains_key(COMPARED))
 }
 

@@ -16,6 +16,13 @@ const VALIDATION_PATIENTS: usize = 512;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
+    /// Training begins, or goes on.
+    Begun {
+        /// Iterations that are done already.
+        done: u64,
+        /// Iterations in all.
+        iterations: u64,
+    },
     /// An iteration was done.
     Step(StepMetrics),
     /// Training has ended; which of the generator's patients are taken is being learnt.
@@ -138,7 +145,8 @@ impl<'a> Session<'a> {
             self.store.save(Checkpoint::of(&self.trainer)?)?;
         }
 
-        let mut goes_on = true;
+        let begun = Event::Begun { done: self.trainer.iteration(), iterations };
+        let mut goes_on = observe(&begun).is_continue();
         while goes_on && self.trainer.iteration() < iterations && !self.gives_up() {
             let step = match self.advance() {
                 Err(Error::Diverged { iteration, problem }) => {

@@ -2,7 +2,9 @@
 //! knows where it comes from.
 
 use crate::config::grouped;
+use crate::run::{critic_compares, sizes_of};
 use crate::{Error, Result, TrainConfig};
+use std::path::Path;
 use toml::{Table, Value};
 
 /// Settings with the origin of each.
@@ -42,6 +44,29 @@ impl Settings {
     pub fn of_preset(preset: Preset) -> Result<Self> {
         let mut settings = Self::defaults()?;
         settings.layer(preset.settings(), &format!("preset {}", preset.name()))?;
+        Ok(settings)
+    }
+
+    /// Those of weights that other programs trained, in the original's names: sizes and parts that the
+    /// weights show, the published way where they do not.
+    ///
+    /// # Errors
+    /// When the files hold no weights of Health Gym's networks.
+    pub fn of_weights(generator: &Path, critic: Option<&Path>) -> Result<Self> {
+        let (hidden, latent) = sizes_of(generator)?;
+        let compares = critic.map_or(Ok(false), critic_compares)?;
+        let mut settings = Self::defaults()?;
+        for (name, value) in [
+            ("hidden", Value::Integer(hidden as i64)),
+            ("latent_features", Value::Integer(latent as i64)),
+            ("reverse_alignment", "health-gym".into()),
+            ("latent", "uniform".into()),
+            ("patient_latent", Value::Float(0.)),
+            ("critic_compares", compares.into()),
+            ("generator_carries", false.into()),
+        ] {
+            settings.set(&format!("model.{name}"), value, "weights")?;
+        }
         Ok(settings)
     }
 

@@ -1,0 +1,77 @@
+//! The program `hg`: train, generate, evaluate, check schemas. It is a library too, so that the Python
+//! package brings the program without a second copy of everything below.
+
+mod arguments;
+mod built;
+mod error;
+mod evaluate;
+mod generate;
+mod interchange;
+mod progress;
+mod schema;
+mod settings;
+mod simulate;
+mod train;
+mod watch;
+
+use arguments::{Arguments, Command, SchemaCommand, SimulateCommand};
+use clap::Parser;
+use std::ffi::OsString;
+use tracing_subscriber::EnvFilter;
+
+/// Runs the program with these arguments, the first of which is its name; gives its exit code. Where
+/// arguments are wrong or ask for help, the process ends here.
+///
+/// # Safety
+/// No other thread may read the environment meanwhile: it is to be the first that a process does.
+pub unsafe fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    // SAFETY: the caller's.
+    unsafe {
+        // polars knows zones by name; with this it keeps those that are an offset, as +05:30.
+        std::env::set_var("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1");
+    }
+    health_gym::data::keep_silent_about_reading();
+    let arguments = Arguments::parse_from(arguments);
+    let filter = EnvFilter::try_from_env("HG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .without_time()
+        .init();
+    match execute(arguments.command, arguments.json) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn execute(command: Command, json: bool) -> Result<(), error::Error> {
+    health_gym::training::vectors()?;
+    match command {
+        Command::Train(arguments) => train::run(&arguments, json),
+        Command::Generate(arguments) => generate::run(&arguments, json),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, json),
+        Command::Import(arguments) => interchange::import(&arguments),
+        Command::Export { run, out } => interchange::export(&run, &out),
+        Command::Watch { run } => watch::run(&run),
+        Command::Encode { table, schema, out } => interchange::encode(&table, &schema, &out, json),
+        Command::Decode { encoded, encoder, out, seed } => {
+            interchange::decode(&encoded, &encoder, &out, seed, json)
+        }
+        Command::Simulate(SimulateCommand::ArtForHiv(arguments)) => {
+            simulate::art_for_hiv(&arguments, json)
+        }
+        Command::Schema(SchemaCommand::Check { schema, table }) => {
+            schema::check(&schema, table.as_deref(), json)
+        }
+        Command::Schema(SchemaCommand::Infer(arguments)) => schema::infer(&arguments),
+        Command::Schema(SchemaCommand::Json) => {
+            print!("{}", health_gym::data::json_schema());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,27 @@
+"""What can go wrong, and what is warned of."""
+
+import sys
+import warnings
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+class HealthGymError(Exception):
+    """Something went wrong: training diverged, a file cannot be written."""
+
+
+class BadInputError(HealthGymError, ValueError):
+    """The input is at fault: a table, a schema, a setting. The message says where, and what to do."""
+
+
+class HealthGymWarning(UserWarning):
+    """Something in the input that is worth a look."""
+
+
+def warn(text: str) -> None:
+    """Warn of the line that called the package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, HealthGymWarning, stacklevel=level)
