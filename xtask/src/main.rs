@@ -3,6 +3,7 @@
 mod bench;
 mod cuda;
 mod peers;
+mod python;
 mod quality;
 mod tasks;
 mod tools;
@@ -33,6 +34,8 @@ enum Task {
     Test,
     /// The same as `test`: what CI runs.
     Ci,
+    /// Build the Python package's wheel, install it into a venv and test it.
+    Python,
     /// Train a run again from its run.toml and compare weights and output, byte by byte.
     Reproduce {
         /// The run folder.
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Train { name, arguments } => tasks::train(&name, &arguments),
         Task::Test | Task::Ci => tasks::test(),
+        Task::Python => python::test(&python::environment()?),
         Task::Reproduce { run } => tasks::reproduce(&run),
         Task::CudaToolkit => {
             println!("{}", cuda::toolkit()?.display());

@@ -1,6 +1,6 @@
 //! What each command runs.
 
-use crate::{cuda, tools};
+use crate::{cuda, python, tools};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -143,6 +143,11 @@ pub(crate) fn test() -> Result<()> {
         }
         Err(e) => eprintln!("── NOT CHECKED, the tools are not to be had: {e:#}"),
     }
+    eprintln!("── the Python package");
+    match python::environment() {
+        Ok(programs) => python::test(&programs)?,
+        Err(e) => eprintln!("── NOT TESTED, its Python is not to be had: {e:#}"),
+    }
     match cuda::toolkit() {
         Ok(home) => cuda::check(&home)?,
         Err(e) => eprintln!("── CUDA: NOT CHECKED, there is no toolkit to be had: {e:#}"),
@@ -214,8 +219,14 @@ pub(crate) fn target() -> PathBuf {
 
 /// The cargo that runs this program, in the workspace's folder.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = as_from_outside(Command::new(cargo));
     command.current_dir(WORKSPACE);
+    command
+}
+
+/// A command as a shell would start it: without what cargo says of xtask.
+pub(crate) fn as_from_outside(mut command: Command) -> Command {
     // `cargo run` describes xtask to this process, and build scripts that look at
     // those variables (ring's) would have the tree above them compiled anew each
     // time that xtask and a plain cargo take turns.
