@@ -2,12 +2,13 @@
 
 use anyhow::{Result, ensure};
 use health_gym::measures::Verdict;
-use health_gym::training::Program;
+use health_gym::training::{CheckpointSelection, Program};
 use health_gym::{
-    CancelToken, DataFrame, Error, Event, Outcome, Run, Schema, Synthesizer, SynthesizerBuilder,
-    TrainConfig, evaluate, train_run,
+    CancelToken, DataFrame, Error, Evaluated, Event, Interrupted, Outcome, Run, Schema,
+    Synthesizer, SynthesizerBuilder, TrainConfig, evaluate, train_run,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -210,5 +211,117 @@ fn statics_in_memory_and_shares_are_had_exactly() -> Result<()> {
     ensure!(men.len() == 10, "{men:?}");
     let refused = synthesizer.sample_shares(20, 1, &[], &["sex=m:0.5", "sex=f:0.6"]);
     ensure!(refused.is_err_and(|error| error.is_bad_input()));
+    Ok(())
+}
+
+#[test]
+fn a_training_in_memory_that_was_cancelled_goes_on_to_the_bits_of_one_that_was_not() -> Result<()> {
+    let whole = builder(6)?.fit_file(table())?.sample(20, 1)?;
+    let mut kept: Option<Interrupted> = None;
+    let cancel = CancelToken::default();
+    let asked = cancel.clone();
+    let stopped = builder(6)?
+        .cancel_with(cancel)
+        .resuming(&mut kept)
+        .on_progress(move |event| {
+            if matches!(event, Event::Step(step) if step.iteration == 3) {
+                asked.cancel();
+            }
+        })
+        .fit_file(table());
+    ensure!(matches!(stopped, Err(Error::Cancelled { iteration: 3 })), "{stopped:?}");
+    ensure!(kept.is_some());
+
+    let mut begun = None;
+    let resumed = builder(6)?
+        .resuming(&mut kept)
+        .on_progress(|event| {
+            if let Event::Begun { done, iterations } = event {
+                begun = Some((*done, *iterations));
+            }
+        })
+        .fit_file(table())?;
+    ensure!(begun == Some((3, 6)), "{begun:?}");
+    ensure!(kept.is_none() && same(&whole, &resumed.sample(20, 1)?));
+    Ok(())
+}
+
+#[test]
+fn a_training_with_other_settings_does_not_go_on_from_a_cancelled_one() -> Result<()> {
+    let mut kept = None;
+    let cancel = CancelToken::default();
+    cancel.cancel();
+    let stopped = builder(6)?.cancel_with(cancel).resuming(&mut kept).fit_file(table());
+    ensure!(stopped.is_err() && kept.is_some());
+    let other = || Ok::<_, anyhow::Error>(builder(4)?);
+    let fitted = other()?.resuming(&mut kept).fit_file(table())?.sample(20, 1)?;
+    ensure!(same(&fitted, &other()?.fit_file(table())?.sample(20, 1)?));
+    Ok(())
+}
+
+#[test]
+fn a_time_becomes_iterations() -> Result<()> {
+    let mut settings = settings(1_000_000);
+    settings.validation.every = 0;
+    let synthesizer = Synthesizer::builder(schema()?)
+        .settings(settings)
+        .within(Duration::from_millis(100))
+        .fit_file(table())?;
+    let iterations = synthesizer.settings().iterations;
+    ensure!(iterations < 1_000_000, "the time decides, not the setting");
+    ensure!(synthesizer.metrics()?.len() as u64 == iterations, "{iterations}");
+    Ok(())
+}
+
+#[test]
+fn a_model_evaluates_by_the_patients_it_was_trained_on() -> Result<()> {
+    let synthesizer = builder(4)?.fit_file(table())?;
+    let real = schema()?.read(&table())?;
+    let evaluated = synthesizer.evaluate(&real, &synthesizer.sample(60, 1)?)?;
+    let alone = evaluate(&real, &synthesizer.sample(60, 1)?, synthesizer.schema())?;
+    let asks = |evaluated: &Evaluated| {
+        let answers = evaluated.evaluation.answers();
+        answers.iter().filter(|answer| answer.verdict == Verdict::Open).count()
+    };
+    // Without held-out patients nothing can be said of who was trained on.
+    ensure!(asks(&evaluated) < asks(&alone), "{} and {}", asks(&evaluated), asks(&alone));
+    Ok(())
+}
+
+#[test]
+fn weights_that_are_exported_and_imported_make_the_same_cohort() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let weights = folder.path().join("weights");
+    let mut published = settings(4);
+    published.validation.held_out = 0.;
+    published.model.resampling = false;
+    published.validation.select = CheckpointSelection::Last;
+    let synthesizer =
+        Synthesizer::builder(schema()?).settings(published.clone()).fit_file(table())?;
+    synthesizer.export(&weights)?;
+    ensure!(synthesizer.export(&weights).is_err(), "a folder that is there is kept");
+    let (generator, critic) =
+        (weights.join("generator.safetensors"), weights.join("critic.safetensors"));
+    let imported = Synthesizer::builder(schema()?)
+        .settings(published.clone())
+        .import_file(table(), (&generator, Some(&critic)))?;
+    ensure!(same(&synthesizer.sample(20, 1)?, &imported.sample(20, 1)?));
+    let frame = schema()?.read(&table())?;
+    let in_memory =
+        Synthesizer::builder(schema()?).settings(published).import(&frame, (&generator, None))?;
+    ensure!(same(&synthesizer.sample(20, 1)?, &in_memory.sample(20, 1)?));
+    Ok(())
+}
+
+#[test]
+fn a_cohort_is_written_as_the_real_table_is() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let synthesizer = builder(2)?.fit_file(table())?;
+    let cohort = synthesizer.sample(20, 1)?;
+    let path = folder.path().join("cohort.csv");
+    synthesizer.write(&cohort, &path)?;
+    let (real, written) = (std::fs::read_to_string(table())?, std::fs::read_to_string(&path)?);
+    ensure!(real.lines().next() == written.lines().next(), "the same header");
+    ensure!(written.lines().count() == cohort.height() + 1);
     Ok(())
 }
