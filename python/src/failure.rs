@@ -32,7 +32,7 @@ impl Failure {
     /// As an exception: `BadInputError` where the input is at fault, else `HealthGymError`.
     pub(crate) fn raise(self, py: Python<'_>) -> PyErr {
         let (is_bad_input, text) = match &self {
-            Self::Library(error) => (error.is_bad_input(), error.to_string()),
+            Self::Library(error) => (error.is_bad_input(), with_keywords(&error.to_string())),
             Self::BadInput(problem) => (true, problem.clone()),
         };
         let name = if is_bad_input { "BadInputError" } else { "HealthGymError" };
@@ -41,6 +41,26 @@ impl Failure {
             Err(_) => PyRuntimeError::new_err(text),
         }
     }
+}
+
+/// A text with the program's flags as Python's keywords: --held-out is `held_out`.
+fn with_keywords(text: &str) -> String {
+    let mut parts = text.split("--");
+    let mut keywords = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_of_name = |c: char| c.is_ascii_lowercase() || c == '-';
+        let name = part.split(|c| !is_of_name(c)).next().unwrap_or_default();
+        let is_flag = !name.is_empty() && keywords.ends_with([' ', '`', '\n']);
+        let quote = if keywords.ends_with('`') { "" } else { "`" };
+        match is_flag {
+            true => {
+                let keyword = name.replace('-', "_");
+                keywords += &format!("{quote}{keyword}{quote}{}", &part[name.len()..]);
+            }
+            false => keywords += &format!("--{part}"),
+        }
+    }
+    keywords
 }
 
 fn errors_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {

@@ -2,7 +2,7 @@
 //! <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
 
 use crate::failure::Failure;
-use health_gym::data::Error as DataError;
+use health_gym::data::{Error as DataError, READING};
 use health_gym::{DataFrame, Schema, Table};
 use polars_arrow::array::{Array, StructArray};
 use polars_arrow::datatypes::{ArrowDataType, Field};
@@ -95,6 +95,10 @@ impl Data {
         match self {
             Self::Files(path) => Ok(schema.read(&path)?),
             Self::One(frame) if !several => Ok(Table::new(frame, name)),
+            Self::Several(mut tables) if !several && tables.len() == 1 => {
+                let (name, frame) = tables.remove(0);
+                Ok(Table::new(frame, name))
+            }
             Self::Several(tables) if several => {
                 let named = tables.iter().map(|(name, frame)| (name.as_str(), frame.clone()));
                 Ok(schema.put_together(named)?)
@@ -128,7 +132,32 @@ fn read(object: &Bound<'_, PyAny>) -> PyResult<DataFrame> {
     // one behind.
     let stream = unsafe { std::mem::replace(&mut *pointer.as_ptr(), ArrowArrayStream::empty()) };
     let py = object.py();
-    py.detach(|| import(stream)).map_err(|e| Failure::of_polars(e).raise(py))
+    py.detach(|| checked_import(stream)).map_err(|failure| failure.raise(py))
+}
+
+/// The table of a stream; what polars has no type for is refused.
+fn checked_import(stream: ArrowArrayStream) -> Result<DataFrame, Failure> {
+    // polars panics on some types; it says so on stderr in a thread that is not silent about it.
+    let importing = std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new().name(READING.into());
+        reading.spawn_scoped(scope, || import(stream)).map(|thread| thread.join())
+    });
+    let problem = match importing {
+        Ok(Ok(Ok(frame))) => return Ok(frame),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(panic)) => panic_text(panic.as_ref()),
+        Err(error) => error.to_string(),
+    };
+    let why = problem.lines().next().unwrap_or_default();
+    Err(Failure::BadInput(format!(
+        "the table cannot be read ({why})\nhint: give each column a plain type: numbers, texts, levels, \
+         dates, times"
+    )))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let owned = panic.downcast_ref::<String>().cloned();
+    owned.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
 }
 
 /// The table of a stream. Its columns share the stream's memory.

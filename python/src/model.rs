@@ -188,7 +188,7 @@ fn planned(
 
 fn budget(minutes: f64) -> Result<Duration, Failure> {
     let time = Duration::try_from_secs_f64(60. * minutes).ok().filter(|time| !time.is_zero());
-    let problem = || format!("`minutes` is {minutes}\nhint: it must be above 0");
+    let problem = || format!("`minutes` is {minutes}\nhint: it must be above 0, and finite");
     time.ok_or_else(|| Failure::BadInput(problem()))
 }
 

@@ -325,3 +325,25 @@ fn a_cohort_is_written_as_the_real_table_is() -> Result<()> {
     ensure!(written.lines().count() == cohort.height() + 1);
     Ok(())
 }
+
+#[test]
+fn what_no_machine_can_hold_and_an_empty_table_are_refused() -> Result<()> {
+    let refused = |result: health_gym::Result<DataFrame>| match result {
+        Err(error) if error.is_bad_input() => Ok(error.to_string()),
+        other => anyhow::bail!("{other:?}"),
+    };
+    let synthesizer = builder(2)?.fit_file(table())?;
+    for patients in [0, 1 << 40, usize::MAX] {
+        let text = refused(synthesizer.sample(patients, 1))?;
+        ensure!(text.starts_with(&format!("`patients` is {patients}")), "{text}");
+        ensure!(text == refused(synthesizer.sample_given(patients, 1, &["sex=f"]))?);
+    }
+    let mut wide = settings(2);
+    wide.model.hidden = 1 << 40;
+    let fitted = Synthesizer::builder(schema()?).settings(wide).fit_file(table());
+    ensure!(fitted.is_err_and(|e| e.to_string().starts_with("`model.hidden` is ")));
+    let empty = schema()?.read(&table())?.frame.head(Some(0));
+    let fitted = builder(2)?.fit(&empty);
+    ensure!(fitted.is_err_and(|e| e.to_string().starts_with("table: has no rows\nhint: ")));
+    Ok(())
+}

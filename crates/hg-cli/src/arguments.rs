@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use health_gym::training::Preset;
 use std::path::PathBuf;
 
@@ -133,7 +133,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, conflicts_with = "iterations")]
     pub(crate) minutes: Option<f64>,
     /// Drives every random draw: the same seed gives the same bytes.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
     /// Patients in a batch.
     #[arg(long)]

@@ -97,7 +97,7 @@ fn measured(run: &Run, encoded: &Encoded) -> Option<Pace> {
 fn minutes(minutes: f64) -> Result<Duration> {
     let seconds = Duration::try_from_secs_f64(60. * minutes).ok();
     seconds.filter(|time| !time.is_zero()).ok_or_else(|| {
-        let problem = format!("`--minutes` is {minutes}\nhint: it must be above 0");
+        let problem = format!("`--minutes` is {minutes}\nhint: it must be above 0, and finite");
         health_gym::training::Error::Config(problem).into()
     })
 }

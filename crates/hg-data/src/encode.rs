@@ -202,6 +202,7 @@ impl Encoder {
     /// Everything in the table that does not fit the schema, with the places and
     /// the way out.
     pub fn fit(schema: &Schema, table: &Table, subset: Subset) -> Result<(Self, Encoded)> {
+        refuse_no_rows(table)?;
         let schema = settled(schema, table)?;
         let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
         let resampled = fit.part(table, 0)?;
@@ -297,6 +298,14 @@ pub(crate) fn refuse_empty_subset(subset: Subset, patients: &[String], table: &s
     match subset.of_empty(patients.len(), false).filter(|_| is_empty) {
         Some(problem) => Err(Error::table(table, problem)),
         None => Ok(()),
+    }
+}
+
+/// Refuses a table in memory that is empty; a file is refused when it is read.
+pub(crate) fn refuse_no_rows(table: &Table) -> Result<()> {
+    match table.frame.height() {
+        0 => Err(Error::table(&table.name, "has no rows\nhint: the table needs at least one")),
+        _ => Ok(()),
     }
 }
 

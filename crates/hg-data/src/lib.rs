@@ -81,7 +81,7 @@ pub use spikes::FittedSpikes;
 pub use split::{Split, Subset};
 pub use statics::Shown;
 pub use style::{CellStyle, TableStyle};
-pub use table::{Table, keep_silent_about_reading};
+pub use table::{READING, Table, keep_silent_about_reading};
 pub use table_set::TableForm;
 pub use transform::FittedTransform;
 pub use values::Values;

@@ -1,7 +1,7 @@
 //! A table on the schema's grid, as numbers: what measures compare.
 
 use crate::clock::DAY;
-use crate::encode::{refuse_empty_subset, refuse_no_sequence};
+use crate::encode::{refuse_empty_subset, refuse_no_rows, refuse_no_sequence};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
 use crate::parsed::{ParsedTable, check};
@@ -107,6 +107,7 @@ impl Encoder {
         subset: Subset,
         origin: Origin,
     ) -> Result<(Observed, Encoded)> {
+        refuse_no_rows(table)?;
         let mut schema = self.schema.clone();
         if origin == Origin::Synthetic {
             schema.sequence.short_patients = ShortPatients::Drop;

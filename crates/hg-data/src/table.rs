@@ -376,8 +376,9 @@ impl Iterator for Batches {
 /// A row group of more rows than so many batches is read in slices.
 const ROWS_OF_A_GROUP: usize = 4;
 
-/// The name of threads in which polars may panic on a file.
-pub(crate) const READING: &str = "hg-read";
+/// The name of threads in which polars may panic on what it reads, which becomes a message:
+/// [`keep_silent_about_reading`].
+pub const READING: &str = "hg-read";
 
 /// Sets a panic hook that keeps silent where polars panics on a file, which becomes a message of its own;
 /// for programs.

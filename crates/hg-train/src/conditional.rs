@@ -187,7 +187,7 @@ impl Sampler {
         (given, shares): (&Given, &Shares),
         observe: &mut dyn FnMut(usize),
     ) -> Result<(DataFrame, usize)> {
-        self.refuse_none(patients)?;
+        self.refuse_impossible(patients)?;
         let mut places = vec![0; patients];
         if !shares.is_empty() {
             let kinds = self.kinds(seed, given, shares, patients)?;

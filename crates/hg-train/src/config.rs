@@ -248,6 +248,9 @@ impl Default for CheckpointConfig {
     }
 }
 
+/// Units of a layer, at most: from here on the weights of one take gigabytes.
+const MOST_UNITS: usize = 8192;
+
 /// The groups of settings, each a table of its own in TOML.
 const GROUPS: [&str; 5] = ["model", "optimiser", "batching", "validation", "checkpoints"];
 
@@ -431,6 +434,12 @@ impl TrainConfig {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::Config(format!("`{name}` is 0\nhint: it must be at least 1")));
+        }
+        let sizes =
+            [("model.hidden", model.hidden), ("model.latent_features", model.latent_features)];
+        if let Some((name, value)) = sizes.iter().find(|(_, value)| *value > MOST_UNITS) {
+            let hint = format!("it must be at most {MOST_UNITS}");
+            return Err(Error::Config(format!("`{name}` is {value}\nhint: {hint}")));
         }
         if self.tf32 && self.device == DeviceKind::Cpu {
             let problem = "`tf32` is true, and the cpu has none\nhint: leave it out, or set \

@@ -181,7 +181,7 @@ impl Sampler {
         seed: u64,
         observe: &mut dyn FnMut(usize),
     ) -> Result<DataFrame> {
-        self.refuse_none(patients)?;
+        self.refuse_impossible(patients)?;
         let source = |part| Source { seed, noise: Purpose::Generation, part };
         let lengths =
             draw_lengths(&self.encoder.lengths, patients, stream(seed, Purpose::Lengths, 0));
@@ -244,12 +244,20 @@ impl Sampler {
         Resampler::fit(real, &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
     }
 
-    pub(crate) fn refuse_none(&self, patients: usize) -> Result<()> {
-        if patients > 0 {
-            return Ok(());
+    pub(crate) fn refuse_impossible(&self, patients: usize) -> Result<()> {
+        if patients == 0 {
+            let problem = "`patients` is 0\nhint: ask for at least 1 patient";
+            return Err(Error::Config(problem.into()));
         }
-        let problem = "`patients` is 0\nhint: ask for at least 1 patient";
-        Err(Error::Config(problem.into()))
+        let most = self.patients_of(f64::from(u32::MAX));
+        if patients > most {
+            let problem = format!(
+                "`patients` is {patients}, and a table has room for the rows of about {most}\n\
+                 hint: ask for fewer, several times, each with another seed"
+            );
+            return Err(Error::Config(problem));
+        }
+        Ok(())
     }
 
     /// The cells of a cohort of these lengths.
