@@ -253,7 +253,7 @@ fn a_training_with_other_settings_does_not_go_on_from_a_cancelled_one() -> Resul
     cancel.cancel();
     let stopped = builder(6)?.cancel_with(cancel).resuming(&mut kept).fit_file(table());
     ensure!(stopped.is_err() && kept.is_some());
-    let other = || Ok::<_, anyhow::Error>(builder(4)?);
+    let other = || builder(4);
     let fitted = other()?.resuming(&mut kept).fit_file(table())?.sample(20, 1)?;
     ensure!(same(&fitted, &other()?.fit_file(table())?.sample(20, 1)?));
     Ok(())
