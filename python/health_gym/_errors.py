@@ -1,8 +1,10 @@
 """What can go wrong, and what is warned of."""
 
+import operator
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -17,6 +19,21 @@ class BadInputError(HealthGymError, ValueError):
 
 class HealthGymWarning(UserWarning):
     """Something in the input that is worth a look."""
+
+
+def whole(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number between others."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"`{name}` is {value!r}\nhint: it is a whole number")
+    if number < least:
+        raise BadInputError(f"`{name}` is {number}\nhint: it must be at least {least}")
+    if number > most:
+        raise BadInputError(f"`{name}` is {number}\nhint: it must be at most {most}")
+    return number
 
 
 def warn(text: str) -> None:
