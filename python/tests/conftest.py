@@ -35,6 +35,13 @@ def fitted(pbc: pd.DataFrame, pbc_schema: Schema) -> HealthGym:
     return HealthGym(pbc_schema, seed=1, iterations=3, settings=settings).fit(pbc, progress=False)
 
 
+@pytest.fixture(scope="session")
+def of_file(pbc_schema: Schema) -> HealthGym:
+    """The same model, fitted to the file."""
+    settings = {"model.hidden": 16}
+    return HealthGym(pbc_schema, seed=1, iterations=3, settings=settings).fit(PBC, progress=False)
+
+
 def visits(patients: int = 30) -> dict[str, np.ndarray]:
     """A made-up cohort: five monthly rows for each patient."""
     random = np.random.default_rng(7)
