@@ -94,16 +94,16 @@ def test_one_patient_is_a_cohort(small: pd.DataFrame, rows: int) -> None:
     assert len(fit_small(small[:rows]).sample(3)) == 3 * rows
 
 
-@pytest.mark.xfail(strict=True, reason="Rust: an empty table is told to lower `min_length`")
 @pytest.mark.parametrize("library", [lambda frame: frame, pl.from_pandas, pa.Table.from_pandas])
 def test_a_table_without_rows_is_refused(small: pd.DataFrame, small_model: HealthGym, library: Any) -> None:
-    with pytest.raises(BadInputError, match="no rows"):
+    with pytest.raises(BadInputError, match=r"^table: .*no rows"):
         fit_small(library(small[:0]), schema=small_model.schema)
 
 
 def test_a_table_without_rows_or_columns_has_no_schema(small: pd.DataFrame) -> None:
     for empty in (small[:0], pd.DataFrame(), pl.DataFrame(), pa.table({})):
-        with pytest.raises(BadInputError, match=r"^table: no column looks like the (time|patient)"):
+        message = r"(?s)^table: no column looks like the (time|patient).*`(time|patient)`"
+        with pytest.raises(BadInputError, match=message):
             Schema.infer(empty)
 
 

@@ -1,6 +1,7 @@
 """Tables come back with the types they came with."""
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 from conftest import fit_small, visits
 
-from health_gym import BadInputError, HealthGym, Schema
+from health_gym import BadInputError, HealthGym, HealthGymError, Schema
 
 ROWS = 150
 RANDOM = np.random.default_rng(1)
@@ -252,6 +253,34 @@ def test_a_type_that_cannot_be_read_is_named_with_its_column(column: Any) -> Non
     real = pa.Table.from_pandas(KEYS).append_column("odd", column)
     with pytest.raises(BadInputError, match=r"^table, column `odd`: .* cannot be read\nhint: leave it out"):
         Schema.infer(real)
+    with pytest.raises(BadInputError, match="\nhint: "):
+        Schema.infer(Stream(real))
+
+
+class Stream:
+    """A table of a library that nobody knows."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def test_any_arrow_stream_is_a_table() -> None:
+    table = pa.Table.from_pandas(KEYS)
+    synthetic = fit_small(Stream(table)).sample(5, frame_type="pyarrow")
+    assert synthetic == fit_small(table).sample(5)
+
+
+def test_a_stream_that_breaks_off_is_an_error() -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pandas(KEYS)
+        raise OSError("the disk is gone")
+
+    schema = pa.RecordBatch.from_pandas(KEYS).schema
+    with pytest.raises(HealthGymError, match="the disk is gone"):
+        Schema.infer(pa.RecordBatchReader.from_batches(schema, batches()))
 
 
 @pytest.mark.parametrize(
