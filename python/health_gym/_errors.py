@@ -1,6 +1,7 @@
 """What can go wrong, and what is warned of."""
 
 import operator
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -19,6 +20,20 @@ class BadInputError(HealthGymError, ValueError):
 
 class HealthGymWarning(UserWarning):
     """Something in the input that is worth a look."""
+
+
+_worked_in: int | None = None
+"""The process whose threads have worked."""
+
+
+def refuse_fork() -> None:
+    """Refuse to work in a process that was forked from one that worked: its threads are not there."""
+    global _worked_in
+    process = os.getpid()
+    if _worked_in not in (None, process):
+        problem = "this process was forked from one that has worked, whose threads it has not"
+        raise HealthGymError(f'{problem}\nhint: start it by `multiprocessing.get_context("spawn")`')
+    _worked_in = process
 
 
 def whole(name: str, value: Any, least: int, most: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from health_gym._errors import BadInputError
+from health_gym._errors import BadInputError, refuse_fork
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +20,7 @@ KINDS: tuple[Kind, ...] = ("pandas", "polars", "pyarrow")
 
 def native(data: Any) -> Any:
     """Data as the compiled part takes it: a path, an Arrow stream, or a dict of streams."""
+    refuse_fork()
     if isinstance(data, (str, os.PathLike)):
         return os.fspath(data)
     if isinstance(data, Mapping):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from health_gym import _native
-from health_gym._errors import BadInputError, whole
+from health_gym._errors import BadInputError, refuse_fork, whole
 from health_gym._frames import Form, Kind, native, require
 from health_gym._progress import Progress
 from health_gym._report import Report
@@ -209,6 +209,7 @@ class HealthGym:
         BadInputError
             When it is no run folder, or holds no checkpoint.
         """
+        refuse_fork()
         return cls._of(_native.Model.load(os.fspath(folder)), Form())
 
     @classmethod
@@ -283,6 +284,7 @@ class HealthGym:
     def _fitted(self) -> _native.Model:
         if self._model is None:
             raise BadInputError("the model is not fitted yet\nhint: call `fit` first")
+        refuse_fork()
         return self._model
 
     def __repr__(self) -> str:
@@ -305,6 +307,7 @@ class HealthGym:
         files = state.pop("_model")
         self.__dict__.update(state, _model=None, _paused=_native.Paused())
         if files is not None:
+            refuse_fork()
             with tempfile.TemporaryDirectory() as scratch:
                 for name, content in files.items():
                     file = Path(scratch) / "run" / name

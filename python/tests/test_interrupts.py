@@ -7,6 +7,7 @@ import threading
 import time
 
 import pandas as pd
+import pytest
 from conftest import ROOT, fit_small, visits
 
 from health_gym import HealthGym
@@ -17,12 +18,14 @@ sys.path.insert(0, 'python/tests')
 from conftest import *
 schema = Schema.load(PBC_SCHEMA)
 
+is_over = threading.Event()
+
 def interrupt(after, times=1):
+    '''Ctrl-C, unless what it is for is over.'''
+    is_over.clear()
     def send():
-        time.sleep(after)
         for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.12)
+            if not is_over.wait(after): os.kill(os.getpid(), signal.SIGINT)
     threading.Thread(target=send, daemon=True).start()
 
 def same(a, b):
@@ -32,6 +35,7 @@ def same(a, b):
 class InTime:
     def __enter__(self): self.begun = time.monotonic()
     def __exit__(self, kind, *_):
+        is_over.set()
         print('seconds', round(time.monotonic() - self.begun, 2), kind.__name__ if kind else None)
         return kind is KeyboardInterrupt
 """
@@ -81,7 +85,7 @@ while True:
     try: model.fit(small, progress=False)
     except KeyboardInterrupt: parts += 1
     else: break
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+    finally: is_over.set()
 print(parts > 0, len(model.history()), same(model, whole))
 print(same(model.fit(small, progress=False), whole))
 """)
@@ -90,15 +94,15 @@ print(same(model.fit(small, progress=False), whole))
 
 def test_it_goes_on_with_a_file_too() -> None:
     said = said_by("""
-make = lambda: HealthGym(schema, seed=3, iterations=12, settings={'model.hidden': 16} | SMALL)
+make = lambda: HealthGym(schema, seed=3, iterations=400, settings=SMALL)
 whole = make().fit(PBC, progress=False)
 model = make()
 interrupt(0.4)
 with InTime(): model.fit(PBC, progress=False)
-begun = time.monotonic()
 print(same(model.fit(PBC, progress=False), whole))
 """)
-    assert said[-1] == "True"
+    assert interrupted_within(said[0], 5)
+    assert said[1] == "True"
 
 
 def test_other_data_or_settings_begin_anew() -> None:
@@ -124,22 +128,21 @@ print(same(model.fit(other, progress=False), make(iterations=2).fit(other, progr
     assert all(interrupted_within(line, 5) for line in said if "seconds" in line)
 
 
+@pytest.mark.xfail(strict=True, reason="Rust: an interrupted training knows its encoder, not its rows")
 def test_the_same_values_in_other_rows_are_other_data() -> None:
     """What the encoder learns of them is the same."""
     said = said_by("""
 small = pd.DataFrame(visits())
 other = small.assign(pressure=small.pressure.to_numpy()[::-1].copy())
 schema = Schema.infer(small)
-make = lambda **also: HealthGym(schema, **{'seed': 3, 'iterations': 10**6} | also, settings=SMALL)
+make = lambda: HealthGym(schema, seed=3, iterations=1500, settings=SMALL)
 model = make()
-interrupt(0.5)
+interrupt(0.3)
 with InTime(): model.fit(small, progress=False)
-model._given['iterations'] = 1500
-interrupt(0.2)
-with InTime(): model.fit(small, progress=False)
-print(same(model.fit(other, progress=False), make(iterations=1500).fit(other, progress=False)))
+print(same(model.fit(other, progress=False), make().fit(other, progress=False)))
 """)
-    assert said[-1] == "True"
+    assert interrupted_within(said[0], 5)
+    assert said[1] == "True"
 
 
 def test_a_model_that_was_fitted_survives_an_interrupted_fit() -> None:
@@ -178,10 +181,8 @@ os._exit(0) if print(model.sample(3).shape, flush=True) is None else None
 def test_ctrl_c_twice_does_not_wait() -> None:
     said = said_by("""
 model = HealthGym(schema, iterations=10**6, settings={'model.hidden': 400, 'batching.batch_size': 312})
-interrupt(1.0, times=3)
-try:
-    with InTime(): model.fit(PBC, progress=False)
-except KeyboardInterrupt: pass
+interrupt(0.6, times=3)
+with InTime(): model.fit(PBC, progress=False)
 print('alive', flush=True)
 os._exit(0)
 """)
@@ -258,3 +259,35 @@ def test_one_model_is_sampled_in_many_threads(small_model: HealthGym) -> None:
         thread.join()
     for seed in range(8):
         pd.testing.assert_frame_equal(made[seed], expected[seed])
+
+
+def test_a_forked_process_is_told_to_be_spawned() -> None:
+    """Threads do not come along, and it would wait for them for ever."""
+    said = said_by(
+        """
+import multiprocessing
+model = fit_small(pd.DataFrame(visits()))
+def act(n):
+    fit = lambda: fit_small(pd.DataFrame(visits()))
+    for work in (lambda: model.sample(n), fit, lambda: pickle.loads(pickled)):
+        try: work()
+        except HealthGymError as error: print(error, flush=True)
+pickled = pickle.dumps(model)
+process = multiprocessing.get_context('fork').Process(target=act, args=(3,))
+process.start(); process.join(20)
+print(process.exitcode, model.sample(3).shape)
+""".replace("multiprocessing\n", "multiprocessing, pickle; from health_gym import HealthGymError\n", 1)
+    )
+    assert said[-1] == "0 (15, 6)"
+    assert said[1:-1:2] == ['hint: start it by `multiprocessing.get_context("spawn")`'] * 3
+
+
+def test_a_process_forked_before_any_work_works() -> None:
+    said = said_by("""
+import multiprocessing
+def act(): print(fit_small(pd.DataFrame(visits())).sample(3).shape, flush=True)
+process = multiprocessing.get_context('fork').Process(target=act)
+process.start(); process.join(20)
+print(process.exitcode)
+""")
+    assert said == ["(15, 6)", "0"]
