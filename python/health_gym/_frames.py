@@ -148,6 +148,7 @@ class Form:
         types = self.types.get(name)
         if kind == "pyarrow":
             return _cast(table, types)
+        require("pandas", "pandas tables")
         given = _to_pandas(table, types if isinstance(types, dict) else {})
         index = [level for level in self.indices.get(name, ()) if level in given.columns]
         return given.set_index(index) if index else given

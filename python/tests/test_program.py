@@ -122,9 +122,10 @@ def test_a_run_of_ours_is_one_of_the_programs(of_file: HealthGym, tmp_path: Path
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
-def test_the_program_says_its_version_and_exits_with_its_code() -> None:
+def test_the_program_says_its_version_and_exits_with_its_code(tmp_path: Path) -> None:
     assert health_gym.__version__ in hg("--version")
     command = [sys.executable, "-m", "health_gym", "train", "--data", "none.csv"]
+    command += ["--schema", str(PBC_SCHEMA), "--out", str(tmp_path / "run")]
     failed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert failed.returncode == 2
     assert "error" in failed.stderr

@@ -140,3 +140,13 @@ def test_a_fit_without_a_bar_makes_none(small: pd.DataFrame, bars: list[Bar]) ->
     fit_small(small)
     assert bars == []
     assert Progress(False).observer is None
+
+
+def test_a_fit_that_goes_on_shows_what_is_done(bars: list[Bar]) -> None:
+    with Progress(True) as progress:
+        assert progress.observer is not None
+        progress.observer(5, 20, {"validation": 0.12345, "other": 1.0}, False)
+        progress.observer(9, 20, {"wasserstein": 2.0}, True)
+    assert (bars[0].how["initial"], bars[0].n, bars[0].is_closed) == (5, 9, True)
+    assert bars[0].numbers == {"wasserstein": "2.000"}
+    assert bars[0].texts == ["learning which patients to take"]

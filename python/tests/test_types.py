@@ -10,9 +10,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from conftest import fit_small, visits
+from conftest import fit_small, python, visits
 
 from health_gym import BadInputError, HealthGym, HealthGymError, Schema
+from health_gym._frames import _pandas_column
 
 ROWS = 150
 RANDOM = np.random.default_rng(1)
@@ -325,3 +326,41 @@ def test_a_frame_type_that_is_asked_for_is_given(small_model: HealthGym) -> None
     assert isinstance(small_model.history(frame_type="polars"), pl.DataFrame)
     same = small_model.sample(2, frame_type="polars").to_pandas()
     pd.testing.assert_frame_equal(same, small_model.sample(2), check_dtype=False)
+
+
+def test_large_whole_numbers_beside_gaps_stay_exact() -> None:
+    """They would not as floats."""
+    column = pa.chunked_array([[2**60 + 1, None]])
+    given = _pandas_column(column, pd.Int64Dtype())
+    pd.testing.assert_series_equal(given, pd.Series([2**60 + 1, None], dtype="Int64"))
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_one_library_is_enough(library: str) -> None:
+    """Of the three: nothing else is imported."""
+    others = {"pandas", "polars", "pyarrow"} - {library}
+    code = f"""
+import importlib.machinery, sys
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] in {others | {"tqdm"}!r}
+        return None if hidden else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder
+import {library}
+from health_gym import HealthGym, Schema, evaluate, simulate_art_for_hiv
+schema = Schema.load("data-schemas/pbc.toml")
+settings = {{"model.hidden": 4, "model.calibration": False, "model.resampling": False}}
+model = HealthGym(schema, iterations=1, settings=settings).fit("data/pbc/pbcseq.csv")
+made = model.sample(9)
+again = HealthGym(schema, iterations=1, settings=settings).fit(made).sample(5)
+print(type(made).__module__.partition(".")[0], type(again) is type(made), len(simulate_art_for_hiv(2)))
+try: model.sample(3, frame_type="pandas")
+except ImportError as error: print(error)
+"""
+    said = python(code)
+    assert said.stdout.splitlines() == [
+        f"{library} True 120",
+        f"pandas tables need {'pyarrow' if library == 'polars' else 'pandas'}, which is not installed",
+        f"hint: pip install {'pyarrow' if library == 'polars' else 'pandas'}",
+    ], said.stderr
