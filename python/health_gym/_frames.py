@@ -195,10 +195,26 @@ def _pandas_column(column: pa.ChunkedArray, dtype: Any) -> Any:
 
     if hasattr(dtype, "__from_arrow__"):
         return pandas.Series(dtype.__from_arrow__(column))
-    plain = column.to_pandas()
+    plain = _signed(column).to_pandas()
     if dtype is None or plain.dtype == dtype:
         return plain
     try:
         return plain.astype(dtype)
     except (TypeError, ValueError):
         return plain
+
+
+def _signed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Levels with signed positions: older versions of pyarrow turn no others into categories."""
+    import pyarrow
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return column
+    chunks = [
+        pyarrow.DictionaryArray.from_arrays(
+            chunk.indices.cast("int32"), chunk.dictionary, ordered=column.type.ordered
+        )
+        for chunk in column.chunks
+    ]
+    kind = pyarrow.dictionary(pyarrow.int32(), column.type.value_type, column.type.ordered)
+    return pyarrow.chunked_array(chunks, kind)

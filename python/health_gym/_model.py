@@ -84,7 +84,7 @@ class HealthGym:
         data
             A pandas, polars or pyarrow table with a row for each patient and time; a dict of
             several tables by name; or the path of a file, a folder or a pattern. Tables are not
-            copied: what is kept is the encoded cohort.
+            copied: what is kept is the encoded cohort. A pandas index with names is columns too.
         progress
             Show a bar, where tqdm is installed and there is a terminal or a notebook.
 
@@ -145,8 +145,8 @@ class HealthGym:
         Returns
         -------
         table
-            In the form of the real one: columns, types, order; a dict of several tables where the
-            real ones are.
+            In the form of the real one: columns, types, order, an index with names; a dict of several
+            tables where the real ones are.
 
         Raises
         ------
