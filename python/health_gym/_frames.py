@@ -46,8 +46,10 @@ def _stream(table: Any, name: str) -> Any:
     return table
 
 
-def _library(table: Any) -> str:
-    return type(table).__module__.partition(".")[0]
+def _library(table: Any) -> str | None:
+    """Where its class comes from, or one that this is made from."""
+    roots = (kind.__module__.partition(".")[0] for kind in type(table).__mro__)
+    return next((root for root in roots if root in KINDS), None)
 
 
 def _of_pandas(frame: Any, name: str) -> pa.Table:
@@ -104,8 +106,8 @@ class Form:
     kind: Kind | None = None
     """The library of the tables; ``None`` where they were files."""
     is_several: bool = False
-    names: list[str] = field(default_factory=list)
-    """Of several tables, in the order that they came."""
+    names: dict[str, Any] = field(default_factory=dict)
+    """Of several tables: what they were called by, in the order that they came."""
     types: dict[str, Any] = field(default_factory=dict)
     """For each table by name: pandas' types, or pyarrow's schema."""
     indices: dict[str, list[Any]] = field(default_factory=dict)
@@ -129,7 +131,7 @@ class Form:
                 indices[str(name)] = names
             elif _library(table) == "pyarrow" and hasattr(table, "schema"):
                 types[str(name)] = table.schema
-        return cls(kind, is_several, [str(name) for name in tables], types, indices)
+        return cls(kind, is_several, {str(name): name for name in tables}, types, indices)
 
     def give(self, frames: list[tuple[str, _native.Frame]], frame_type: Kind | None) -> Any:
         """Tables as they came; of several a dict."""
@@ -139,7 +141,7 @@ class Form:
         if len(frames) == 1 and not self.is_several:
             return self._give("", frames[0][1], kind)
         made = {name: self._give(name, frame, kind) for name, frame in frames}
-        return {name: made.pop(name) for name in self.names if name in made} | made
+        return {real: made.pop(name) for name, real in self.names.items() if name in made} | made
 
     def _give(self, name: str, frame: _native.Frame, kind: Kind) -> Any:
         if kind == "polars":

@@ -51,7 +51,8 @@ def test_a_subclass_of_a_frame_is_one(small: pd.DataFrame) -> None:
     class Cohort(pd.DataFrame):
         pass
 
-    pd.testing.assert_frame_equal(fit_small(Cohort(small)).sample(3), fit_small(small).sample(3))
+    real = small.convert_dtypes().set_index("patient")
+    pd.testing.assert_frame_equal(fit_small(Cohort(real)).sample(3), fit_small(real).sample(3))
 
 
 def test_columns_with_one_name_are_refused(small: pd.DataFrame) -> None:
@@ -184,6 +185,13 @@ def test_tables_of_two_libraries_can_be_mixed() -> None:
     synthetic = fit_small(mixed, schema=schema).sample(5)
     pd.testing.assert_frame_equal(synthetic["patients"], expected["patients"])
     pd.testing.assert_frame_equal(synthetic["labs"], expected["labs"], check_dtype=False)
+
+
+def test_tables_called_by_numbers_keep_their_names() -> None:
+    real = {2: tables()["patients"], 1: tables()["labs"].set_index("id")}
+    synthetic = fit_small(real).sample(3)
+    assert list(synthetic) == [2, 1]
+    assert synthetic[1].index.names == ["id"]
 
 
 def test_one_table_and_several_are_told_apart(small: pd.DataFrame, small_model: HealthGym) -> None:
