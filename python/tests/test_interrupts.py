@@ -92,17 +92,31 @@ print(same(model.fit(small, progress=False), whole))
     assert said == ["True 1500 True", "True"]
 
 
-def test_it_goes_on_with_a_file_too() -> None:
+def test_it_goes_on_where_it_was() -> None:
+    """With a file as with a frame."""
     said = said_by("""
-make = lambda: HealthGym(schema, seed=3, iterations=400, settings=SMALL)
-whole = make().fit(PBC, progress=False)
-model = make()
-interrupt(0.15)
-with InTime(): model.fit(PBC, progress=False)
-print(same(model.fit(PBC, progress=False), whole))
+import health_gym._progress
+class Bar:
+    made = []
+    def __init__(self, **how):
+        self.initial = self.n = how['initial']
+        Bar.made.append(self)
+    def update(self, more): self.n += more
+    def __getattr__(self, name): return lambda *_, **__: None
+health_gym._progress._tqdm = lambda: Bar
+
+make = lambda: HealthGym(schema, seed=3, iterations=300, settings=SMALL)
+for data in (PBC, pd.read_csv(PBC)):
+    whole = make().fit(data, progress=False)
+    model, Bar.made = make(), []
+    interrupt(0.25)
+    with InTime(): model.fit(data)
+    again = model.fit(data)
+    print(Bar.made[1].initial >= Bar.made[0].n > Bar.made[0].initial, same(again, whole))
 """)
     assert interrupted_within(said[0], 5)
-    assert said[1] == "True"
+    assert interrupted_within(said[2], 5)
+    assert said[1::2] == ["True True", "True True"]
 
 
 def test_other_data_or_settings_begin_anew() -> None:
