@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import tempfile
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from health_gym import _native
-from health_gym._errors import BadInputError
-from health_gym._frames import Form, Kind, native
+from health_gym._errors import BadInputError, refuse_fork, whole
+from health_gym._frames import Form, Kind, native, require
 from health_gym._progress import Progress
 from health_gym._report import Report
-from health_gym._schema import Schema
+from health_gym._schema import Schema, made_of
 
 Path_ = str | os.PathLike[str]
 
@@ -28,7 +29,7 @@ class HealthGym:
         What the columns are.
     seed
         The same seed, data and version give the same model and the same cohorts, whatever the
-        number of threads, and those of ``hg train``.
+        number of threads, and those of ``hg train`` (0 by default).
     minutes
         Train for about so long. How many iterations fit is measured on this machine: for bits that
         come again, give `iterations`.
@@ -53,22 +54,24 @@ class HealthGym:
         self,
         schema: Schema,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         minutes: float | None = None,
         iterations: int | None = None,
         held_out: float | None = None,
         preset: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(schema, Schema):
-            raise TypeError(f"`schema` is a {type(schema).__name__}\nhint: make one with Schema.infer(table)")
+        made_of(schema)
         if minutes is not None and iterations is not None:
             raise BadInputError("`minutes` and `iterations` are both given\nhint: give one of them")
         self._schema = schema
         self._minutes, self._preset = minutes, preset
-        given = dict(settings or {})
         named = {"seed": seed, "iterations": iterations, "validation.held_out": held_out}
-        self._given = given | {name: value for name, value in named.items() if value is not None}
+        given = {name: value for name, value in named.items() if value is not None}
+        for name, least in (("seed", 0), ("iterations", 1)):
+            if name in given:
+                given[name] = whole(name, given[name], least, 2**63 - 1)
+        self._given = {"seed": 0} | _plain(settings) | given
         self._model: _native.Model | None = None
         self._paused = _native.Paused()
         self._form = Form()
@@ -81,7 +84,7 @@ class HealthGym:
         data
             A pandas, polars or pyarrow table with a row for each patient and time; a dict of
             several tables by name; or the path of a file, a folder or a pattern. Tables are not
-            copied: what is kept is the encoded cohort.
+            copied: what is kept is the encoded cohort. A pandas index with names is columns too.
         progress
             Show a bar, where tqdm is installed and there is a terminal or a notebook.
 
@@ -142,8 +145,8 @@ class HealthGym:
         Returns
         -------
         table
-            In the form of the real one: columns, types, order; a dict of several tables where the
-            real ones are.
+            In the form of the real one: columns, types, order, an index with names; a dict of several
+            tables where the real ones are.
 
         Raises
         ------
@@ -206,6 +209,7 @@ class HealthGym:
         BadInputError
             When it is no run folder, or holds no checkpoint.
         """
+        refuse_fork()
         return cls._of(_native.Model.load(os.fspath(folder)), Form())
 
     @classmethod
@@ -237,7 +241,7 @@ class HealthGym:
             When the weights do not fit the table.
         """
         weights = (os.fspath(generator), None if critic is None else os.fspath(critic))
-        model = _native.import_weights(*weights, schema._native, native(data), dict(settings or {}))
+        model = _native.import_weights(*weights, made_of(schema), native(data), _plain(settings))
         return cls._of(model, Form.of(data))
 
     def state_dict(self, network: str = "generator") -> dict[str, Any]:
@@ -280,6 +284,7 @@ class HealthGym:
     def _fitted(self) -> _native.Model:
         if self._model is None:
             raise BadInputError("the model is not fitted yet\nhint: call `fit` first")
+        refuse_fork()
         return self._model
 
     def __repr__(self) -> str:
@@ -302,6 +307,7 @@ class HealthGym:
         files = state.pop("_model")
         self.__dict__.update(state, _model=None, _paused=_native.Paused())
         if files is not None:
+            refuse_fork()
             with tempfile.TemporaryDirectory() as scratch:
                 for name, content in files.items():
                     file = Path(scratch) / "run" / name
@@ -320,27 +326,45 @@ def _asked(
     """What is asked for, as the compiled part takes it."""
     if (patients is None) == (like is None):
         raise BadInputError("give either `patients` or `like`\nhint: as model.sample(500)")
+    if patients is not None:
+        patients = whole("patients", patients, 1, 2**63 - 1)
+    if shares is not None and not isinstance(shares, Mapping):
+        raise TypeError(f"`shares` is a {type(shares).__name__}\nhint: as {{'sex=f': 0.5}}")
     if isinstance(given, str):
         conditions = [given]
     elif isinstance(given, Mapping):
         conditions = [f"{name}={_level(level)}" for name, level in given.items()]
+    elif isinstance(given, Iterable):
+        conditions = [str(condition) for condition in given]
     else:
-        conditions = list(given)
+        raise TypeError(f"`given` is a {type(given).__name__}\nhint: as {{'sex': 'f'}} or ['age>=70']")
     if like is not None and (conditions or shares):
         raise BadInputError("`like` says all statics\nhint: leave `given` and `shares` out")
     parts = [f"{condition}:{share}" for condition, share in (shares or {}).items()]
+    seed = whole("seed", seed, 0, 2**64 - 1)
     return patients or 0, seed, conditions, parts, None if like is None else native(like)
+
+
+def _plain(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings with NumPy's numbers as Python's."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise TypeError(f"`settings` is a {type(settings).__name__}\nhint: as {{'model.hidden': 64}}")
+    return {
+        name: _plain(value) if isinstance(value, Mapping) else getattr(value, "tolist", lambda v=value: v)()
+        for name, value in settings.items()
+    }
 
 
 def _level(level: Any) -> str:
     """A level as conditions write it."""
-    return str(level).lower() if isinstance(level, bool) else str(level)
+    plain = getattr(level, "item", lambda: level)()
+    return str(plain).lower() if isinstance(plain, bool) else str(level)
 
 
 def _weights(file: Path) -> dict[str, Any]:
-    try:
-        import torch  # noqa: F401
-        from safetensors.torch import load_file
-    except ImportError:
-        from safetensors.numpy import load_file
-    return cast("dict[str, Any]", load_file(file))
+    has_torch = importlib.util.find_spec("torch") is not None
+    require("safetensors", "state dicts")
+    reader = importlib.import_module("safetensors.torch" if has_torch else "safetensors.numpy")
+    return cast("dict[str, Any]", reader.load_file(file))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 Observer = Callable[[int, int, dict[str, float], bool], None]
 _SHOWN = ("validation", "wasserstein", "gradient_penalty")
@@ -50,10 +51,7 @@ class Progress:
 
 def _tqdm() -> Callable[..., Any] | None:
     try:
-        if "ipykernel" in sys.modules:
-            from tqdm.auto import tqdm
-        else:
-            from tqdm import tqdm
+        tqdm = importlib.import_module("tqdm.auto" if "ipykernel" in sys.modules else "tqdm")
     except ImportError:
         return None
-    return tqdm
+    return cast("Callable[..., Any]", tqdm.tqdm)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from health_gym import _native
 from health_gym._frames import native
-from health_gym._schema import Schema
+from health_gym._schema import Schema, made_of
 
 
 class Answer(NamedTuple):
@@ -75,4 +75,4 @@ def evaluate(real: Any, synthetic: Any, schema: Schema) -> Report:
     BadInputError
         Everything in a table that does not fit the schema, with its row and column.
     """
-    return Report(_native.evaluate(native(real), native(synthetic), schema._native))
+    return Report(_native.evaluate(native(real), native(synthetic), made_of(schema)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 from health_gym import _native
 from health_gym._errors import BadInputError
 from health_gym._frames import native
+
+_Native = _native.Schema
 
 
 class Schema:
@@ -19,7 +22,7 @@ class Schema:
     :meth:`infer`, :meth:`from_toml` or :meth:`load`.
     """
 
-    _native: _native.Schema
+    _native: _Native
     remarks: tuple[str, ...]
     """Of a proposed schema: how patient and time were chosen, and what was left out."""
 
@@ -28,7 +31,7 @@ class Schema:
         self.remarks = ()
 
     @classmethod
-    def infer(cls, data: Any, *, patient: str | None = None, time: str | None = None) -> Schema:
+    def infer(cls, data: Any, *, patient: Hashable = None, time: Hashable = None) -> Schema:
         """Propose a schema for a table. Read it before you train on it: ``print(schema.to_toml())``.
 
         Parameters
@@ -50,7 +53,8 @@ class Schema:
         BadInputError
             When no column can be the patient or the time, or times are written in several ways.
         """
-        proposed, remarks = _native.infer(native(data), patient, time)
+        chosen = (None if column is None else str(column) for column in (patient, time))
+        proposed, remarks = _native.infer(native(data), *chosen)
         return cls._of(proposed, tuple(remarks))
 
     @classmethod
@@ -80,7 +84,7 @@ class Schema:
         return cls._of(_native.Schema(text, os.fspath(path)))
 
     @classmethod
-    def _of(cls, made: _native.Schema, remarks: tuple[str, ...] = ()) -> Schema:
+    def _of(cls, made: _Native, remarks: tuple[str, ...] = ()) -> Schema:
         schema = cls.__new__(cls)
         schema._native, schema.remarks = made, remarks
         return schema
@@ -117,6 +121,13 @@ class Schema:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restored, (self.to_toml(), self.remarks))
+
+
+def made_of(schema: Any) -> _native.Schema:
+    """The compiled part of a schema."""
+    if not isinstance(schema, Schema):
+        raise TypeError(f"`schema` is a {type(schema).__name__}\nhint: make one with Schema.infer(table)")
+    return schema._native
 
 
 def _restored(toml: str, remarks: tuple[str, ...]) -> Schema:

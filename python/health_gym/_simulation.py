@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from health_gym import _native
+from health_gym._errors import refuse_fork, whole
 from health_gym._frames import Form, Kind
 
 
@@ -29,4 +30,6 @@ def simulate_art_for_hiv(patients: int, seed: int = 0, *, frame_type: Kind | Non
     table
         60 × `patients` rows, 15 columns.
     """
+    patients, seed = whole("patients", patients, 1, 2**63 - 1), whole("seed", seed, 0, 2**64 - 1)
+    refuse_fork()
     return Form().give([("", _native.simulate_art_for_hiv(patients, seed))], frame_type)
