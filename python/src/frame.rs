@@ -2,7 +2,7 @@
 //! <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
 
 use crate::failure::Failure;
-use health_gym::data::{Error as DataError, READING};
+use health_gym::data::READING;
 use health_gym::{DataFrame, Schema, Table};
 use polars_arrow::array::{Array, StructArray};
 use polars_arrow::datatypes::{ArrowDataType, Field};
@@ -126,7 +126,7 @@ fn read(object: &Bound<'_, PyAny>) -> PyResult<DataFrame> {
             "a {class} is no table\nhint: give a pandas, polars or pyarrow table, or the path of a file"
         )));
     };
-    let capsule = method.call0()?.cast_into::<PyCapsule>()?;
+    let capsule = method.call1((object.py().None(),))?.cast_into::<PyCapsule>()?;
     let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<ArrowArrayStream>();
     // SAFETY: a capsule of this name holds a stream, by the protocol; who takes it leaves a released
     // one behind.
@@ -202,7 +202,7 @@ pub(crate) fn write_all(tables: &mut [(String, DataFrame)], folder: &Path) -> Re
         if path.parent() != Some(folder) {
             let problem =
                 format!("`{name}` cannot be a table's name\nhint: name it without slashes");
-            return Err(DataError::File { path, problem }.into());
+            return Err(Failure::BadInput(problem));
         }
         health_gym::data::write_table(frame, &path, &Default::default())?;
     }

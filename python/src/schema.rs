@@ -43,7 +43,8 @@ impl Schema {
     #[getter]
     fn names(&self) -> (Vec<String>, Vec<String>) {
         let tables = self.schema.tables.iter().map(|table| table.name.clone()).collect();
-        (tables, self.schema.columns.iter().map(|column| column.name.clone()).collect())
+        let columns = self.schema.columns.iter().filter(|column| !column.is_derived());
+        (tables, columns.map(|column| column.name.clone()).collect())
     }
 }
 

@@ -41,15 +41,9 @@ impl Error {
     /// Whether the input is at fault (a table, a schema, a setting, a run folder), and not the
     /// program, the machine or the training.
     pub fn is_bad_input(&self) -> bool {
-        use hg_train::Error as Train;
         match self {
             Self::Data(_) | Self::Evaluate(hg_eval::Error::Data(_)) => true,
-            Self::Train(error) => {
-                matches!(
-                    error,
-                    Train::Data(_) | Train::Run { .. } | Train::Config(_) | Train::Rare { .. }
-                )
-            }
+            Self::Train(error) => error.is_bad_input(),
             _ => false,
         }
     }

@@ -8,6 +8,7 @@ use hg_train::{
     CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
     TrainConfig, import_weights,
 };
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
@@ -376,7 +377,8 @@ impl<'a> SynthesizerBuilder<'a> {
         held_out: Option<&Encoded>,
     ) -> Result<Synthesizer> {
         let kept = self.interrupted.as_mut().and_then(|kept| kept.take());
-        let kept = kept.filter(|kept| kept.is_of(&encoder, &self.settings, self.budget));
+        let cohort = self.interrupted.as_ref().map_or(0, |_| hash_of(encoded));
+        let kept = kept.filter(|kept| kept.is_of((&encoder, cohort), &self.settings, self.budget));
         let mut config = self.settings;
         let mut store = match (kept, self.budget) {
             (Some(kept), _) => {
@@ -394,7 +396,7 @@ impl<'a> SynthesizerBuilder<'a> {
             train(&material, &mut store, &self.cancel, &mut self.on_progress)?;
         if outcome == Outcome::Cancelled {
             if let Some(kept) = self.interrupted {
-                *kept = Some(Interrupted { encoder, config, budget: self.budget, store });
+                *kept = Some(Interrupted { encoder, cohort, config, budget: self.budget, store });
             }
             return Err(Error::Cancelled { iteration });
         }
@@ -406,20 +408,36 @@ impl<'a> SynthesizerBuilder<'a> {
 /// the table.
 pub struct Interrupted {
     encoder: Encoder,
+    /// [`hash_of`] the encoded cohort.
+    cohort: u64,
     config: TrainConfig,
     budget: Option<Duration>,
     store: MemoryStore,
 }
 
 impl Interrupted {
-    /// Whether it is the training of what was fitted to a table, with these settings.
-    fn is_of(&self, encoder: &Encoder, settings: &TrainConfig, budget: Option<Duration>) -> bool {
+    /// Whether it is the training of what was fitted to a table, and encoded, with these settings.
+    fn is_of(
+        &self,
+        (encoder, cohort): (&Encoder, u64),
+        settings: &TrainConfig,
+        budget: Option<Duration>,
+    ) -> bool {
         let mut settings = settings.clone();
         if budget.is_some() {
             settings.iterations = self.config.iterations;
         }
-        self.encoder == *encoder && self.config == settings && self.budget == budget
+        let is_same = self.encoder == *encoder && self.cohort == cohort;
+        is_same && self.config == settings && self.budget == budget
     }
+}
+
+/// Whether two cohorts are one, but for chance.
+fn hash_of(encoded: &Encoded) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    encoded.lengths.hash(&mut hasher);
+    encoded.values.iter().for_each(|value| hasher.write_u32(value.to_bits()));
+    hasher.finish()
 }
 
 impl std::fmt::Debug for Interrupted {

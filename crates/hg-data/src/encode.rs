@@ -12,6 +12,7 @@ use crate::levels::settled;
 use crate::notation::is_code;
 use crate::notes::ColumnFacts;
 use crate::parsed::{GAP, ParsedTable, START, check};
+use crate::parts::{LARGE, ROWS, slices};
 use crate::quantile_table::quantile;
 use crate::sample::Sample;
 use crate::saved::{MAX_ID_WIDTH, SavedColumn, SavedEncoder};
@@ -203,6 +204,9 @@ impl Encoder {
     /// the way out.
     pub fn fit(schema: &Schema, table: &Table, subset: Subset) -> Result<(Self, Encoded)> {
         refuse_no_rows(table)?;
+        if let Some(slices) = slices(schema, table, LARGE, ROWS) {
+            return Self::fit_in_slices(schema, table, &slices, subset);
+        }
         let schema = settled(schema, table)?;
         let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
         let resampled = fit.part(table, 0)?;
@@ -218,6 +222,9 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::fit`].
     pub fn encode(&self, table: &Table, subset: Subset) -> Result<Encoded> {
+        if let Some(slices) = slices(&self.schema, table, LARGE, ROWS) {
+            return self.encode_slices(table, &slices, subset);
+        }
         let parsed = check(table, &self.schema, 0, Origin::Real)?;
         refuse_empty_subset(subset, &parsed.patients, &table.name)?;
         let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;

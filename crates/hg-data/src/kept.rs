@@ -268,6 +268,24 @@ impl Encoder {
         Ok(Encoded { values, lengths, steps, features: width, counts })
     }
 
+    /// Encodes rows on the grid into `values` `[their sequences, steps, features]`, which are 0.
+    pub(crate) fn encode_into(
+        &self,
+        part: &ResampledTable,
+        steps: usize,
+        values: &mut [f32],
+    ) -> Result<()> {
+        let mut kept = Kept::new(&self.schema);
+        kept.add(part)?;
+        let columns = self.columns.par_iter().zip(&kept.ranges);
+        let features: Vec<Features<'_>> =
+            columns.map(|(fitted, ranges)| Features::new(fitted, ranges, kept.rows)).collect();
+        for part in kept.parts()? {
+            self.encode_part(part?, &features, steps, values);
+        }
+        Ok(())
+    }
+
     /// Encodes a part into `values` `[its sequences, steps, features]`, which are 0.
     fn encode_part(
         &self,

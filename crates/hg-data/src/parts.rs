@@ -2,13 +2,14 @@
 
 use crate::encode::{Fit, refuse_no_sequence};
 use crate::files::{files, first_csv, is_csv, reach};
+use crate::grid::RowCounts;
 use crate::kept::Kept;
-use crate::levels::LevelCounts;
+use crate::levels::{LevelCounts, settled};
 use crate::parsed::require_columns;
 use crate::scattered::Scattered;
 use crate::table::{Batches, READING, names_of};
 use crate::table_set::PatientGroups;
-use crate::{Encoded, Encoder, Error, Result, Schema, Subset, Table};
+use crate::{Encoded, Encoder, Error, Result, Schema, Subset, Table, Values};
 use polars_core::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +20,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 pub(crate) const LARGE: u64 = 64 << 20;
 /// Rows of a part, besides the rest of its last patient: so many that what is made of a column
 /// stays in the cache.
-const ROWS: usize = 1 << 15;
+pub(crate) const ROWS: usize = 1 << 15;
 /// So many parts' rows are read at once.
 const PARTS_OF_A_BATCH: usize = 4;
 
@@ -81,6 +82,97 @@ impl Encoder {
         let encoded = encoder.encode_kept(kept)?;
         encoder.fit_calibration(&encoded);
         Ok((encoder, encoded))
+    }
+}
+
+/// A large table in memory as slices of whole patients, so that what is made of its cells on the way
+/// exists for one slice at a time, and the table beside its encoded cohort is all that memory holds.
+/// `None` for a small table, and where the rows of some patient do not stand together.
+pub(crate) fn slices(schema: &Schema, table: &Table, large: u64, rows: usize) -> Option<Vec<Part>> {
+    let is_plain = table.set.is_none() && table.rows.is_none();
+    if !is_plain || (table.frame.estimated_size() as u64) < large {
+        return None;
+    }
+    let runs = runs(table.frame.column(&schema.patient.column).ok()?).ok()?;
+    let mut seen = HashSet::with_capacity(runs.len());
+    let (mut slices, mut from, mut to) = (Vec::new(), 0, 0);
+    for (n, (patient, length)) in runs.iter().enumerate() {
+        if !seen.insert(patient) {
+            return None;
+        }
+        to += length;
+        if to - from >= rows || n + 1 == runs.len() {
+            let mut frame = table.frame.slice(from as i64, to - from);
+            frame.rechunk_mut();
+            let csv = table.csv.clone();
+            let table = Table { csv, ..Table::new(frame, table.name.clone()) };
+            slices.push(Part { first_row: from, table });
+            from = to;
+        }
+    }
+    Some(slices)
+}
+
+impl Encoder {
+    /// [`Encoder::fit`] by slices of the table: each is looked at twice.
+    pub(crate) fn fit_in_slices(
+        schema: &Schema,
+        table: &Table,
+        slices: &[Part],
+        subset: Subset,
+    ) -> Result<(Self, Encoded)> {
+        let schema = settled(schema, table)?;
+        let mut fit = Fit::new(&schema, &table.name, table.csv.as_deref(), subset);
+        for slice in slices {
+            let resampled = fit.part(&slice.table, slice.first_row)?;
+            fit.add(&resampled)?;
+        }
+        let (lengths, counts) = (fit.lengths.clone(), fit.counts);
+        let mut encoder = fit.finish()?;
+        let encoded = encoder.fill(slices, subset, lengths, counts)?;
+        encoder.fit_calibration(&encoded);
+        Ok((encoder, encoded))
+    }
+
+    /// [`Encoder::encode`] by slices of the table.
+    pub(crate) fn encode_slices(
+        &self,
+        table: &Table,
+        slices: &[Part],
+        subset: Subset,
+    ) -> Result<Encoded> {
+        let (mut lengths, mut counts) = (Vec::new(), RowCounts::default());
+        for slice in slices {
+            let resampled = self.resampled(&slice.table, slice.first_row, subset)?;
+            lengths.extend(resampled.lengths);
+            counts += resampled.counts;
+        }
+        refuse_no_sequence(&lengths, &self.schema, &table.name)?;
+        self.fill(slices, subset, lengths, counts)
+    }
+
+    /// Encodes slices one after the other into a cohort of these lengths.
+    fn fill(
+        &self,
+        slices: &[Part],
+        subset: Subset,
+        lengths: Vec<usize>,
+        counts: RowCounts,
+    ) -> Result<Encoded> {
+        let steps = lengths.iter().copied().max().unwrap_or(0);
+        let features = self.features();
+        let values = Values::fill(lengths.len() * steps * features, |values| {
+            let mut rest = values;
+            for slice in slices {
+                let resampled = self.resampled(&slice.table, slice.first_row, subset)?;
+                let here = resampled.lengths.len() * steps * features;
+                let (here, others) = rest.split_at_mut(here);
+                self.encode_into(&resampled, steps, here)?;
+                rest = others;
+            }
+            Ok(())
+        })?;
+        Ok(Encoded { values, lengths, steps, features, counts })
     }
 }
 
@@ -459,6 +551,29 @@ mod tests {
                 }
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn slices_of_a_table_in_memory_are_encoded_as_the_whole() -> Result<()> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let schema = Schema::load(&repository.join("data-schemas/pbc.toml"))?;
+        let table = schema.read(&repository.join("data/pbc/pbcseq.csv"))?;
+        let split = crate::Split { share: 0.3, seed: 1 };
+        for subset in [Subset::Whole, Subset::Training(split)] {
+            let (whole, encoded) = Encoder::fit(&schema, &table, subset)?;
+            for rows in [1, 100, 1_000_000] {
+                let parts = slices(&schema, &table, 0, rows).expect("patients stand together");
+                assert!(rows > 1 || parts.len() == 312, "a slice for each patient");
+                let (encoder, in_slices) = Encoder::fit_in_slices(&schema, &table, &parts, subset)?;
+                assert!(encoder == whole && in_slices == encoded, "{rows} rows, {subset:?}");
+                assert!(whole.encode_slices(&table, &parts, subset)? == encoded);
+            }
+        }
+        assert!(slices(&schema, &table, LARGE, 100).is_none(), "it is small");
+        let frame = table.frame.sort(["day"], Default::default())?;
+        let scattered = Table { frame, ..table };
+        assert!(slices(&schema, &scattered, 0, 100).is_none());
         Ok(())
     }
 

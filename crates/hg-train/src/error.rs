@@ -66,5 +66,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the input is at fault (a table, a schema, a setting, weights, a run folder), and not the
+    /// program, the machine or the training.
+    pub fn is_bad_input(&self) -> bool {
+        use hg_models::Error as Model;
+        match self {
+            Self::Data(_) | Self::Run { .. } | Self::Config(_) | Self::Rare { .. } => true,
+            Self::Model(error) => matches!(error, Model::WeightsFile { .. } | Model::Weights(_)),
+            _ => false,
+        }
+    }
+}
+
 /// Shorthand for this crate's results.
 pub type Result<T> = std::result::Result<T, Error>;

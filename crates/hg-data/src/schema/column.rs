@@ -333,7 +333,7 @@ impl Column {
     }
 
     /// Whether the steps have it and the table has not.
-    pub(crate) fn is_derived(&self) -> bool {
+    pub fn is_derived(&self) -> bool {
         DERIVED.contains(&self.name.as_str())
     }
 
