@@ -3,13 +3,15 @@
 //!
 //! This crate knows nothing of how patients are made, and nothing of reports.
 
+mod balance;
 mod resampler;
 mod summaries;
 mod trees;
 
 pub use resampler::{CANDIDATES, Resampler};
 pub use summaries::{
-    Patient, mean, patients, pearson, stride, summaries, summaries_of, summaries_of_encoded,
+    Patient, mean, of_values, patients, pearson, stride, summaries, summaries_of,
+    summaries_of_encoded,
 };
 pub use trees::{CrossFit, FOLDS, Features, Trees, cross_fit};
 

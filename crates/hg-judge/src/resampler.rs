@@ -5,7 +5,7 @@
 //! ```text
 //! s                      the summaries of a patient
 //! ℓ_k(s)                 mean over bags of log P(real | s) / P(made | s), by trees of round k
-//! ℓ(s) = Σ_k ℓ_k(s)
+//! ℓ(s) = Σ_k ℓ_k(s) + β·φ(s)             β·φ holds the distribution of each column (balance.rs)
 //! P(j is taken) = exp ℓ(s_j) / Σ_i exp ℓ(s_i)      of the candidates s_1 … s_C for one place
 //! ```
 //!
@@ -13,9 +13,10 @@
 //! many candidates those who are taken are distributed as the real ones are. The candidates for a place
 //! have one length, so that lengths stay as they are drawn. The trees of the first round learn from real
 //! patients and made ones; those of each later round from real patients and those whom the rounds before
-//! take. Where nearly every made patient is told from the real ones, odds say who is least unlike, not who
+//! take. After each round β is found anew. Where nearly every made patient is told from the real ones, odds say who is least unlike, not who
 //! is like: then nothing is learnt.
 
+use crate::balance::Balance;
 use crate::{CrossFit, Error, FOLDS, Features, Result, Trees, cross_fit, summaries_of};
 use hg_data::{Observed, Schema};
 use rand::seq::SliceRandom;
@@ -47,6 +48,7 @@ pub struct Resampler {
     features: Vec<String>,
     /// `[rounds, bags]`
     rounds: Vec<Vec<Trees>>,
+    balance: Balance,
 }
 
 /// What a file holds, before it is checked.
@@ -55,24 +57,30 @@ pub struct Resampler {
 struct Saved {
     features: Vec<String>,
     rounds: Vec<Vec<Trees>>,
+    /// Runs from before had none.
+    #[serde(default)]
+    balance: Balance,
 }
 
 impl TryFrom<Saved> for Resampler {
     type Error = &'static str;
 
-    fn try_from(Saved { features, rounds }: Saved) -> std::result::Result<Self, Self::Error> {
+    fn try_from(
+        Saved { features, rounds, balance }: Saved,
+    ) -> std::result::Result<Self, Self::Error> {
         let are_sound = |bags: &Vec<Trees>| {
             !bags.is_empty() && bags.iter().all(|trees| trees.are_sound(features.len()))
         };
-        match rounds.iter().all(are_sound) {
-            true => Ok(Self { features, rounds }),
-            false => Err("it holds trees that cannot be used"),
+        match rounds.iter().all(are_sound) && balance.is_sound(features.len()) {
+            true => Ok(Self { features, rounds, balance }),
+            false => Err("it holds trees or weights that cannot be used"),
         }
     }
 }
 
 impl Resampler {
-    /// Learns to tell real patients from those of a generator: `make` makes the candidates for so many
+    /// Learns to tell real patients from those of a generator, and holds the distributions of the summaries
+    /// at the positions `held`: `make` makes the candidates for so many
     /// places, so many for each, those of one place one after the other, and others in every call. About
     /// `most` are made in a round. `None` where there are too few patients to learn from, or nearly
     /// every one that is made is told apart.
@@ -80,7 +88,7 @@ impl Resampler {
     /// # Errors
     /// What `make` reports, and the trees.
     pub fn fit<E: From<Error>>(
-        real: &Features,
+        (real, held): (&Features, &[usize]),
         make: &mut dyn FnMut(usize, usize) -> std::result::Result<Features, E>,
         most: usize,
     ) -> std::result::Result<Option<Self>, E> {
@@ -89,7 +97,8 @@ impl Resampler {
             return Ok(None);
         }
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let mut fitted = Self { features: real.names.clone(), rounds: Vec::new() };
+        let mut fitted =
+            Self { features: real.names.clone(), rounds: Vec::new(), balance: Balance::default() };
         for round in 0..ROUNDS {
             let candidates = if round == 0 { 1 } else { CANDIDATES };
             let made = make(places, candidates)?;
@@ -99,6 +108,10 @@ impl Resampler {
                 return Ok(None);
             }
             fitted.rounds.push(bags(real, &taken, &mut rng)?);
+            let made = make(places, CANDIDATES)?;
+            fitted.balance = Balance::default();
+            let log_odds = fitted.log_odds(&made);
+            fitted.balance = Balance::fit((real, held), &made, &log_odds, CANDIDATES);
         }
         Ok(Some(fitted))
     }
@@ -136,6 +149,7 @@ impl Resampler {
                 *sum -= synthetic / bags.len() as f64;
             }
         }
+        self.balance.add(patients, &mut log_odds);
         log_odds
     }
 }
@@ -233,7 +247,7 @@ mod tests {
         let other = rows(4000, &mut rng, together);
         let mut make =
             |places, each| -> Result<Features> { Ok(rows(places * each, &mut rng, |_, y| y)) };
-        let fitted = Resampler::fit(&real, &mut make, 12_000)?.expect("enough patients");
+        let fitted = Resampler::fit((&real, &[0, 1]), &mut make, 12_000)?.expect("enough patients");
         let candidates = make(1000, CANDIDATES)?;
         let taken = correlation(&taken(&fitted, &candidates));
         let (real, made) = (correlation(&other), correlation(&candidates));
@@ -251,7 +265,7 @@ mod tests {
         let real = rows(300, &mut rng, |_, y| y);
         let mut make =
             |places, each| -> Result<Features> { Ok(rows(places * each, &mut rng, |_, y| y)) };
-        let fitted = Resampler::fit(&real, &mut make, 12_000)?.expect("enough patients");
+        let fitted = Resampler::fit((&real, &[0, 1]), &mut make, 12_000)?.expect("enough patients");
         let taken = taken(&fitted, &make(1500, CANDIDATES)?);
         for column in &taken.columns {
             for share in [0.25, 0.5, 0.75] {
@@ -277,7 +291,11 @@ mod tests {
 
     #[test]
     fn places_share_the_candidates_out() {
-        let none = Resampler { features: vec!["x".into()], rounds: Vec::new() };
+        let none = Resampler {
+            features: vec!["x".into()],
+            rounds: Vec::new(),
+            balance: Balance::default(),
+        };
         let candidates = Features { names: vec!["x".into()], columns: vec![vec![0.; 7]] };
         assert_eq!(none.choose(&candidates, &[0., 0., 0.]), [0, 2, 4]);
         assert_eq!(none.choose(&candidates, &[0.999, 0.999, 0.999]), [1, 3, 6]);
@@ -290,7 +308,7 @@ mod tests {
         let real = rows(200, &mut rng, |_, y| y);
         let mut make =
             |places, each| -> Result<Features> { Ok(rows(places * each, &mut rng, |_, y| y + 2.)) };
-        assert_eq!(Resampler::fit(&real, &mut make, 12_000)?, None);
+        assert_eq!(Resampler::fit((&real, &[0, 1]), &mut make, 12_000)?, None);
         let same = make(200, 1)?;
         assert!(apart(&real, &same)? > MOST_APART);
         assert!((apart(&same, &make(400, 1)?)? - 0.5).abs() < 0.1);
@@ -302,7 +320,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let few = rows(LEAST_PATIENTS - 1, &mut rng, |_, y| y);
         let mut make = |_, _| -> Result<Features> { unreachable!("nobody is needed") };
-        assert_eq!(Resampler::fit(&few, &mut make, 40_000)?, None);
+        assert_eq!(Resampler::fit((&few, &[0, 1]), &mut make, 40_000)?, None);
         Ok(())
     }
 

@@ -13,6 +13,8 @@
 
 use crate::Features;
 use hg_data::{Encoded, Encoder, Kind, Observed, Schema};
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::ops::Range;
 
 /// So many numeric columns that change are paired.
@@ -83,7 +85,7 @@ pub fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Feat
         });
         if column.kind == Kind::Numeric {
             let courses: Vec<Course> = observed.iter().map(|seen| Course::new(seen)).collect();
-            features.add(format!("{name}: mean"), &courses, |course| course.mean);
+            features.add(mean_of(name), &courses, |course| course.mean);
             features.add(format!("{name}: SD"), &courses, |course| course.deviation);
             features.add(format!("{name}: slope"), &courses, |course| course.slope);
             features
@@ -92,7 +94,7 @@ pub fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Feat
         } else {
             let levels: Vec<Levels> = observed.iter().map(|seen| Levels::new(seen)).collect();
             for (position, level) in column.level_names().iter().enumerate().take(MAX_LEVELS) {
-                features.add(format!("{name}: {level}"), &levels, |levels| levels.share(position));
+                features.add(share_of(name, level), &levels, |levels| levels.share(position));
             }
             features.add(format!("{name}: changes"), &levels, |levels| levels.changes);
         }
@@ -112,6 +114,32 @@ pub fn summaries(schema: &Schema, cohort: &Observed, chosen: &[Patient]) -> Feat
         }
     }
     features
+}
+
+/// The name of a column's mean.
+fn mean_of(column: &str) -> String {
+    format!("{column}: mean")
+}
+
+/// The name of the share that a level has of a column's steps.
+fn share_of(column: &str, level: impl Display) -> String {
+    format!("{column}: {level}")
+}
+
+/// Where among the summaries those stand that say which values a column has: of a static column itself,
+/// of others the mean, or the shares of levels.
+pub fn of_values(schema: &Schema, summaries: &Features) -> Vec<usize> {
+    let names = schema.columns.iter().flat_map(|column| {
+        let name = &column.name;
+        match column.is_static {
+            true => vec![name.clone()],
+            false if column.kind == Kind::Numeric => vec![mean_of(name)],
+            false => column.level_names().iter().map(|level| share_of(name, level)).collect(),
+        }
+    });
+    let names: HashSet<String> = names.collect();
+    let is_one = |n: &usize| names.contains(&summaries.names[*n]);
+    (0..summaries.names.len()).filter(is_one).collect()
 }
 
 /// Pearson's of the steps at which both are observed, three at least.

@@ -5,7 +5,7 @@ use crate::random::{Purpose, noise_of, stream};
 use crate::{Error, Result, Store, TrainConfig, layout_of};
 use candle_core::{DType, Device};
 use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder};
-use hg_judge::{CANDIDATES, Features, Resampler, summaries_of};
+use hg_judge::{CANDIDATES, Features, Resampler, of_values, summaries_of};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
@@ -241,7 +241,8 @@ impl Sampler {
             }
             Ok::<_, Error>(made.unwrap_or_default())
         };
-        Resampler::fit(real, &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
+        let held = of_values(&self.encoder.schema, real);
+        Resampler::fit((real, &held), &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
     }
 
     pub(crate) fn refuse_impossible(&self, patients: usize) -> Result<()> {
