@@ -20,6 +20,7 @@ mod decision_view;
 mod decode;
 mod encode;
 mod error;
+mod feature_names;
 mod files;
 mod given;
 mod grid;

@@ -186,8 +186,8 @@ impl VectorTrial {
     }
 
     /// What the usual policy would give the patient at a place this month.
-    pub fn usual(&self, place: usize) -> Option<[usize; 5]> {
-        self.at(place).map(|treated| treated.course.regimen.codes())
+    pub fn usual(&self, place: usize) -> Option<[i64; 5]> {
+        self.at(place).map(|treated| treated.course.regimen.codes().map(|code| code as i64))
     }
 
     /// Months that have passed at a place.
@@ -213,7 +213,7 @@ impl VectorTrial {
     /// # Errors
     /// For a code that the table does not have, a place at which nobody has begun, and another
     /// number of regimens than places.
-    pub fn treat(&mut self, regimens: &[Option<[usize; 5]>]) -> Result<()> {
+    pub fn treat(&mut self, regimens: &[Option<[i64; 5]>]) -> Result<()> {
         let regimens = self.checked(regimens)?;
         let places = self.places.par_iter_mut().zip(regimens).with_min_len(PATIENTS_PER_THREAD);
         let treated: std::result::Result<(), String> =
@@ -224,27 +224,29 @@ impl VectorTrial {
         treated.map_err(|problem| Error::file(Path::new("art-for-hiv.model.toml"), problem))
     }
 
-    fn checked(&self, regimens: &[Option<[usize; 5]>]) -> Result<Vec<Option<Regimen>>> {
+    fn checked(&self, regimens: &[Option<[i64; 5]>]) -> Result<Vec<Option<Regimen>>> {
         if regimens.len() != self.places.len() {
             let problem = format!("{} came for {} patients", regimens.len(), self.places.len());
             return Err(Error::table("actions", problem));
         }
-        let of_place = |(place, codes): (usize, &Option<[usize; 5]>)| {
+        let of_place = |(place, codes): (usize, &Option<[i64; 5]>)| {
             let Some(codes) = *codes else { return Ok(None) };
             if self.at(place).is_none() {
                 let problem = format!("nobody has begun at place {place}\nhint: reset it first");
                 return Err(Error::table("actions", problem));
             }
-            Regimen::of_codes(codes).map(Some).ok_or_else(|| unknown_code(place, codes))
+            // No column has as many codes as a negative one becomes.
+            let known = Regimen::of_codes(codes.map(|code| code.try_into().unwrap_or(usize::MAX)));
+            known.map(Some).ok_or_else(|| unknown_code(place, codes))
         };
         regimens.iter().enumerate().map(of_place).collect()
     }
 }
 
 /// What is said of a regimen that the table does not have.
-fn unknown_code(place: usize, codes: [usize; 5]) -> Error {
+fn unknown_code(place: usize, codes: [i64; 5]) -> Error {
     let mut columns = COLUMNS[7..12].iter().zip(codes).zip(CODES);
-    let wrong = columns.find(|((_, code), count)| code >= count);
+    let wrong = columns.find(|((_, code), count)| !(0..*count as i64).contains(code));
     let Some(((column, code), count)) = wrong else {
         return Error::table("actions", format!("there is no regimen {codes:?}"));
     };
@@ -292,7 +294,7 @@ mod tests {
 
     #[test]
     fn other_treatment_changes_what_is_shown_and_begins_anew_alike() -> Result<()> {
-        let shown = |codes: [usize; 5]| -> Result<Vec<[f64; 8]>> {
+        let shown = |codes: [i64; 5]| -> Result<Vec<[f64; 8]>> {
             let mut trial = VectorTrial::new(2)?;
             trial.begin(1, 5, 9)?;
             let mut shown = vec![trial.observation(1)];
@@ -314,7 +316,7 @@ mod tests {
     fn what_no_patient_can_get_is_refused_before_anybody_is_treated() -> Result<()> {
         let mut trial = VectorTrial::new(2)?;
         trial.begin(0, 0, 0)?;
-        let problem = |trial: &mut VectorTrial, regimens: &[Option<[usize; 5]>]| {
+        let problem = |trial: &mut VectorTrial, regimens: &[Option<[i64; 5]>]| {
             trial.treat(regimens).expect_err("refused").to_string()
         };
         let fine = Some([0, 0, 0, 0, 0]);
@@ -322,6 +324,7 @@ mod tests {
             problem(&mut trial, &[Some([0, 0, 0, 6, 0]), None]),
             "actions, column `Extra PI`: patient 0 would get 6\nhint: its codes are 0 to 5"
         );
+        assert!(problem(&mut trial, &[Some([0, 0, -1, 0, 0]), None]).contains("would get -1"));
         assert!(problem(&mut trial, &[fine, fine]).contains("nobody has begun at place 1"));
         assert!(problem(&mut trial, &[fine]).contains("1 came for 2"));
         assert_eq!(trial.months(0), 0);
