@@ -215,12 +215,19 @@ impl VectorTrial {
     /// number of regimens than places.
     pub fn treat(&mut self, regimens: &[Option<[i64; 5]>]) -> Result<()> {
         let regimens = self.checked(regimens)?;
-        let places = self.places.par_iter_mut().zip(regimens).with_min_len(PATIENTS_PER_THREAD);
-        let treated: std::result::Result<(), String> =
-            places.try_for_each(|(place, regimen)| match (place, regimen) {
+        let treat =
+            |(place, regimen): (&mut Option<Treated>, Option<Regimen>)| match (place, regimen) {
                 (Some(treated), Some(regimen)) => treated.treat(regimen),
                 _ => Ok(()),
-            });
+            };
+        let treated = match regimens.len() {
+            // Waking a thread takes as long as a month.
+            ..=PATIENTS_PER_THREAD => self.places.iter_mut().zip(regimens).try_for_each(treat),
+            _ => {
+                let places = self.places.par_iter_mut().zip(regimens);
+                places.with_min_len(PATIENTS_PER_THREAD).try_for_each(treat)
+            }
+        };
         treated.map_err(|problem| Error::file(Path::new("art-for-hiv.model.toml"), problem))
     }
 
