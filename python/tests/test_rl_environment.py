@@ -102,11 +102,12 @@ def test_without_a_seed_patients_come_at_random_and_then_in_order() -> None:
     first, second = (gym.make(ENVIRONMENT).reset() for _ in range(2))
     assert (first[0] != second[0]).any()
     environment = gym.make(ENVIRONMENT)
-    assert [environment.reset(seed=1)[1]["patient"], *(environment.reset()[1]["patient"] for _ in range(2))] == [0, 1, 2]
-    assert environment.reset(seed=1)[1]["patient"] == 0
-    asked, _ = environment.reset(options={"patient": 2})
-    later = [gym.make(ENVIRONMENT).unwrapped.reset(seed=1)][0][0]
-    assert (asked != later).any() and environment.unwrapped._patients.numbers == [2]
+    came = [environment.reset(**own) for own in ({"seed": 1}, {}, {})]
+    assert [info["patient"] for _, info in came] == [0, 1, 2]
+    asked, info = gym.make(ENVIRONMENT).reset(seed=1, options={"patient": 2})
+    assert info["patient"] == 2 and (asked == came[2][0]).all()
+    again, info = environment.reset(seed=1)
+    assert info["patient"] == 0 and (again == came[0][0]).all()
 
 
 def test_what_is_observed_lies_in_its_space(encoding: Encoding) -> None:
@@ -131,11 +132,11 @@ def test_better_drugs_leave_less_virus() -> None:
 
     def last_load(action: Any) -> float:
         environment.reset(seed=1)
-        for _ in range(24):
+        for _ in range(12):
             observations, *_ = environment.step(np.tile(action, (30, 1)))
         return float(np.log10(observations[:, 0]).mean())
 
-    assert last_load(BEST) < last_load([5, 3, 3, 5, 0]) - 1
+    assert last_load(BEST) < last_load([5, 3, 3, 5, 0]) - 0.3
 
 
 @pytest.mark.parametrize("is_encoded", [False, True])
@@ -174,7 +175,7 @@ def test_seeds_for_another_number_of_patients_are_refused() -> None:
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        ([6, 0, 0, 0, 0], "actions, column `Base Drug Combo`: patient 0 would get 6\nhint: its codes are 0 to 5"),
+        ([6, 0, 0, 0, 0], "column `Base Drug Combo`: patient 0 would get 6\nhint: its codes are 0 to 5"),
         ([0, 0, 0, 0, -1], "column `Extra pk-En`: patient 0 would get -1\nhint: its codes are 0 to 1"),
         ([0, 0, 0], "an action is .*hint: it is 5 whole numbers, codes of Base Drug Combo"),
         ([0.5, 0, 0, 0, 0], "an action is .*hint: it is 5 whole numbers"),
@@ -202,7 +203,7 @@ def test_an_encoding_of_other_columns_is_refused(encoding: Encoding) -> None:
     text = (ROOT / "data-schemas/art-for-hiv.toml").read_text()
     one_action = text.replace(', "Comp. INI", "Comp. NNRTI", "Extra PI", "Extra pk-En"]', "]", 1)
     other = Encoding(simulate_art_for_hiv(10), Schema.from_toml(one_action))
-    with pytest.raises(BadInputError, match="the encoding decides Base Drug Combo\nhint: .*art-for-hiv.toml"):
+    with pytest.raises(BadInputError, match="decides Base Drug Combo\nhint: .*art-for-hiv"):
         gym.make(ENVIRONMENT, encoding=other)
 
 

@@ -78,14 +78,14 @@ def test_a_step_has_the_reward_of_the_row_after_it(ward: Schema, patients: pd.Da
     made = episodes(patients, ward)
     first = made[0]
     assert len(made) == 2, "a patient with one row has no step"
-    assert first.observations.shape == (3, 7) and first.observations.dtype == np.float32
+    assert first.observations.shape == (3, 6) and first.observations.dtype == np.float32
     assert first.actions.shape == (2, 2) and first.actions.dtype == np.int64
     # x is scaled from 0 … 4 to 0 … 1, and has weight 2; there is a margin at neither end.
     np.testing.assert_allclose(first.rewards, [2 * 0.25, 2 * 1.0], atol=1e-6)
     np.testing.assert_allclose(first.observations[:, 0], [0, 0.25, 1], atol=1e-6)
-    # Drugs a and b; the least dose, and the least quarter of the others.
+    # Drugs a and b; the least dose, and the quartiles of the others: from 10, 20 and 30 on.
     assert first.actions.tolist() == [[0, 0], [1, 1]]
-    assert made.encoding.action_levels == [["a", "b", "c"], ["dose 0", "dose 1", "dose 2", "dose 3", "dose 4"]]
+    assert made.encoding.action_levels == [["a", "b", "c"], [f"dose {n}" for n in range(4)]]
     assert made.encoding.discount == 0.9
 
 

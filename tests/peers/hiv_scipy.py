@@ -22,7 +22,7 @@ VARYING = ("k_1", "k_2", "delta", "c", "b_e")
 
 
 def slope(_, y, p, e1, e2):
-    """The derivative of states ``[6, …]`` by time, in days; parameters and efficacies are ``[…]`` or numbers."""
+    """The derivative of states ``[6, …]`` by days; parameters and efficacies are ``[…]``."""
     t1, t2, i1, i2, v, e = y
     infection_1 = (1 - e1) * p["k_1"] * v * t1
     infection_2 = (1 - p["f"] * e1) * p["k_2"] * v * t2
@@ -100,9 +100,8 @@ class Patients:
         relative = np.minimum(100 * cells / self.lymphocytes, 90.0)
         if before is not None:
             virus = np.where(visit, virus, before[0])
-            cells, relative = (
-                np.where(with_cells, now, last) for now, last in zip((cells, relative), before[1:], strict=True)
-            )
+            cells = np.where(with_cells, cells, before[1])
+            relative = np.where(with_cells, relative, before[2])
         self.shown = (virus, cells, relative)
         numbers = np.round([virus, cells, relative], 2)
         return np.stack([*numbers, self.sex, self.ethnic, visit, with_cells, visit], axis=1)

@@ -82,11 +82,12 @@ def main(rounds: int, seconds: float) -> None:
     medians = {name: statistics.median(of) for name, of in rates.items()}
     for name, median in medians.items():
         low, high = min(rates[name]), max(rates[name])
-        print(f"{name:36} {median:10,.0f} months/s   ({low:,.0f}–{high:,.0f})")
+        print(f"{name:36} {median:10,.0f} months/s   ({low:,.0f} to {high:,.0f})")
     single, single_scipy, vector, vector_scipy = medians.values()
     factors = {"single": single / single_scipy, "vectorised": vector / vector_scipy}
     print(json.dumps({"months_per_second": medians, "times_as_fast": factors}))
 
 
 if __name__ == "__main__":
-    main(*(kind(argument) for kind, argument in zip((int, float), [*sys.argv[1:], "5", "2"][:2], strict=True)))
+    given = sys.argv[1:]
+    main(int(given[0]) if given else 5, float(given[1]) if len(given) > 1 else 2.0)

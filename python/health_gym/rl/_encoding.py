@@ -13,6 +13,7 @@ from health_gym._schema import Schema
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from health_gym._native import Steps
     from health_gym.rl._episodes import Episodes
 
 Reward = Callable[[Mapping[str, Any]], Any]
@@ -96,7 +97,7 @@ class Encoding:
         """
         return self._episodes(self._native.encode(native(data)))
 
-    def _episodes(self, steps: _native.Steps) -> Episodes:
+    def _episodes(self, steps: Steps) -> Episodes:
         from health_gym.rl._episodes import Episodes
 
         np = _import("numpy", "episodes")
@@ -111,7 +112,7 @@ class Encoding:
             rewards = self._own_rewards(self.reward, steps, rows)
         return Episodes._of_rows(self, lengths, (observations, actions, rewards, died.astype(bool)))
 
-    def _own_rewards(self, reward: Reward, steps: _native.Steps, rows: int) -> npt.NDArray[Any]:
+    def _own_rewards(self, reward: Reward, steps: Steps, rows: int) -> npt.NDArray[Any]:
         np = _import("numpy", "episodes")
         numbers = {name: np.empty(rows) for name in self._native.numbers}
         for name, column in numbers.items():

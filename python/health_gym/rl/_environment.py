@@ -126,7 +126,7 @@ class ArtForHiv(gym.Env[Any, Any]):
     invented (``crates/hg-data/models/art-for-hiv.model.toml``).
 
     **Observations** are what the table shows besides the regimen, ``[8]`` float64: viral load
-    (copies/ml), CD4 (cells/µl), relative CD4 (%), sex (1 male, 2 female), ethnicity (1–4), and whether
+    (copies/ml), CD4 (cells/µl), relative CD4 (%), sex (1 male, 2 female), ethnicity (1 to 4), and whether
     viral load, CD4 and drugs were recorded this month (a value that was not is the last one). With an
     `encoding` they are its observations, ``[F]`` float32.
 
@@ -247,11 +247,13 @@ class ArtForHivVector(gym.vector.VectorEnv[Any, Any, Any]):
         super().reset(seed=seed if isinstance(seed, int) else None)
         number = _number(options)
         if seed is None or isinstance(seed, (int, np.integer)):
-            seeds: list[int | None] = [None if seed is None else int(seed) + n for n in range(self.num_envs)]
+            places = range(self.num_envs)
+            seeds: list[int | None] = [None if seed is None else int(seed) + place for place in places]
         else:
             seeds = list(seed)
         if len(seeds) != self.num_envs:
-            raise BadInputError(f"{len(seeds)} seeds came for {self.num_envs} environments\nhint: give one each")
+            text = f"{len(seeds)} seeds came for {self.num_envs} environments"
+            raise BadInputError(f"{text}\nhint: give one each")
         for place, own in enumerate(seeds):
             if own is None and self._patients.numbers[place] < 0:
                 own = int(self.np_random.integers(2**63))

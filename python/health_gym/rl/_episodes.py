@@ -110,7 +110,8 @@ class Episodes(Sequence[Episode]):
             Where d3rlpy is not installed.
         """
         np = _import("numpy", "episodes")
-        dataset, constants = _import("d3rlpy.dataset", "d3rlpy data sets"), _import("d3rlpy.constants", "d3rlpy data sets")
+        dataset = _import("d3rlpy.dataset", "d3rlpy data sets")
+        constants = _import("d3rlpy.constants", "d3rlpy data sets")
         self._refuse_none()
         rows = [_rows_for_d3rlpy(np, episode) for episode in self._episodes]
         observations, actions, rewards, terminals, timeouts = (
@@ -175,7 +176,8 @@ class Episodes(Sequence[Episode]):
 
     def _refuse_none(self) -> None:
         if not self._episodes:
-            raise BadInputError("no patient has two rows, so there is no step\nhint: check the patient column")
+            text = "no patient has two rows, so there is no step"
+            raise BadInputError(f"{text}\nhint: check the patient column")
 
 
 def _rows_for_d3rlpy(np: Any, episode: Episode) -> tuple[Any, ...]:
