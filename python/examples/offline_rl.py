@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import d3rlpy
 import gymnasium as gym
 import numpy as np
+import structlog
+import torch
 
 from health_gym import HealthGym, Schema, simulate_art_for_hiv
 from health_gym.rl import ENVIRONMENT, Encoding, Episodes, art_for_hiv_reward
@@ -40,7 +43,7 @@ def learn(cohort: Episodes, steps: int, seed: int) -> Policy:
     """A policy by discrete CQL."""
     d3rlpy.seed(seed)
     learner = d3rlpy.algos.DiscreteCQLConfig(
-        gamma=cohort.encoding.discount, batch_size=256, learning_rate=5e-4, target_update_interval=500
+        gamma=cohort.encoding.discount, batch_size=64, learning_rate=5e-4, target_update_interval=500
     ).create()
     learner.fit(
         cohort.to_d3rlpy(),
@@ -75,11 +78,13 @@ def interval(returns: np.ndarray, draws: int = 2000) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def compare(options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Returns ``[seeds, patients]`` of each policy."""
+def compare(options: argparse.Namespace) -> tuple[dict[str, np.ndarray], int]:
+    """Returns ``[seeds, patients]`` of each policy, and the iterations that the model was trained for."""
     schema = Schema.load(SCHEMA)
     simulated = simulate_art_for_hiv(options.patients, seed=1)
     model = HealthGym(schema, seed=1, minutes=options.minutes).fit(simulated, progress=False)
+
+    iterations = len(model.history())
 
     # Both cohorts, and the environment, are seen alike.
     encoding = Encoding(simulated, schema, reward=art_for_hiv_reward)
@@ -92,7 +97,7 @@ def compare(options: argparse.Namespace) -> dict[str, np.ndarray]:
             policy = learn(encoding.episodes(cohort), options.steps, seed)
             returns[name].append(run(policy, encoding, options.run_patients))
             print(f"seed {seed}, {name}: {returns[name][-1].mean():.1f}", flush=True)
-    return {name: np.stack(of_seeds) for name, of_seeds in returns.items()}
+    return {name: np.stack(of_seeds) for name, of_seeds in returns.items()}, iterations
 
 
 def summarise(returns: dict[str, np.ndarray]) -> dict[str, dict]:
@@ -149,18 +154,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--patients", type=int, default=1000, help="of each cohort")
     parser.add_argument("--minutes", type=float, default=5.0, help="of training the HealthGym model")
-    parser.add_argument("--steps", type=int, default=10_000, help="of CQL")
+    parser.add_argument("--steps", type=int, default=4000, help="of CQL")
     parser.add_argument("--seeds", type=int, default=3, help="of CQL, and of the synthetic cohort")
     parser.add_argument("--run-patients", type=int, default=500, help="that policies are run on")
     parser.add_argument("--out", type=Path, default=Path("."), help="the folder for the figure")
     options = parser.parse_args()
+    # d3rlpy says much; of so small a network, threads would wait for one another.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    torch.set_num_threads(1)
 
-    found = summarise(compare(options))
+    returns, iterations = compare(options)
+    found = summarise(returns)
     show(found)
     options.out.mkdir(parents=True, exist_ok=True)
     draw(found, options.run_patients, options.out / "offline-rl.svg")
     settings = {name: value for name, value in vars(options).items() if name != "out"}
-    text = json.dumps({"settings": settings, "returns": found}, indent=1)
+    text = json.dumps({"settings": settings, "iterations": iterations, "returns": found}, indent=1)
     (options.out / "offline-rl.json").write_text(text + "\n")
 
 

@@ -10,6 +10,9 @@ use pyo3::prelude::*;
 #[pyclass(module = "health_gym._native")]
 pub(crate) struct VectorTrial(simulate::VectorTrial);
 
+/// (months, what is observed, the columns of a regimen, how many codes each has, the detection limit)
+type About = (usize, Vec<&'static str>, Vec<&'static str>, [usize; 5], f64);
+
 /// The hidden state of a patient: (parameters as JSON, the six states, ε₁ and ε₂ of usual treatment).
 type State = (String, [f64; 6], [f64; 2]);
 
@@ -72,9 +75,9 @@ impl VectorTrial {
         Ok(Some((dynamics, found.state.into(), usual)))
     }
 
-    /// (months, what is observed, the columns of a regimen, how many codes each has, the detection limit)
+    /// What the environment is made of.
     #[staticmethod]
-    fn about(py: Python<'_>) -> PyResult<(usize, Vec<&str>, Vec<&str>, [usize; 5], f64)> {
+    fn about(py: Python<'_>) -> PyResult<About> {
         let simulation = Simulation::shared().map_err(|e| Failure::from(e).raise(py))?;
         let (observed, regimen) = (simulate::OBSERVED.to_vec(), simulate::COLUMNS[7..12].to_vec());
         Ok((simulation.months(), observed, regimen, simulate::CODES, simulation.detection_limit()))

@@ -281,12 +281,12 @@ mod tests {
         let mut changes = 0.;
         for month in 0..simulation.months() {
             let usual: Vec<_> = (0..6).map(|place| trial.usual(place)).collect();
-            for place in 0..6 {
+            for (place, usual) in usual.iter().enumerate() {
                 let row = place * simulation.months() + month;
                 for (name, value) in OBSERVED[..7].iter().zip(trial.observation(place)) {
                     assert_eq!(value, cell(&table, name, row)?, "{name}, {place}, {month}");
                 }
-                for (name, code) in COLUMNS[7..12].iter().zip(usual[place].expect("begun")) {
+                for (name, code) in COLUMNS[7..12].iter().zip(usual.expect("begun")) {
                     assert_eq!(code as f64, cell(&table, name, row)?, "{name}, {place}, {month}");
                 }
                 let is_recorded = cell(&table, OBSERVED[7], row)?;
@@ -316,6 +316,21 @@ mod tests {
         assert_eq!(weak[0], strong[0]);
         assert!(weak[12][0] > 3. * strong[12][0], "{} {}", weak[12][0], strong[12][0]);
         assert_eq!(weak, shown([5, 3, 3, 5, 0])?);
+        Ok(())
+    }
+
+    #[test]
+    fn who_does_not_change_as_usual_stays_on_the_regimen() -> Result<()> {
+        let mut treated = Treated::begin(Simulation::shared()?.course(1, 1));
+        let before = treated.before.0;
+        let other = Regimen::of_codes([(before.codes()[0] + 1) % 6, 0, 3, 5, 0]).expect("known");
+        // The usual policy would change the regimen after seven months, and the caller does not.
+        treated.before.1 = 7;
+        (treated.course.regimen, treated.course.months_on) = (other, 0);
+        treated.treat(before).expect("solved");
+        assert_eq!(treated.before, (before, 8));
+        treated.treat(other).expect("solved");
+        assert_eq!(treated.before, (other, 1));
         Ok(())
     }
 
