@@ -16,9 +16,9 @@ gym = pytest.importorskip("gymnasium")
 pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
-import health_gym.rl  # noqa: E402
-from health_gym import BadInputError, Schema, simulate_art_for_hiv  # noqa: E402
-from health_gym.rl import ENVIRONMENT, Encoding, art_for_hiv_reward  # noqa: E402
+import health_gym.rl
+from health_gym import BadInputError, Schema, simulate_art_for_hiv
+from health_gym.rl import ENVIRONMENT, Encoding, art_for_hiv_reward
 
 ROOT = Path(__file__).parents[2]
 SHOWN = ["VL", "CD4", "Rel CD4", "Gender", "Ethnic", "VL (M)", "CD4 (M)", "Drug (M)"]

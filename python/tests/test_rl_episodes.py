@@ -11,8 +11,8 @@ np = pytest.importorskip("numpy")
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
-from health_gym import BadInputError, Schema, simulate_art_for_hiv  # noqa: E402
-from health_gym.rl import Encoding, art_for_hiv_reward, episodes  # noqa: E402
+from health_gym import BadInputError, Schema, simulate_art_for_hiv
+from health_gym.rl import Encoding, art_for_hiv_reward, episodes
 
 ROOT = Path(__file__).parents[2]
 REGIMEN = ["Base Drug Combo", "Comp. INI", "Comp. NNRTI", "Extra PI", "Extra pk-En"]

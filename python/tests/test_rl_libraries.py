@@ -13,8 +13,8 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
-from health_gym import Schema, simulate_art_for_hiv  # noqa: E402
-from health_gym.rl import ENVIRONMENT, Episode, Episodes, episodes  # noqa: E402
+from health_gym import Schema, simulate_art_for_hiv
+from health_gym.rl import ENVIRONMENT, Episode, Episodes, episodes
 
 ROOT = Path(__file__).parents[2]
 
