@@ -1,6 +1,9 @@
 //! The module `health_gym._native`: what the Python package calls of the crate `health-gym`. Shapes of
 //! its API, defaults and documentation are in the package; here tables and errors cross the border.
 
+mod art_for_hiv;
+mod buffer;
+mod encoding;
 mod evaluation;
 mod failure;
 mod frame;
@@ -14,6 +17,10 @@ use pyo3::prelude::*;
 /// The compiled part of health_gym.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::art_for_hiv::{VectorTrial, art_for_hiv_reward};
+    #[pymodule_export]
+    use crate::encoding::{Encoding, Steps, fit_encoding};
     #[pymodule_export]
     use crate::evaluation::{Report, evaluate};
     #[pymodule_export]

@@ -337,6 +337,12 @@ impl Cells {
         })
     }
 
+    /// A column's cells, one a row, patient after patient: values (of dates and durations seconds), or
+    /// positions of levels; where nothing is shown, what was imputed.
+    pub fn column(&self, column: usize) -> &[f64] {
+        self.columns.get(column).map_or(&[], |decoded| &decoded.cells)
+    }
+
     /// What is observed in them.
     pub fn observed(&self) -> Observed {
         let of = |Decoded { cells, shown }: &Decoded| {

@@ -195,10 +195,10 @@ pub(crate) fn no_room(error: std::io::Error) -> Error {
 
 /// The one feature that a value makes other than 0.
 #[derive(Clone, Copy)]
-struct Feature {
+pub(crate) struct Feature {
     /// Counted from the column's first.
-    at: u32,
-    value: f32,
+    pub(crate) at: u32,
+    pub(crate) value: f32,
 }
 
 /// What a column's values become, tabulated where there are few of them.
@@ -233,7 +233,7 @@ impl<'a> Features<'a> {
     }
 }
 
-fn feature(fitted: &FittedColumn, x: f64) -> Feature {
+pub(crate) fn feature(fitted: &FittedColumn, x: f64) -> Feature {
     match &fitted.kind {
         FittedKind::Numeric { transform, spikes, .. } => {
             let number = if spikes.holds(x) { spikes.filler() } else { x };

@@ -16,9 +16,11 @@ mod clock;
 mod compact;
 mod construct;
 mod csv;
+mod decision_view;
 mod decode;
 mod encode;
 mod error;
+mod feature_names;
 mod files;
 mod given;
 mod grid;
@@ -35,6 +37,7 @@ mod observe;
 mod parsed;
 mod parts;
 mod quantile_table;
+mod row_encoder;
 mod sample;
 mod sampled;
 mod saved;
@@ -59,6 +62,7 @@ mod write;
 
 pub use bins::FittedBins;
 pub use calibration::{Calibration, Distribution};
+pub use decision_view::DecisionView;
 pub use decode::Cells;
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};
@@ -68,6 +72,7 @@ pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use like::{Place, WantedStatics};
 pub use observe::{Observed, Origin, OutOfDomain};
+pub use row_encoder::RowEncoder;
 pub use sampled::Sampled;
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind,

@@ -104,6 +104,9 @@ impl Curve {
 }
 
 impl FittedTransform {
+    /// Where encoded values lie, [0, 1] being the fitted range.
+    pub const RANGE: [f64; 2] = [-FARTHEST, 1. + FARTHEST];
+
     /// Fits to observed values (finite, ascending; at least one). `margin` widens
     /// the range on both sides, as a share of it.
     ///

@@ -36,6 +36,9 @@ pub const COLUMNS: [&str; 15] = [
     "Drug (M)",
 ];
 
+/// How many codes each column of a regimen has, from "Base Drug Combo" to "Extra pk-En".
+pub const CODES: [usize; 5] = [6, 4, 4, 6, 2];
+
 /// What is simulated.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,7 +102,7 @@ struct Measurement {
 
 /// The drugs of a month, as the table codes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Regimen {
+pub(super) struct Regimen {
     base: usize,
     ini: usize,
     nnrti: usize,
@@ -116,9 +119,15 @@ const NO_PI: usize = 5;
 
 impl Regimen {
     /// `None` for a code that the table does not have.
-    fn of_codes([base, ini, nnrti, pi, booster]: [usize; 5]) -> Option<Self> {
-        let is_known = base < 6 && ini <= NO_INI && nnrti <= NO_NNRTI && pi <= NO_PI && booster < 2;
+    pub(super) fn of_codes(codes: [usize; 5]) -> Option<Self> {
+        let is_known = codes.iter().zip(CODES).all(|(code, count)| *code < count);
+        let [base, ini, nnrti, pi, booster] = codes;
         is_known.then_some(Self { base, ini, nnrti, pi, booster: booster == 1 })
+    }
+
+    pub(super) fn codes(self) -> [usize; 5] {
+        let Self { base, ini, nnrti, pi, booster } = self;
+        [base, ini, nnrti, pi, usize::from(booster)]
     }
 
     /// Two bases and one further class, as guidelines combine them.
@@ -137,14 +146,14 @@ impl Regimen {
 
 /// What a patient's month shows.
 #[derive(Clone, Debug)]
-struct Month {
-    virus: f64,
-    cells: f64,
-    relative_cells: f64,
+pub(super) struct Month {
+    pub(super) virus: f64,
+    pub(super) cells: f64,
+    pub(super) relative_cells: f64,
     regimen: Regimen,
-    virus_measured: bool,
-    cells_measured: bool,
-    drug_recorded: bool,
+    pub(super) virus_measured: bool,
+    pub(super) cells_measured: bool,
+    pub(super) drug_recorded: bool,
 }
 
 struct Patient {
@@ -168,13 +177,23 @@ impl Simulation {
         self.patients.months
     }
 
+    /// Days of a month.
+    pub fn days_per_month(&self) -> f64 {
+        self.patients.days_per_month
+    }
+
+    /// The least viral load that is measured, copies/ml; less is reported as this.
+    pub fn detection_limit(&self) -> f64 {
+        self.measurement.detection_limit
+    }
+
     /// Where patients start, before they vary.
     pub fn start(&self) -> State {
         let Start { t_1, t_2, infected_1, infected_2, virus, effectors } = self.start;
         State::from([t_1, t_2, infected_1, infected_2, virus, effectors])
     }
 
-    fn efficacy(&self, regimen: Regimen, adherence: f64) -> Efficacy {
+    pub(super) fn efficacy(&self, regimen: Regimen, adherence: f64) -> Efficacy {
         let Therapy { base, nnrti, ini, pi, booster, .. } = &self.therapy;
         let boosted = if regimen.booster { *booster } else { 0. };
         Efficacy {
@@ -184,7 +203,7 @@ impl Simulation {
     }
 
     /// Patient `n` of the cohort with this seed, before the first month.
-    fn course(&self, seed: u64, n: u64) -> Course<'_> {
+    pub(super) fn course(&self, seed: u64, n: u64) -> Course<'_> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(n);
         let Patients { spread, start_spread, men, ethnic_shares, .. } = &self.patients;
@@ -259,23 +278,23 @@ fn vary(x: f64, deviation: f64, rng: &mut ChaCha8Rng) -> f64 {
 
 /// A patient on the way through the months.
 #[derive(Clone, Debug)]
-struct Course<'a> {
+pub(super) struct Course<'a> {
     simulation: &'a Simulation,
     rng: ChaCha8Rng,
-    dynamics: Dynamics,
-    state: State,
-    man: bool,
-    ethnic: usize,
-    adherence: f64,
+    pub(super) dynamics: Dynamics,
+    pub(super) state: State,
+    pub(super) man: bool,
+    pub(super) ethnic: usize,
+    pub(super) adherence: f64,
     lymphocytes: f64,
-    regimen: Regimen,
-    months_on: usize,
+    pub(super) regimen: Regimen,
+    pub(super) months_on: usize,
     shown: Option<Month>,
 }
 
 impl Course<'_> {
     /// What the month shows before a regimen is chosen.
-    fn observe(&mut self) -> Month {
+    pub(super) fn observe(&mut self) -> Month {
         let measure = &self.simulation.measurement;
         let rng = &mut self.rng;
         let before = self.shown.as_ref();
@@ -301,7 +320,7 @@ impl Course<'_> {
     }
 
     /// Whether the regimen was changed, by the stated policy.
-    fn treat_as_usual(&mut self, shown: &Month) -> bool {
+    pub(super) fn treat_as_usual(&mut self, shown: &Month) -> bool {
         let therapy = &self.simulation.therapy;
         let fails = shown.virus_measured
             && self.months_on >= therapy.switch_after_months
@@ -316,7 +335,7 @@ impl Course<'_> {
         switched
     }
 
-    fn pass_a_month(&mut self) -> std::result::Result<(), String> {
+    pub(super) fn pass_a_month(&mut self) -> std::result::Result<(), String> {
         let efficacy = self.simulation.efficacy(self.regimen, self.adherence);
         let days = self.simulation.patients.days_per_month;
         self.state = advance(&self.dynamics, efficacy, self.state, days, TOLERANCE)?;
@@ -400,6 +419,11 @@ impl Iterator for Cohort<'_> {
     }
 }
 
+/// Two decimals, more than a laboratory reports.
+pub(super) fn rounded(x: f64) -> f64 {
+    (x * 100.).round() / 100.
+}
+
 /// A patient's number, the patient, a month's number and the month.
 type Row<'a> = (usize, &'a Patient, usize, &'a Month);
 
@@ -416,8 +440,6 @@ fn table(patients: &[Patient], first: usize, from: usize) -> Result<DataFrame> {
         Series::new(name.into(), rows().map(value).collect::<Vec<_>>()).into_column()
     };
     let real = |name: &str, value: &dyn Fn(&Month) -> f64| {
-        // Two decimals are more than a laboratory reports.
-        let rounded = |x: f64| (x * 100.).round() / 100.;
         let values = rows().map(|(.., month)| rounded(value(month)));
         Series::new(name.into(), values.collect::<Vec<_>>()).into_column()
     };

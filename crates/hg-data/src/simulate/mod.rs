@@ -2,9 +2,11 @@
 
 mod cohort;
 mod model;
+mod vector;
 
-pub use cohort::{COLUMNS, Cohort, Simulation, Trial};
+pub use cohort::{CODES, COLUMNS, Cohort, Simulation, Trial};
 pub use model::{Dynamics, Efficacy, State, advance};
+pub use vector::{OBSERVED, PatientState, VectorTrial};
 
 use std::path::{Path, PathBuf};
 

@@ -9,13 +9,13 @@
 //! ```
 
 use ode_solvers::{Dopri5, OutputType, SVector, System};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// T₁, T₂, T₁*, T₂*, V, E; per ml.
 pub type State = SVector<f64, 6>;
 
 /// The model's parameters, by the names of its equations.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the equations name them")]
 pub struct Dynamics {

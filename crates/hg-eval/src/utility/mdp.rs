@@ -9,10 +9,9 @@
 
 use super::clusters::Clusters;
 use crate::statistics::{is_finite, stride};
-use hg_data::{Decision, Encoded, Encoder};
+use hg_data::{Decision, DecisionView, Encoded, Encoder};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// Clusters of states at most, and points for each at least.
 const MAX_STATES: usize = 100;
@@ -38,81 +37,37 @@ pub(super) struct Step {
 /// How encoded rows are seen: as states, actions and rewards.
 pub(super) struct MdpView {
     clusters: Clusters,
-    /// The features that a state is made of.
-    observed: Vec<usize>,
-    actions: Vec<ActionColumn>,
-    /// (feature, weight)
-    reward: Vec<(usize, f64)>,
-}
-
-/// An action's column.
-enum ActionColumn {
-    /// A block of levels.
-    Levels(Range<usize>),
-    /// A number, and where its doses begin.
-    Doses(usize, Vec<f32>),
+    view: DecisionView,
 }
 
 impl MdpView {
     /// `None` for a cohort without rows, or actions that are all there is.
     pub(super) fn new(encoder: &Encoder, decision: &Decision, real: &Encoded) -> Option<Self> {
-        let features = |name: &String| {
-            let columns = &encoder.schema.columns;
-            let column = columns.iter().position(|column| column.name == *name);
-            column.map(|column| encoder.features_of(column))
-        };
-        // A schema that was checked names no other column.
-        let action_features: Vec<Range<usize>> =
-            decision.actions.iter().filter_map(features).collect();
-        let reward = decision.reward.iter();
-        let reward = reward.filter_map(|(name, weight)| Some((features(name)?.start, *weight)));
-        let reward = reward.collect();
-        let is_action =
-            |feature: &usize| action_features.iter().any(|block| block.contains(feature));
-        let observed: Vec<usize> =
-            (0..real.features).filter(|feature| !is_action(feature)).collect();
-        let actions = action_features.iter().map(|block| {
-            if block.len() > 1 {
-                ActionColumn::Levels(block.clone())
-            } else {
-                doses(real, block.start)
-            }
-        });
-        let actions = actions.collect();
-        let every = stride(real.lengths.iter().sum(), MAX_ROWS);
-        let mut view = Self { clusters: Clusters::default(), observed, actions, reward };
-        let points: Vec<Vec<f32>> = real.rows().step_by(every).map(|row| view.point(row)).collect();
-        if view.observed.is_empty() {
+        let view = DecisionView::new(encoder, decision, real);
+        if view.observed().is_empty() {
             return None;
         }
-        view.clusters =
-            Clusters::new(&points, MAX_STATES.min(points.len().div_ceil(POINTS_PER_STATE)), 0);
-        (view.clusters.count() > 0).then_some(view)
-    }
-
-    fn point(&self, row: &[f32]) -> Vec<f32> {
-        self.observed.iter().map(|&feature| row[feature]).collect()
+        let every = stride(real.lengths.iter().sum(), MAX_ROWS);
+        let points: Vec<Vec<f32>> =
+            real.rows().step_by(every).map(|row| view.observation(row).collect()).collect();
+        let states = MAX_STATES.min(points.len().div_ceil(POINTS_PER_STATE));
+        let clusters = Clusters::new(&points, states, 0);
+        (clusters.count() > 0).then_some(Self { clusters, view })
     }
 
     /// The state that a row shows.
     pub(super) fn state(&self, row: &[f32]) -> usize {
-        self.clusters.of(&self.point(row))
+        let point: Vec<f32> = self.view.observation(row).collect();
+        self.clusters.of(&point)
     }
 
     fn action(&self, row: &[f32]) -> Action {
-        let of = |lever: &ActionColumn| match lever {
-            ActionColumn::Levels(block) => {
-                let levels = row[block.clone()].iter().enumerate();
-                levels.max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(level, _)| level)
-            }
-            ActionColumn::Doses(feature, cuts) => cuts.partition_point(|cut| *cut <= row[*feature]),
-        };
-        self.actions.iter().map(of).collect()
+        self.view.actions(row).collect()
     }
 
     /// The reward of reaching a row.
     pub(super) fn reward(&self, row: &[f32]) -> f64 {
-        self.reward.iter().map(|&(feature, weight)| weight * f64::from(row[feature])).sum()
+        self.view.reward(row)
     }
 
     /// Every step with a next one, by patient.
@@ -144,17 +99,6 @@ impl MdpView {
         let patients = (0..cohort.lengths.len()).filter(is_usable);
         patients.map(|n| self.state(cohort.row(n, 0))).collect()
     }
-}
-
-/// The doses of a number: its least value, and the quartiles of what is more.
-fn doses(real: &Encoded, feature: usize) -> ActionColumn {
-    let mut values: Vec<f32> = real.rows().map(|row| row[feature]).collect();
-    values.sort_by(f32::total_cmp);
-    let least = values.first().copied().unwrap_or(0.);
-    let more = &values[values.partition_point(|&value| value <= least)..];
-    let mut cuts: Vec<f32> = (0..4).filter_map(|n| more.get(n * more.len() / 4).copied()).collect();
-    cuts.dedup();
-    ActionColumn::Doses(feature, cuts)
 }
 
 /// The decision process that a table's steps show.
