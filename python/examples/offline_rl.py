@@ -26,6 +26,7 @@ import gymnasium as gym
 import numpy as np
 import structlog
 import torch
+
 from health_gym import HealthGym, Schema, simulate_art_for_hiv
 from health_gym.rl import ENVIRONMENT, Encoding, Episodes, art_for_hiv_reward
 

@@ -195,8 +195,10 @@ pub(crate) fn frames(tables: Vec<(String, DataFrame)>) -> Vec<(String, Frame)> {
     tables.into_iter().map(|(name, frame)| (name, Frame(frame))).collect()
 }
 
-/// Writes tables as Parquet files into a folder.
+/// Writes tables as Parquet files into a folder, which is made.
 pub(crate) fn write_all(tables: &mut [(String, DataFrame)], folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir(folder)
+        .map_err(|source| health_gym::Error::Write { path: folder.to_owned(), source })?;
     for (name, frame) in tables {
         let path = folder.join(format!("{name}.parquet"));
         if path.parent() != Some(folder) {

@@ -63,14 +63,20 @@ pub(crate) fn infer(
                 infer_table(&health_gym::Table::new(frame, "table"), patient, time)?
             }
             Data::Files(path) => infer_files(&path, patient, time)?,
+            Data::Several(mut tables) if tables.len() == 1 => {
+                let (name, frame) = tables.remove(0);
+                infer_table(&health_gym::Table::new(frame, name), patient, time)?
+            }
             Data::Several(mut tables) => {
                 // What several tables are to each other is found in a folder of them.
                 let folder = tempfile::tempdir().map_err(|source| health_gym::Error::Write {
                     path: std::env::temp_dir(),
                     source,
                 })?;
-                write_all(&mut tables, folder.path())?;
-                infer_files(folder.path(), patient, time)?
+                // The schema has the folder's name.
+                let folder = folder.path().join("tables");
+                write_all(&mut tables, &folder)?;
+                infer_files(&folder, patient, time)?
             }
         };
         warnings.into_iter().for_each(keep);

@@ -7,7 +7,6 @@ import threading
 import time
 
 import pandas as pd
-import pytest
 from conftest import ROOT, fit_small, visits
 
 from health_gym import HealthGym
@@ -142,7 +141,6 @@ print(same(model.fit(other, progress=False), make(iterations=2).fit(other, progr
     assert all(interrupted_within(line, 5) for line in said if "seconds" in line)
 
 
-@pytest.mark.xfail(strict=True, reason="Rust: an interrupted training knows its encoder, not its rows")
 def test_the_same_values_in_other_rows_are_other_data() -> None:
     """What the encoder learns of them is the same."""
     said = said_by("""

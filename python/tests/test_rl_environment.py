@@ -203,7 +203,7 @@ def test_an_encoding_of_other_columns_is_refused(encoding: Encoding) -> None:
     text = (ROOT / "data-schemas/art-for-hiv.toml").read_text()
     one_action = text.replace(', "Comp. INI", "Comp. NNRTI", "Extra PI", "Extra pk-En"]', "]", 1)
     other = Encoding(simulate_art_for_hiv(10), Schema.from_toml(one_action))
-    with pytest.raises(BadInputError, match="decides Base Drug Combo\nhint: .*art-for-hiv"):
+    with pytest.raises(BadInputError, match=r"decides Base Drug Combo\nhint: .*art-for-hiv"):
         gym.make(ENVIRONMENT, encoding=other)
 
 

@@ -58,15 +58,17 @@ def ward() -> Schema:
 @pytest.fixture
 def patients() -> pd.DataFrame:
     """Patient 1 lives, patient 2 dies at their third row, patient 3 has one row."""
-    return pd.DataFrame({
-        "id": [1, 1, 1, 2, 2, 2, 3],
-        "day": [0, 1, 2, 0, 1, 2, 0],
-        "x": [0.0, 1.0, 4.0, 2.0, 3.0, 1.0, 2.0],
-        "drug": ["a", "b", "a", "c", "c", "a", "b"],
-        "dose": [0.0, 10.0, 20.0, 30.0, 40.0, 0.0, 10.0],
-        "outcome": ["alive"] * 3 + ["dead"] * 3 + ["alive"],
-        "state": ["ward", "icu", "ward", "icu", "icu", "died", "ward"],
-    })
+    return pd.DataFrame(
+        {
+            "id": [1, 1, 1, 2, 2, 2, 3],
+            "day": [0, 1, 2, 0, 1, 2, 0],
+            "x": [0.0, 1.0, 4.0, 2.0, 3.0, 1.0, 2.0],
+            "drug": ["a", "b", "a", "c", "c", "a", "b"],
+            "dose": [0.0, 10.0, 20.0, 30.0, 40.0, 0.0, 10.0],
+            "outcome": ["alive"] * 3 + ["dead"] * 3 + ["alive"],
+            "state": ["ward", "icu", "ward", "icu", "icu", "died", "ward"],
+        }
+    )
 
 
 @pytest.fixture(scope="module")

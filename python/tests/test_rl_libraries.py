@@ -25,8 +25,11 @@ def made() -> Episodes:
     cohort = episodes(simulate_art_for_hiv(20, 1), Schema.load(ROOT / "data-schemas/art-for-hiv.toml"))
     first = cohort[0]
     dies = Episode(
-        first.observations, first.actions, first.rewards,
-        terminations=first.truncations, truncations=first.terminations,
+        first.observations,
+        first.actions,
+        first.rewards,
+        terminations=first.truncations,
+        truncations=first.terminations,
     )
     return Episodes(cohort.encoding, [dies, *cohort[1:]])
 

@@ -162,7 +162,6 @@ def test_schemas_differ_where_what_they_say_differs() -> None:
         hash(schema)
 
 
-@pytest.mark.xfail(strict=True, reason="Rust: columns that the encoder adds are among them")
 def test_a_schema_shows_its_columns(fitted: HealthGym) -> None:
     schema = fitted.schema
     assert schema.columns[:2] == ["futime", "status"]

@@ -206,7 +206,6 @@ def test_one_table_and_several_are_told_apart(small: pd.DataFrame, small_model: 
         fit_small({"patients": tables()["patients"]}, schema=several.schema)
 
 
-@pytest.mark.xfail(strict=True, reason="Rust: infer takes a dict of one table, and fit does not")
 def test_a_dict_of_one_table_is_taken_by_fit_as_by_infer(small: pd.DataFrame) -> None:
     synthetic = fit_small({"visits": small}).sample(3)
     assert list(synthetic) == ["visits"]

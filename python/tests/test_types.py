@@ -274,7 +274,6 @@ def test_any_arrow_stream_is_a_table() -> None:
     assert synthetic == fit_small(table).sample(5)
 
 
-@pytest.mark.xfail(strict=True, reason="Rust: it asks without the schema, which polars before 1.4 requires")
 def test_a_stream_may_require_to_be_told_a_schema() -> None:
     class OldStream(Stream):
         def __arrow_c_stream__(self, requested_schema: object) -> object:

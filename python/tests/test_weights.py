@@ -97,7 +97,6 @@ def test_weights_that_do_not_fit_are_refused(
         HealthGym.from_torch(folder / "generator.safetensors", small, schema, settings={"model.hiden": 1})
 
 
-@pytest.mark.xfail(strict=True, reason="Rust: it is no `BadInputError`")
 @pytest.mark.parametrize("file", ["README.md", "none.pt"])
 def test_a_file_that_holds_no_weights_is_refused(
     small: pd.DataFrame, small_model: HealthGym, file: str

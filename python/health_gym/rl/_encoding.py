@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from health_gym import _native
 from health_gym._errors import BadInputError
-from health_gym._frames import _import, native
+from health_gym._frames import native, require
 from health_gym._schema import Schema
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Encoding:
     def _fit(
         self, data: Any, schema: Schema, death: Mapping[str, Any] | None, reward: Reward | None
     ) -> Episodes:
-        np = _import("numpy", "episodes")
+        np = require("numpy", "episodes")
         self._native, steps = _native.fit_encoding(schema._native, native(data), _death(death))
         self.reward = reward
         made = self._episodes(steps)
@@ -100,7 +100,7 @@ class Encoding:
     def _episodes(self, steps: Steps) -> Episodes:
         from health_gym.rl._episodes import Episodes
 
-        np = _import("numpy", "episodes")
+        np = require("numpy", "episodes")
         lengths = np.array(steps.lengths, np.int64)
         rows = int(lengths.sum())
         observations = np.empty((rows, len(self.features)), np.float32)
@@ -113,7 +113,7 @@ class Encoding:
         return Episodes._of_rows(self, lengths, (observations, actions, rewards, died.astype(bool)))
 
     def _own_rewards(self, reward: Reward, steps: Steps, rows: int) -> npt.NDArray[Any]:
-        np = _import("numpy", "episodes")
+        np = require("numpy", "episodes")
         numbers = {name: np.empty(rows) for name in self._native.numbers}
         for name, column in numbers.items():
             steps.numbers(name, column)
@@ -131,7 +131,7 @@ class Encoding:
     @property
     def bounds(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """The least and the greatest value that each feature can have, both ``[F]``, float32."""
-        np = _import("numpy", "episodes")
+        np = require("numpy", "episodes")
         _, least, greatest = self._native.features
         return np.array(least, np.float32), np.array(greatest, np.float32)
 
@@ -166,7 +166,7 @@ class Encoding:
             ``[...]``, int64. A combination that the cohort does not have becomes the one that differs in
             the fewest columns, of several the commonest.
         """
-        np = _import("numpy", "episodes")
+        np = require("numpy", "episodes")
         actions = np.asarray(actions, np.int64)
         wanted, back = np.unique(actions.reshape(-1, actions.shape[-1]), axis=0, return_inverse=True)
         differing = (wanted[:, None, :] != self.combinations[None, :, :]).sum(axis=2)

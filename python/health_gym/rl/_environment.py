@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from health_gym import _native
 from health_gym._errors import BadInputError
-from health_gym._frames import _import
+from health_gym._frames import require
 from health_gym.rl._encoding import Encoding
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 else:
-    np = _import("numpy", "environments")
-    gym = _import("gymnasium", "environments")
+    np = require("numpy", "environments")
+    gym = require("gymnasium", "environments")
 
 MONTHS, OBSERVED, REGIMEN, CODES, DETECTION_LIMIT = _native.VectorTrial.about()
 """Months of an episode; what is observed; the columns of a regimen; how many codes each has; copies/ml."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from health_gym._errors import BadInputError
-from health_gym._frames import _import
+from health_gym._frames import require
 from health_gym._schema import Schema
 from health_gym.rl._encoding import Encoding, Reward
 
@@ -56,7 +56,7 @@ class Episodes(Sequence[Episode]):
         rows: tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]],
     ) -> Episodes:
         """`rows` are observations, actions, rewards of reaching, and deaths, patient after patient."""
-        np = _import("numpy", "episodes")
+        np = require("numpy", "episodes")
         observations, actions, rewards, died = rows
         made, first = [], 0
         for length in lengths:
@@ -67,13 +67,15 @@ class Episodes(Sequence[Episode]):
             if last > first:
                 ends = np.zeros(last - first, bool)
                 ends[-1] = True
-                made.append(Episode(
-                    observations=observations[first : last + 1],
-                    actions=actions[first:last],
-                    rewards=rewards[first + 1 : last + 1],
-                    terminations=ends & is_death,
-                    truncations=ends & (not is_death),
-                ))
+                made.append(
+                    Episode(
+                        observations=observations[first : last + 1],
+                        actions=actions[first:last],
+                        rewards=rewards[first + 1 : last + 1],
+                        terminations=ends & is_death,
+                        truncations=ends & (not is_death),
+                    )
+                )
             first = end
         return cls(encoding, made)
 
@@ -109,9 +111,9 @@ class Episodes(Sequence[Episode]):
         ImportError
             Where d3rlpy is not installed.
         """
-        np = _import("numpy", "episodes")
-        dataset = _import("d3rlpy.dataset", "d3rlpy data sets")
-        constants = _import("d3rlpy.constants", "d3rlpy data sets")
+        np = require("numpy", "episodes")
+        dataset = require("d3rlpy.dataset", "d3rlpy data sets")
+        constants = require("d3rlpy.constants", "d3rlpy data sets")
         self._refuse_none()
         rows = [_rows_for_d3rlpy(np, episode) for episode in self._episodes]
         observations, actions, rewards, terminals, timeouts = (
@@ -148,10 +150,10 @@ class Episodes(Sequence[Episode]):
         ImportError
             Where Minari is not installed.
         """
-        np = _import("numpy", "episodes")
-        minari = _import("minari", "Minari data sets")
-        spaces = _import("gymnasium.spaces", "Minari data sets")
-        buffers = _import("minari.data_collector.episode_buffer", "Minari data sets")
+        np = require("numpy", "episodes")
+        minari = require("minari", "Minari data sets")
+        spaces = require("gymnasium.spaces", "Minari data sets")
+        buffers = require("minari.data_collector.episode_buffer", "Minari data sets")
         self._refuse_none()
         least, greatest = self.encoding.bounds
         made = [
@@ -182,7 +184,8 @@ class Episodes(Sequence[Episode]):
 
 def _rows_for_d3rlpy(np: Any, episode: Episode) -> tuple[Any, ...]:
     """(observations, actions, rewards, terminals, timeouts); d3rlpy's episodes have as many observations
-    as actions, and the last of a truncated one is seen but not acted on."""
+    as actions, and the last of a truncated one is seen but not acted on.
+    """
     columns = (episode.actions, episode.rewards, episode.terminations, episode.truncations)
     if episode.terminations[-1]:
         return episode.observations[:-1], *columns

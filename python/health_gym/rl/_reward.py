@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from health_gym import _native
-from health_gym._frames import _import
+from health_gym._frames import require
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +38,7 @@ def art_for_hiv_reward(columns: Mapping[str, Any]) -> npt.NDArray[Any]:
     --------
     >>> episodes(cohort, schema, reward=art_for_hiv_reward)
     """
-    np = _import("numpy", "rewards")
+    np = require("numpy", "rewards")
     virus, cells = (np.ascontiguousarray(columns[name], np.float64) for name in ("VL", "CD4"))
     rewards: npt.NDArray[Any] = np.empty(virus.shape)
     _native.art_for_hiv_reward(virus, cells, rewards)
