@@ -27,7 +27,7 @@ class Progress:
         if self._bar is None:
             assert self._make is not None
             # A notebook is no terminal, and shows bars all the same.
-            disable = False if "ipykernel" in sys.modules else None
+            disable = False if _is_notebook() else None
             self._bar = self._make(total=iterations, initial=done, unit=" iterations", disable=disable)
         shown = {name: f"{numbers[name]:.3f}" for name in _SHOWN if name in numbers}
         self._bar.set_postfix(shown, refresh=False)
@@ -49,9 +49,16 @@ class Progress:
             self._bar.close()
 
 
+def _is_notebook() -> bool:
+    """Whether IPython's shell has a kernel behind it."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
 def _tqdm() -> Callable[..., Any] | None:
     try:
-        tqdm = importlib.import_module("tqdm.auto" if "ipykernel" in sys.modules else "tqdm")
+        tqdm = importlib.import_module("tqdm.auto" if _is_notebook() else "tqdm")
     except ImportError:
         return None
     return cast("Callable[..., Any]", tqdm.tqdm)

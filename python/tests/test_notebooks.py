@@ -1,5 +1,6 @@
 """The notebooks run from their first cell to their last."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
-pytest.importorskip("ipykernel")
+if find_spec("ipykernel") is None:
+    # Not imported: whoever has imported it is taken for a notebook.
+    pytest.skip("there is no kernel", allow_module_level=True)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -5,6 +5,7 @@ import pty
 import subprocess
 import sys
 import termios
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -128,12 +129,15 @@ def test_the_bar_is_closed_at_the_end_and_after_errors(small: pd.DataFrame, bars
 def test_a_notebook_shows_a_bar_though_it_is_no_terminal(
     small: pd.DataFrame, bars: list[Bar], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit_model = HealthGym(Schema.infer(small), iterations=2, settings=SMALL)
-    fit_model.fit(small)
-    assert bars[-1].how["disable"] is None
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    fit_model.fit(small)
-    assert bars[-1].how["disable"] is False
+    model = HealthGym(Schema.infer(small), iterations=2, settings=SMALL)
+    for shell, disable in [
+        (None, None),
+        (SimpleNamespace(kernel=None), None),
+        (SimpleNamespace(kernel=1), False),
+    ]:
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
+        model.fit(small)
+        assert bars[-1].how["disable"] is disable
 
 
 def test_a_fit_without_a_bar_makes_none(small: pd.DataFrame, bars: list[Bar]) -> None:
