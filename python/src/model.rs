@@ -183,13 +183,7 @@ fn planned(
         Some(name) => Settings::of_preset(name.parse::<Preset>()?)?,
         None => Settings::defaults()?,
     };
-    Ok((resolved(settings, given)?, minutes.map(budget).transpose()?))
-}
-
-fn budget(minutes: f64) -> Result<Duration, Failure> {
-    let time = Duration::try_from_secs_f64(60. * minutes).ok().filter(|time| !time.is_zero());
-    let problem = || format!("`minutes` is {minutes}\nhint: it must be above 0, and finite");
-    time.ok_or_else(|| Failure::BadInput(problem()))
+    Ok((resolved(settings, given)?, minutes.map(health_gym::training::minutes).transpose()?))
 }
 
 fn fit_to(

@@ -10,9 +10,9 @@ use crate::settings::gather;
 use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
+use health_gym::training::minutes;
 use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
 use indicatif::ProgressBar;
-use std::time::Duration;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     if arguments.print_config {
@@ -90,16 +90,6 @@ fn measured(run: &Run, encoded: &Encoded) -> Option<Pace> {
     // What is wrong comes up when it trains.
     let each = || train.time_of_iteration(train.iterations, &run.encoder, encoded).ok();
     is_worth_it.then(each).flatten().map(Pace::measured)
-}
-
-/// # Errors
-/// Where it is no time.
-fn minutes(minutes: f64) -> Result<Duration> {
-    let seconds = Duration::try_from_secs_f64(60. * minutes).ok();
-    seconds.filter(|time| !time.is_zero()).ok_or_else(|| {
-        let problem = format!("`--minutes` is {minutes}\nhint: it must be above 0, and finite");
-        health_gym::training::Error::Config(problem).into()
-    })
 }
 
 fn train(run: &Run, encoded: &Encoded, pace: Option<Pace>) -> Result<()> {

@@ -14,6 +14,17 @@ const TOLD_SHARE: f64 = 0.01;
 const MIN_MEASURED: u64 = 3;
 const MAX_MEASURED: u64 = 50;
 
+/// So many minutes as a time to train.
+///
+/// # Errors
+/// [`Error::Config`] where it is no time.
+pub fn minutes(minutes: f64) -> Result<Duration> {
+    let time = Duration::try_from_secs_f64(60. * minutes).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| {
+        Error::Config(format!("`--minutes` is {minutes}\nhint: it must be above 0, and finite"))
+    })
+}
+
 impl TrainConfig {
     /// The iterations that take about `time` on this machine, as it is now, rounded down to two
     /// digits; at least one.

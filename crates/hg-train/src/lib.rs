@@ -25,6 +25,7 @@ mod validation;
 
 pub use adam::{Adam, AdamConfig, StepScale};
 pub use batches::{Batch, Batches};
+pub use budget::minutes;
 pub use checkpoint::Checkpoint;
 pub use config::{
     BatchingConfig, CheckpointConfig, CheckpointSelection, DeviceKind, LatentDistribution,
