@@ -1,6 +1,6 @@
 //! The Python package: its wheel, and its tests on the wheel as a user installs it.
 
-use crate::tasks::{WORKSPACE, as_from_outside, execute, target, venv};
+use crate::tasks::{WORKSPACE, as_from_outside, clear, execute, target, venv};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,10 +46,7 @@ pub(crate) fn test(programs: &Path) -> Result<()> {
 /// The wheel, built in the workspace's own target folder: no dependency is compiled again.
 fn build(programs: &Path) -> Result<PathBuf> {
     let wheels = target().join("wheels");
-    if wheels.exists() {
-        std::fs::remove_dir_all(&wheels)
-            .with_context(|| format!("cannot remove {}", wheels.display()))?;
-    }
+    clear(&wheels)?;
     let mut maturin = as_from_outside(Command::new(programs.join("maturin")));
     maturin.current_dir(WORKSPACE);
     maturin.args(["build", "--release", "--quiet", "--manifest-path", "python/Cargo.toml"]);

@@ -48,7 +48,7 @@ pub(crate) fn hg() -> Command {
 }
 
 /// Removes a folder that an earlier call may have left.
-fn clear(folder: &Path) -> Result<()> {
+pub(crate) fn clear(folder: &Path) -> Result<()> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;

@@ -82,11 +82,9 @@ pub fn evaluate_with(
     measures: &[Box<dyn Measure>],
 ) -> Result<Evaluated> {
     let real = real.into().or_named("real table");
-    let synthetic = synthetic.into().or_named("synthetic table");
     let (encoder, _) = Encoder::fit(schema, &real, Subset::Whole)?;
-    let tables = Tables { real: &real, synthetic: &synthetic, remarks: &[] };
     let how = How { measures, steps: &[], on_stage: &mut |_| {} };
-    compare(&encoder, &tables, (Subset::Whole, None), how)
+    compare_in_memory(&encoder, (real, synthetic.into()), (Subset::Whole, None), how)
 }
 
 /// Compares two tables in files, as [`evaluate`] does; `on_stage` hears of each stage as it begins.
@@ -111,14 +109,22 @@ pub fn evaluate_files(
 /// and those that it was not; `steps` is what training measured.
 pub(crate) fn evaluate_model(
     encoder: &Encoder,
-    (real, synthetic): (&Table, &Table),
+    tables: (Table, Table),
     subsets: (Subset, Option<Subset>),
     steps: &[StepMetrics],
 ) -> Result<Evaluated> {
-    let real = real.clone().or_named("real table");
-    let synthetic = synthetic.clone().or_named("synthetic table");
-    let tables = Tables { real: &real, synthetic: &synthetic, remarks: &[] };
-    compare(encoder, &tables, subsets, How { measures: &measures(), steps, on_stage: &mut |_| {} })
+    let how = How { measures: &measures(), steps, on_stage: &mut |_| {} };
+    compare_in_memory(encoder, tables, subsets, how)
+}
+
+fn compare_in_memory(
+    encoder: &Encoder,
+    (real, synthetic): (Table, Table),
+    subsets: (Subset, Option<Subset>),
+    how: How<'_>,
+) -> Result<Evaluated> {
+    let (real, synthetic) = (real.or_named("real table"), synthetic.or_named("synthetic table"));
+    compare(encoder, &Tables { real: &real, synthetic: &synthetic, remarks: &[] }, subsets, how)
 }
 
 /// Compares a run's synthetic cohort with its real table; `on_stage` hears of each stage as it

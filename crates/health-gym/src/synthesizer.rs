@@ -148,7 +148,7 @@ impl Synthesizer {
         let subsets = (self.config.training_subset(), self.config.held_out_subset());
         evaluate_model(
             self.sampler.encoder(),
-            (&real.into(), &synthetic.into()),
+            (real.into(), synthetic.into()),
             subsets,
             &self.metrics()?,
         )

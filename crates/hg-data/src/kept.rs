@@ -249,11 +249,9 @@ impl Encoder {
     /// Encodes what was kept.
     pub(crate) fn encode_kept(&self, mut kept: Kept) -> Result<Encoded> {
         let lengths = std::mem::take(&mut kept.lengths);
-        let (counts, rows) = (kept.counts, kept.rows);
+        let counts = kept.counts;
         let steps = lengths.iter().copied().max().unwrap_or(0);
-        let columns = self.columns.par_iter().zip(&kept.ranges);
-        let features: Vec<Features<'_>> =
-            columns.map(|(fitted, ranges)| Features::new(fitted, ranges, rows)).collect();
+        let features = self.features_of_cells(&kept);
         let width = self.features();
         let values = Values::fill(lengths.len() * steps * width, |values| {
             let mut rest = values;
@@ -268,6 +266,12 @@ impl Encoder {
         Ok(Encoded { values, lengths, steps, features: width, counts })
     }
 
+    /// The features of every cell that may come, column by column.
+    fn features_of_cells(&self, kept: &Kept) -> Vec<Features<'_>> {
+        let columns = self.columns.par_iter().zip(&kept.ranges);
+        columns.map(|(fitted, ranges)| Features::new(fitted, ranges, kept.rows)).collect()
+    }
+
     /// Encodes rows on the grid into `values` `[their sequences, steps, features]`, which are 0.
     pub(crate) fn encode_into(
         &self,
@@ -277,9 +281,7 @@ impl Encoder {
     ) -> Result<()> {
         let mut kept = Kept::new(&self.schema);
         kept.add(part)?;
-        let columns = self.columns.par_iter().zip(&kept.ranges);
-        let features: Vec<Features<'_>> =
-            columns.map(|(fitted, ranges)| Features::new(fitted, ranges, kept.rows)).collect();
+        let features = self.features_of_cells(&kept);
         for part in kept.parts()? {
             self.encode_part(part?, &features, steps, values);
         }
