@@ -12,7 +12,7 @@ mod layout;
 mod losses;
 mod parameters;
 
-pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
+pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, Guard, RealBatch};
 pub use critic::{COMPARED, Critic, CriticConfig, CriticOutput};
 pub use generator::{Generator, GeneratorConfig};
 pub use layout::{Carried, RowLayout};

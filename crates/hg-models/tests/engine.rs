@@ -8,7 +8,8 @@ use hg_lstm::kernel::SimdPath;
 use hg_lstm::{Lengths, Recurrence, ReverseAlignment};
 use hg_models::{
     Alignment, Carried, Critic, CriticConfig, CriticMeasures, Engine, Generator, GeneratorConfig,
-    GeneratorMeasures, Gradients, Parameters, RealBatch, RowLayout, critic_loss, generator_loss,
+    GeneratorMeasures, Gradients, Guard, Parameters, RealBatch, RowLayout, critic_loss,
+    generator_loss,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -128,6 +129,39 @@ impl Case {
         Ok((engine, batch))
     }
 
+    /// The gradients of a private step over the patients that `takes` takes, on the scale of the sum.
+    fn private(
+        &self,
+        (path, clip_norm): (SimdPath, f64),
+        takes: impl Fn(usize) -> bool,
+        gradient_noise: impl Fn(usize, &mut [f64]) + Sync,
+    ) -> Result<Gradients> {
+        let taken: Vec<usize> = (0..self.lengths.batch()).filter(|&n| takes(n)).collect();
+        let (mut engine, _) = self.engine(path)?;
+        let batch = match taken.is_empty() {
+            true => None,
+            false => {
+                let index: Vec<u32> = taken.iter().map(|&n| n as u32).collect();
+                let real = self.real.index_select(&Tensor::new(index, &Device::Cpu)?, 0)?;
+                let lengths = taken.iter().map(|&n| self.lengths.rows()[n]).collect();
+                Some(engine.pack(&real, &Lengths::new(lengths, self.lengths.steps())?)?)
+            }
+        };
+        let noise = |n: usize, values: &mut [f64]| values.copy_from_slice(&self.noise[taken[n]]);
+        let alpha: Vec<f64> = taken.iter().map(|&n| self.alpha[n]).collect();
+        let networks = [self.generator.parameters(), self.critic.parameters()];
+        let guard = Guard { clip_norm, batch: 1., noise: &gradient_noise };
+        let gradients = engine.private_critic_gradient(
+            networks,
+            batch.as_ref(),
+            &noise,
+            &alpha,
+            10.,
+            &guard,
+        )?;
+        gradients.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?))).collect()
+    }
+
     fn by_hand(&self, path: SimdPath) -> Result<Outcome> {
         let (mut engine, batch) = self.engine(path)?;
         let (generator, critic) = (self.generator.parameters(), self.critic.parameters());
@@ -189,6 +223,11 @@ fn agrees_up_to(case: &Case, tolerances: [f64; 2]) -> Result<()> {
     let exact = case.by_tape()?;
     for path in SimdPath::available() {
         let ours = case.by_hand(path)?;
+        let sum = case.private((path, f64::INFINITY), |_| true, silence)?;
+        let batch = case.lengths.batch() as f64;
+        let mean = sum.into_iter().map(|(name, sum)| Ok((name, (sum / batch)?)));
+        let off = off_by(&mean.collect::<Result<_>>()?, &exact.gradients[0])?;
+        ensure!(off < tolerances[0], "patient by patient, {path:?} is off by {off:e}");
         for ((ours, exact), tolerance) in
             ours.gradients.iter().zip(&exact.gradients).zip(tolerances)
         {
@@ -201,6 +240,11 @@ fn agrees_up_to(case: &Case, tolerances: [f64; 2]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// No noise.
+fn silence(_: usize, values: &mut [f64]) {
+    values.fill(0.);
 }
 
 /// All that lies before the last block of levels, one feature by its first level and the others by its
@@ -375,6 +419,94 @@ fn real_rows_of_another_shape_are_refused() -> Result<()> {
             Err(hg_models::Error::Lstm(hg_lstm::Error::Shape { what: "real rows", .. }))
         );
         ensure!(shapes, "{shape:?}");
+    }
+    Ok(())
+}
+
+/// Numbers alone, so that the map that is clipped is the first layer's weight itself.
+fn of_numbers() -> Result<Case> {
+    let lengths = (0..19).map(|n| 1 + n % 7).collect();
+    let layout = RowLayout::new(5, Vec::new());
+    Case::new(lengths, layout, 20, ReverseAlignment::Flipped, (false, false))
+}
+
+/// Every number of the gradients, the two biases of a recurrent layer once.
+fn as_clipped(gradients: &Gradients) -> Result<Vec<f64>> {
+    let mut all = Vec::new();
+    for (_, tensor) in gradients.iter().filter(|(name, _)| !name.ends_with("h2h.bias")) {
+        all.extend(numbers(tensor)?);
+    }
+    Ok(all)
+}
+
+/// That adding or removing one patient moves the sum by that patient's own gradient, shortened to the
+/// limit: what the noise is measured by.
+#[test]
+fn a_patient_moves_a_private_step_by_no_more_than_the_limit() -> Result<()> {
+    let case = of_numbers()?;
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (path, patients) = (SimdPath::widest(), case.lengths.batch());
+    let alone = |n: usize, limit| as_clipped(&case.private((path, limit), |m| m == n, silence)?);
+    let mut norms: Vec<f64> = Vec::new();
+    for n in 0..patients {
+        norms.push(norm(&alone(n, f64::INFINITY)?));
+    }
+    norms.sort_by(f64::total_cmp);
+    let limit = norms[patients / 2] * 1.001;
+
+    let all = as_clipped(&case.private((path, limit), |_| true, silence)?)?;
+    let mut clipped = 0;
+    for n in 0..patients {
+        let without = as_clipped(&case.private((path, limit), |m| m != n, silence)?)?;
+        let moved: Vec<f64> = all.iter().zip(&without).map(|(a, b)| a - b).collect();
+        let own = alone(n, f64::INFINITY)?;
+        let factor = (limit / norm(&own)).min(1.);
+        clipped += usize::from(factor < 1.);
+        ensure!(norm(&moved) <= limit * (1. + 1e-9), "{} beyond {limit}", norm(&moved));
+        let off = moved.iter().zip(&own).map(|(a, b)| (a - factor * b).abs()).fold(0., f64::max);
+        ensure!(off < 1e-9 * limit, "patient {n} is off by {off:e}");
+    }
+    ensure!(clipped == patients - 1 - patients / 2, "{clipped} of {patients} were clipped");
+    Ok(())
+}
+
+/// A value that overflows somewhere would otherwise spoil the sum for all, and be seen.
+#[test]
+fn a_patient_whose_gradient_is_not_finite_adds_nothing() -> Result<()> {
+    let mut case = of_numbers()?;
+    let limited = (SimdPath::widest(), 1.);
+    let without = case.private(limited, |n| n != 4, silence)?;
+    let mut rows = numbers(&case.real)?;
+    let per_patient = rows.len() / case.lengths.batch();
+    rows[4 * per_patient] = f64::NAN;
+    case.real = Tensor::from_vec(rows, case.real.dims(), &Device::Cpu)?;
+    let with = case.private(limited, |_| true, silence)?;
+    ensure!(off_by(&with, &without)? < 1e-12);
+    Ok(())
+}
+
+#[test]
+fn noise_reaches_every_parameter_of_a_private_step_even_of_a_batch_of_nobody() -> Result<()> {
+    let case = of_numbers()?;
+    let loud = |part: usize, values: &mut [f64]| values.fill(1. + part as f64);
+    let limited = (SimdPath::widest(), 1.);
+    let noise = case.private(limited, |_| false, loud)?;
+    ensure!(noise.len() == case.critic.parameters().iter().count());
+    let mut parts = std::collections::BTreeSet::new();
+    for (name, tensor) in &noise {
+        let values = numbers(tensor)?;
+        ensure!(values[0] >= 1. && values.iter().all(|&x| x == values[0]), "{name}: {values:?}");
+        parts.insert(values[0] as usize);
+    }
+    // The biases of each direction's recurrence are one part.
+    ensure!(parts.len() == noise.len() - 2, "{parts:?}");
+
+    let (quiet, noisy) =
+        (case.private(limited, |_| true, silence)?, case.private(limited, |_| true, loud)?);
+    for ((name, quiet), noisy) in quiet.iter().zip(noisy.values()) {
+        let added = numbers(&(noisy - quiet)?)?;
+        let expected = numbers(&noise[name])?;
+        ensure!(added.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{name}");
     }
     Ok(())
 }

@@ -147,15 +147,15 @@ impl<S: Real> BiLstm<S> {
 
     /// The second order after [`BiLstm::forward_and_backward`] of `x`, along `x_dot`
     /// `[rows, input]`, one direction after the other: the JVP, whose ḣ stays in `work`, and the
-    /// double backward pass, whose gradient of `x` goes to `grad_x` `[rows, input]`.
+    /// double backward pass, whose gradient of `x` goes to `grad_x` `[rows, input]`. The weights'
+    /// gradients are added to `into`; without it all that they are made of is kept.
     pub(super) fn second_order(
         &self,
         [x, x_dot]: [Matrix<'_, S>; 2],
         Directions(schedule): &Directions,
         work: &mut Workspace<S>,
         grad_x: &mut Buffer<S>,
-        into: &mut BiGradient<S>,
-        scratch: &mut Panels<S>,
+        mut into: Option<(&mut BiGradient<S>, &mut Panels<S>)>,
     ) {
         grad_x.set_rows(x.rows);
         for (n, schedule) in schedule.iter().enumerate() {
@@ -168,6 +168,7 @@ impl<S: Real> BiLstm<S> {
             let gates = 4 * padded(self.hidden);
             let add = |segment: Segment<'_>, second: Matrix<'_, S>| {
                 self.backward_input(n, segment.rows, second, grad_x);
+                let Some((into, scratch)) = &mut into else { return };
                 into.add_first(n, self.path, segment, [second, x, states], scratch);
                 // The JVP's own backward pass has the δ of the first backward pass.
                 let grad = gradients.columns(0, gates);
@@ -176,6 +177,39 @@ impl<S: Real> BiLstm<S> {
             work.second[n].set_rows(x.rows);
             let (u, out) = (&direction.recurrent, work.second[n].columns_mut(0, gates));
             kernel::double_backward(u, schedule, states, gradients, tangents, out, add);
+        }
+    }
+
+    /// Adds what the passes of [`BiLstm::forward_and_backward`] over `x` bring to the weights'
+    /// gradients at the rows of a segment in each direction.
+    pub(super) fn add_first_of(
+        &self,
+        x: Matrix<'_, S>,
+        segments: [Segment<'_>; 2],
+        work: &Workspace<S>,
+        into: &mut BiGradient<S>,
+        scratch: &mut Panels<S>,
+    ) {
+        for (n, segment) in segments.into_iter().enumerate() {
+            let grad = work.gradients[n].columns(0, 4 * work.wide);
+            into.add_first(n, self.path, segment, [grad, x, work.states[n].view()], scratch);
+        }
+    }
+
+    /// The same of the passes of [`BiLstm::second_order`] along `x_dot`.
+    pub(super) fn add_second_of(
+        &self,
+        [x, x_dot]: [Matrix<'_, S>; 2],
+        segments: [Segment<'_>; 2],
+        work: &Workspace<S>,
+        into: &mut BiGradient<S>,
+        scratch: &mut Panels<S>,
+    ) {
+        for (n, segment) in segments.into_iter().enumerate() {
+            let second = work.second[n].columns(0, 4 * work.wide);
+            into.add_first(n, self.path, segment, [second, x, work.states[n].view()], scratch);
+            let grad = work.gradients[n].columns(0, 4 * work.wide);
+            into.add_tangent(n, segment, [grad, x_dot, work.tangents[n].view()], scratch);
         }
     }
 

@@ -28,7 +28,7 @@ mod linear;
 mod micro_batch;
 
 pub use correlation::Alignment;
-pub use engine::{CriticMeasures, Engine, GeneratorMeasures, Gradients, RealBatch};
+pub use engine::{CriticMeasures, Engine, GeneratorMeasures, Gradients, Guard, RealBatch};
 
 /// The slope of leaky ReLU below 0.
 const LEAK: f64 = crate::dense::LEAK;

@@ -1,5 +1,9 @@
 //! Micro-batches over threads: the steps of training and generation.
 
+mod private;
+
+pub use private::Guard;
+
 use super::correlation::{Alignment, Correlation, Moments};
 use super::critic::{CriticGradient, CriticWeights, CriticWork, interpolate};
 use super::generator::{GeneratorGradient, GeneratorWeights, GeneratorWork};
@@ -73,6 +77,30 @@ struct Work<S: Real> {
     /// Real rows, then synthetic ones.
     both: Buffer<S>,
     between: Buffer<S>,
+    /// The penalty's passes and one patient's gradient, in a private step alone.
+    penalty: CriticWork<S>,
+    of_patient: CriticGradient<S>,
+}
+
+impl<S: Real> Work<S> {
+    /// Puts real rows into the first half of [`Work::both`].
+    fn take_real(&mut self, packed: &PackedBatch, rows: &Buffer<S>) {
+        self.both.set_rows(2 * packed.rows);
+        let half = rows.as_slice().len();
+        self.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
+    }
+
+    /// Puts the generator's rows for some noise into its second half.
+    fn take_fake(
+        &mut self,
+        weights: &GeneratorWeights<S>,
+        packed: &PackedBatch,
+        noise: Noise<'_, S>,
+    ) {
+        self.generator.forward(weights, packed, noise);
+        let at = packed.rows * self.both.stride();
+        self.both.as_mut_slice()[at..].copy_from_slice(self.generator.out.as_slice());
+    }
 }
 
 /// Working buffers that are not in use. What they hold means nothing.
@@ -97,6 +125,8 @@ impl<S: Real> Pool<S> {
                 critic: CriticWork::new(&self.critic, self.path),
                 both: Buffer::new(0, width),
                 between: Buffer::new(0, width),
+                penalty: CriticWork::new(&self.critic, self.path),
+                of_patient: CriticGradient::new(&self.critic),
             }
         });
         let result = job(&mut work);
@@ -114,6 +144,8 @@ pub struct Engine<S: Real> {
     pool: Pool<S>,
     on_generator: Gradients,
     on_critic: Gradients,
+    /// The noise of a private step, in the form of a gradient; none before the first.
+    gradient_noise: Option<CriticGradient<S>>,
 }
 
 /// Fills `[length · Z]` noise values for a sequence of the batch.
@@ -139,6 +171,7 @@ impl<S: Real> Engine<S> {
             },
             on_generator: Gradients::new(),
             on_critic: Gradients::new(),
+            gradient_noise: None,
         }
     }
 
@@ -215,9 +248,7 @@ impl<S: Real> Engine<S> {
         self.generator_weights.load(generator)?;
         let weights = &self.generator_weights;
         let fake = |work: &mut Work<S>, packed: &PackedBatch| {
-            work.generator.forward(weights, packed, noise);
-            let at = packed.rows * work.both.stride();
-            work.both.as_mut_slice()[at..].copy_from_slice(work.generator.out.as_slice());
+            work.take_fake(weights, packed, noise);
         };
         self.critic_weights.load(critic)?;
         let weights = &self.critic_weights;
@@ -386,9 +417,7 @@ fn critic_step<'a, S: Real>(
         into.clear();
 
         // Real and synthetic sequences below one another, scored in one pass.
-        work.both.set_rows(2 * packed.rows);
-        let half = rows.as_slice().len();
-        work.both.as_mut_slice()[..half].copy_from_slice(rows.as_slice());
+        work.take_real(packed, rows);
         fake(work, packed);
         let Work { critic, both, between, .. } = work;
         let count = packed.sequences.len();
@@ -398,7 +427,8 @@ fn critic_step<'a, S: Real>(
 
         // The gradient penalty between them.
         interpolate(both, alpha, packed, between);
-        let penalty = critic.add_penalty(weights, between, packed, share * penalty_weight, into);
+        let penalty =
+            critic.add_penalty(weights, between, packed, share * penalty_weight, Some(into));
         let (real, fake) = scores.split_at(count);
         [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
     };

@@ -7,6 +7,10 @@
 //! with x̃ what is shown of x ([`super::compare`]), `M` the embeddings and the first linear map in one,
 //! below them `N` where the critic compares ([`crate::Critic`]), and ϕ leaky ReLU.
 
+mod one_sequence;
+
+pub(super) use one_sequence::SequenceRows;
+
 use super::bilstm::{BiGradient, BiLstm, Workspace};
 use super::compare::{show, show_transposed, shown_width};
 use super::export::Export;
@@ -133,10 +137,7 @@ impl<S: Real> CriticGradient<S> {
 
     /// Sets all gradients to 0.
     pub(super) fn clear(&mut self) {
-        let dense = self.first.buffers().into_iter().chain(self.second.buffers());
-        let readout = [&mut self.readout, &mut self.readout_bias];
-        let all = dense.chain(self.rnn.buffers()).chain(readout);
-        all.for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+        self.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
     }
 
     /// Writes the gradients over all micro-batches, that of `M` as those of its factors.
@@ -215,7 +216,9 @@ pub(super) struct CriticWork<S: Real> {
     grad2: Buffer<S>,
     dot1: Buffer<S>,
     dot2: Buffer<S>,
-    second: Buffer<S>,
+    /// ε of y₁ and y₂, from the double backward pass.
+    adjoint1: Buffer<S>,
+    adjoint2: Buffer<S>,
     /// `[rows, D]`: the input gradient g, then the direction w.
     pub(super) grad_input: Buffer<S>,
     scratch: Panels<S>,
@@ -236,7 +239,8 @@ impl<S: Real> CriticWork<S> {
             grad2: wide(),
             dot1: wide(),
             dot2: wide(),
-            second: wide(),
+            adjoint1: wide(),
+            adjoint2: wide(),
             grad_input: Buffer::new(0, config.layout.width()),
             scratch: Panels::new(path),
         }
@@ -351,16 +355,17 @@ impl<S: Real> CriticWork<S> {
     }
 
     /// The gradient penalty at `x` `[rows, D]` and its gradients: for every
-    /// sequence `share · (‖g‖ − 1)²`. Returns Σ (‖g‖ − 1)².
+    /// sequence `share · (‖g‖ − 1)²`. They are added to `into`; without it all that they are made of is
+    /// kept. Returns Σ (‖g‖ − 1)².
     pub(super) fn add_penalty(
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
         packed: &PackedBatch,
         share: f64,
-        into: &mut CriticGradient<S>,
+        into: Option<&mut CriticGradient<S>>,
     ) -> f64 {
-        let (leak, path, directions) = (S::from_f64(LEAK), weights.path, &packed.once);
+        let (leak, path) = (S::from_f64(LEAK), weights.path);
         let ones = vec![S::from_f64(1.); packed.sequences.len()];
         self.forward_and_backward(weights, x, &ones, packed, None);
         self.input_gradient(weights, packed);
@@ -377,31 +382,46 @@ impl<S: Real> CriticWork<S> {
         let activated2 = self.activated2.as_slice();
         leaky_relu_backward_in_place(path, leak, self.dot2.as_mut_slice(), activated2);
 
-        // Its gradients: the JVP's own backward pass has the δ of the first backward pass.
-        let scratch = &mut self.scratch;
-        into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
-        into.first.add_to_weight(self.grad1.view(), self.shown_dot.view(), scratch);
+        self.adjoint(weights, packed, into);
+        penalty
+    }
 
-        // The double backward pass.
-        let along = [self.activated2.view(), self.dot2.view()];
-        let (rnn, grad2) = (&mut self.rnn, &mut self.grad2);
-        weights.rnn.second_order(along, directions, rnn, grad2, &mut into.rnn, scratch);
-        for_ends(directions, |_, direction, row| {
+    /// What follows the JVP: its own backward pass, which has the δ of the first one, and the double
+    /// backward pass. Gradients are added to `into`; without it all that they are made of is kept.
+    fn adjoint(
+        &mut self,
+        weights: &CriticWeights<S>,
+        packed: &PackedBatch,
+        mut into: Option<&mut CriticGradient<S>>,
+    ) {
+        let (path, scratch) = (weights.path, &mut self.scratch);
+        if let Some(into) = &mut into {
+            into.second.add_to_weight(self.grad2.view(), self.dot1.view(), scratch);
+            into.first.add_to_weight(self.grad1.view(), self.shown_dot.view(), scratch);
+        }
+        weights.rnn.second_order(
+            [self.activated2.view(), self.dot2.view()],
+            &packed.once,
+            &mut self.rnn,
+            &mut self.adjoint2,
+            into.as_mut().map(|into| (&mut into.rnn, &mut *scratch)),
+        );
+        Self::backward_dense(
+            weights,
+            &mut self.adjoint2,
+            &mut self.adjoint1,
+            &self.activated1,
+            &self.activated2,
+        );
+        let Some(into) = into else { return };
+        for_ends(&packed.once, |_, direction, row| {
             let last = self.rnn.hidden_dot(direction, row);
             for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
                 *to += h;
             }
         });
-        Self::backward_dense(
-            weights,
-            &mut self.grad2,
-            &mut self.second,
-            &self.activated1,
-            &self.activated2,
-        );
-        into.second.add(path, self.grad2.view(), self.activated1.view(), scratch);
-        into.first.add(path, self.second.view(), self.shown.view(), scratch);
-        penalty
+        into.second.add(path, self.adjoint2.view(), self.activated1.view(), scratch);
+        into.first.add(path, self.adjoint1.view(), self.shown.view(), scratch);
     }
 
     /// g → w = share · ∂(‖g‖ − 1)²/∂g for every sequence; Σ (‖g‖ − 1)².
