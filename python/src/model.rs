@@ -150,7 +150,8 @@ pub(crate) fn fit(
 ) -> PyResult<Model> {
     let (preset, settings, minutes) = asked;
     let given = full_names(&settings)?;
-    let asked = planned(preset.as_deref(), given, minutes).map_err(|failure| failure.raise(py))?;
+    let asked = planned(&schema.schema, preset.as_deref(), given, minutes)
+        .map_err(|failure| failure.raise(py))?;
     let cancel = CancelToken::default();
     let heard = Arc::new(Mutex::new(Progress::default()));
     let job = {
@@ -175,14 +176,16 @@ pub(crate) fn fit(
 
 /// The settings and the time that are asked for.
 fn planned(
+    schema: &health_gym::Schema,
     preset: Option<&str>,
     given: Vec<(String, Value)>,
     minutes: Option<f64>,
 ) -> Result<(TrainConfig, Option<Duration>), Failure> {
-    let settings = match preset {
+    let mut settings = match preset {
         Some(name) => Settings::of_preset(name.parse::<Preset>()?)?,
         None => Settings::defaults()?,
     };
+    settings.ask_as(schema)?;
     Ok((resolved(settings, given)?, minutes.map(health_gym::training::minutes).transpose()?))
 }
 

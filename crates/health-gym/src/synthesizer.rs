@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table, TableStyle};
 use hg_train::{
     CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
-    TrainConfig, import_weights,
+    TrainConfig, fit_private, import_weights,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -241,6 +241,9 @@ fn copy(from: &dyn Store, to: &mut dyn Store) -> Result<()> {
     if let Some(resampling) = from.resampling()? {
         to.save_resampling(resampling)?;
     }
+    if let Some(spent) = from.charged()? {
+        to.charge(spent)?;
+    }
     Ok(())
 }
 
@@ -300,7 +303,11 @@ impl<'a> SynthesizerBuilder<'a> {
     /// range; training that diverges.
     pub fn fit(self, table: impl Into<Table>) -> Result<Synthesizer> {
         self.settings.check()?;
+        self.settings.refuse_weaker_than(&self.schema)?;
         let table = table.into();
+        if self.settings.privacy.is_on() {
+            return self.fit_under_guarantee(&table);
+        }
         let subset = self.settings.training_subset();
         let (encoder, encoded) = Encoder::fit(&self.schema, &table, subset)?;
         let held_out = self.held_out(|subset| Ok(encoder.encode(&table, subset)?))?;
@@ -315,11 +322,35 @@ impl<'a> SynthesizerBuilder<'a> {
     /// As [`SynthesizerBuilder::fit`], and when the files cannot be read.
     pub fn fit_file(self, path: impl AsRef<Path>) -> Result<Synthesizer> {
         self.settings.check()?;
+        self.settings.refuse_weaker_than(&self.schema)?;
         let path = path.as_ref();
+        if self.settings.privacy.is_on() {
+            let table = self.schema.read(path)?;
+            return self.fit_under_guarantee(&table);
+        }
         let subset = self.settings.training_subset();
         let (encoder, encoded) = Encoder::fit_file(&self.schema, path, subset)?;
         let held_out = self.held_out(|subset| Ok(encoder.encode_file(path, subset)?))?;
         self.train(encoder, &encoded, held_out.as_ref())
+    }
+
+    /// As [`SynthesizerBuilder::fit`], where a guarantee is asked for. An encoder costs a share of it, so that
+    /// a training that goes on takes its own.
+    fn fit_under_guarantee(self, table: &Table) -> Result<Synthesizer> {
+        let kept = self.interrupted.as_ref().and_then(|kept| kept.as_ref());
+        let is_ours = |kept: &&Interrupted| {
+            kept.schema == self.schema && kept.config.privacy == self.settings.privacy
+        };
+        let kept = kept.filter(is_ours);
+        let (encoder, encoded) = match kept {
+            Some(kept) => {
+                let encoder = kept.encoder.clone();
+                let encoded = encoder.encode(table, self.settings.training_subset())?;
+                (encoder, encoded)
+            }
+            None => fit_private(&self.settings, &self.schema, table)?,
+        };
+        self.train(encoder, &encoded, None)
     }
 
     /// A model around weights that another program trained on a table in memory: the generator's and the
@@ -396,7 +427,8 @@ impl<'a> SynthesizerBuilder<'a> {
             train(&material, &mut store, &self.cancel, &mut self.on_progress)?;
         if outcome == Outcome::Cancelled {
             if let Some(kept) = self.interrupted {
-                *kept = Some(Interrupted { encoder, cohort, config, budget: self.budget, store });
+                let (schema, budget) = (self.schema, self.budget);
+                *kept = Some(Interrupted { schema, encoder, cohort, config, budget, store });
             }
             return Err(Error::Cancelled { iteration });
         }
@@ -407,6 +439,7 @@ impl<'a> SynthesizerBuilder<'a> {
 /// A training that was cancelled, which [`SynthesizerBuilder::resuming`] goes on with. It is as private as
 /// the table.
 pub struct Interrupted {
+    schema: Schema,
     encoder: Encoder,
     /// [`hash_of`] the encoded cohort.
     cohort: u64,

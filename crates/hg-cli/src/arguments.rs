@@ -99,7 +99,7 @@ pub(crate) enum Command {
 
 /// What a run that repeats or resumes another takes from that one. (`--data` says where its
 /// table lies now.)
-const FRESH: [&str; 11] = [
+const FRESH: [&str; 13] = [
     "schema",
     "iterations",
     "minutes",
@@ -107,6 +107,8 @@ const FRESH: [&str; 11] = [
     "batch_size",
     "device",
     "held_out",
+    "epsilon",
+    "delta",
     "checkpoint_every",
     "preset",
     "config",
@@ -145,6 +147,13 @@ pub(crate) struct TrainArguments {
     /// says how far they are from the others, as a yardstick for the synthetic ones.
     #[arg(long, value_name = "SHARE")]
     pub(crate) held_out: Option<f64>,
+    /// Keep a privacy guarantee: nothing that the run makes is more than e^EPSILON times as probable with a
+    /// patient as without. The schema must say what is otherwise read off the table.
+    #[arg(long)]
+    pub(crate) epsilon: Option<f64>,
+    /// The guarantee's δ; 1 / (10 · patients) if not given.
+    #[arg(long)]
+    pub(crate) delta: Option<f64>,
     /// Iterations between checkpoints.
     #[arg(long, value_name = "ITERATIONS")]
     pub(crate) checkpoint_every: Option<u64>,

@@ -69,6 +69,8 @@ fn put_flags(settings: &mut Settings, arguments: &TrainArguments) -> Result<()> 
         ("batching.batch_size", whole(arguments.batch_size.map(|size| size as u64))),
         ("checkpoints.every", whole(arguments.checkpoint_every)),
         ("validation.held_out", arguments.held_out.map(Value::Float)),
+        ("privacy.epsilon", arguments.epsilon.map(Value::Float)),
+        ("privacy.delta", arguments.delta.map(Value::Float)),
         ("device", arguments.device.clone().map(Value::String)),
     ];
     for (key, value) in named {

@@ -11,7 +11,7 @@ use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::training::minutes;
-use health_gym::{CancelToken, Event, Outcome, Run, StepMetrics, Training, train_run};
+use health_gym::{CancelToken, Event, Outcome, Run, Schema, StepMetrics, Training, train_run};
 use indicatif::ProgressBar;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
@@ -29,6 +29,9 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         "read the cohort"
     );
     of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
+    if let Some(plan) = &run.manifest.privacy {
+        tracing::info!("{}", plan.forecast(&run.critic()));
+    }
     let pace = match arguments.minutes {
         Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
         None => measured(&run, &encoded),
@@ -75,7 +78,9 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
     else {
         return Err(Error::Other("--data, --schema and --out belong together".into()));
     };
-    let train = gather(arguments)?.resolve()?;
+    let mut settings = gather(arguments)?;
+    settings.ask_as(&Schema::load(schema)?)?;
+    let train = settings.resolve()?;
     let budget = arguments.minutes.map(minutes).transpose()?;
     Ok(Run::create(out, data, schema, train, budget, program())?)
 }
@@ -161,4 +166,5 @@ fn measures(step: &StepMetrics, validation: Option<f64>) -> String {
 }
 
 /// The numbers that the bar has room for.
-const SHOWN: [&str; 4] = ["wasserstein", "gradient_penalty", "generator_loss", "correlation_loss"];
+const SHOWN: [&str; 5] =
+    ["wasserstein", "gradient_penalty", "generator_loss", "correlation_loss", "epsilon"];

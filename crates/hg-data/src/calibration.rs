@@ -113,6 +113,12 @@ impl Encoder {
         self.repeats = self.repeats_of(real);
     }
 
+    /// Keeps how the features of these rows, which follow each other by chance, are distributed.
+    pub(crate) fn fit_to_distributions(&mut self, rows: &Encoded) {
+        self.distributions = self.distributions_of(rows);
+        self.repeats = Vec::new();
+    }
+
     /// How the features of these rows are distributed.
     fn distributions_of(&self, real: &Encoded) -> Vec<Distribution> {
         let looked = self.looked();

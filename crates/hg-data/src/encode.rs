@@ -430,6 +430,12 @@ impl<'a> Fit<'a> {
         Ok(resampled)
     }
 
+    /// What is known of each column's cells besides their values.
+    pub(crate) fn facts_of_columns(&mut self) -> impl Iterator<Item = (&Column, &mut ColumnFacts)> {
+        let columns = self.schema.columns.iter().zip(&mut self.columns);
+        columns.filter_map(|(column, so_far)| Some((column, so_far.facts.as_mut()?)))
+    }
+
     fn see_patients(&mut self, parsed: &ParsedTable) {
         let is_text = parsed.patient_source.is_text();
         let digits = |id: &String| id.bytes().all(|b| b.is_ascii_digit());
@@ -802,11 +808,12 @@ fn value_grid(numbers: &Numeric, observed: &[f64], integer: bool) -> ValueGrid {
     // A bound is modelled as a number that the column's own numbers need not be like.
     let is_bound = |x: f64| numbers.censored.iter().any(|censored| censored.value == x);
     let exact: Vec<f64> = observed.iter().copied().filter(|&x| !is_bound(x)).collect();
-    ValueGrid {
-        integer: integer && !is_mean,
-        decimals: if is_mean { None } else { decimals(&exact) },
-        multiple: None,
-    }
+    let (integer, decimals) = match numbers.decimals {
+        Some(given) => (given == 0, Some(given)),
+        None if is_mean => (false, None),
+        None => (integer, decimals(&exact)),
+    };
+    ValueGrid { integer, decimals, multiple: None }
 }
 
 /// Where synthetic values of a column lie, whose own are `observed`, ascending.

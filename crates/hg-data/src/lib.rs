@@ -36,6 +36,7 @@ mod number_cells;
 mod observe;
 mod parsed;
 mod parts;
+mod private;
 mod quantile_table;
 mod row_encoder;
 mod sample;
@@ -72,13 +73,14 @@ pub use grid::RowCounts;
 pub use identifiers::{IdentifierColumn, Identifiers};
 pub use like::{Place, WantedStatics};
 pub use observe::{Observed, Origin, OutOfDomain};
+pub use private::ReleaseNoise;
 pub use row_encoder::RowEncoder;
 pub use sampled::Sampled;
 pub use schema::{
     Aggregate, Binary, Bins, Categorical, Censored, Column, ColumnBuilder, ColumnKind,
     ColumnSource, Cuts, Decision, DecodeBins, Impute, Kind, Level, Numeric, NumericModel, Patient,
-    Proposal, Rare, Rule, Schema, SchemaBuilder, Sequence, ShortPatients, SourceTable, Start, Step,
-    TableRole, Time, TimeModel, Transform, infer, infer_table, json_schema,
+    Privacy, Proposal, Rare, Rule, Schema, SchemaBuilder, Sequence, ShortPatients, SourceTable,
+    Start, Step, TableRole, Time, TimeModel, Transform, infer, infer_table, json_schema,
 };
 pub use shares::{MetConditions, Shares};
 pub use source::{Resolution, SourceType, TimeSource};

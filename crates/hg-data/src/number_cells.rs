@@ -116,10 +116,10 @@ impl Checker<'_> {
         Ok(Float64Chunked::from_iter_options((*name).into(), values.into_iter()))
     }
 
-    /// Refuses a value at which its column's transform is not defined.
+    /// Refuses a value outside its column's range, or at which the transform is not defined.
     fn check_domain(&mut self, x: f64, domain: Option<Domain<'_>>, row: usize, name: &str) {
         if let Some(domain) = domain.filter(|domain| !domain.holds(x)) {
-            self.say(row, name, undefined(domain.transform, x));
+            self.say(row, name, domain.problem(x));
         }
     }
 
@@ -194,26 +194,43 @@ fn without_nan(cells: &Float64Chunked, domain: Option<Domain<'_>>) -> Option<Flo
     cells.iter().all(sound).then(|| cells.iter().map(is_there).collect())
 }
 
-/// Where the numbers of a column lie whose values are modelled.
+/// Where the numbers of a column lie.
 #[derive(Clone, Copy)]
 struct Domain<'a> {
     transform: Transform,
     /// These need no transform.
     spikes: &'a [f64],
+    range: Option<[f64; 2]>,
 }
 
 impl<'a> Domain<'a> {
     fn of(column: &'a Column) -> Option<Self> {
-        match column.numbers()?.model {
-            NumericModel::Value { transform, .. } => {
-                Some(Self { transform, spikes: column.spikes() })
-            }
-            NumericModel::Bin(_) => None,
-        }
+        let numbers = column.numbers()?;
+        let transform = match numbers.model {
+            NumericModel::Value { transform, .. } => transform,
+            NumericModel::Bin(_) => Transform::Identity,
+        };
+        Some(Self { transform, spikes: column.spikes(), range: numbers.range })
     }
 
     fn holds(self, x: f64) -> bool {
-        self.transform.is_defined_at(x) || self.spikes.iter().any(|&spike| is_at(x, spike))
+        let is_defined =
+            self.transform.is_defined_at(x) || self.spikes.iter().any(|&spike| is_at(x, spike));
+        is_defined && self.is_in_range(x)
+    }
+
+    fn is_in_range(self, x: f64) -> bool {
+        self.range.is_none_or(|[least, greatest]| (least..=greatest).contains(&x))
+    }
+
+    /// What is wrong with a value that it does not hold, and the way out.
+    fn problem(self, x: f64) -> String {
+        match self.range.filter(|_| !self.is_in_range(x)) {
+            Some([least, greatest]) => format!(
+                "{x} lies outside the column's range from {least} to {greatest}\nhint: correct the cell, or widen the range in the schema"
+            ),
+            None => undefined(self.transform, x),
+        }
     }
 }
 

@@ -46,6 +46,16 @@ pub struct CriticConfig {
 }
 
 impl CriticConfig {
+    /// The numbers of a gradient as a private step clips it: the map that embeddings and first layer make
+    /// together, and all other weights, the two biases of a recurrent layer once.
+    pub fn clipped_parameters(&self) -> usize {
+        let hidden = self.hidden;
+        let shown = self.layout.width() * if self.compares { 3 } else { 1 };
+        let dense = hidden * (shown + 1) + hidden * (hidden + 1);
+        let recurrent = 2 * 4 * hidden * (2 * hidden + 1);
+        dense + recurrent + 2 * hidden + 1
+    }
+
     pub(crate) fn embedded_width(&self) -> usize {
         let layout = &self.layout;
         layout.numeric

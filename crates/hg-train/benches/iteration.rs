@@ -27,6 +27,9 @@ struct Arguments {
     /// Iterations that are timed, after one to warm up.
     #[arg(long, default_value_t = 7)]
     repeat: usize,
+    /// Keep a privacy guarantee: the batch is a Poisson sample of twenty times as many.
+    #[arg(long)]
+    private: bool,
     /// Train on the first NVIDIA GPU.
     #[arg(long)]
     cuda: bool,
@@ -45,16 +48,28 @@ const DISCRETE: [usize; 9] = [2, 2, 2, 13, 10, 10, 10, 10, 10];
 fn main() -> anyhow::Result<()> {
     let start = Instant::now();
     let vectors = hg_train::vectors()?;
-    let Arguments { batch, steps, hidden, numeric, repeat, cuda, json, serve } = Arguments::parse();
+    let Arguments { batch, steps, hidden, numeric, repeat, private, cuda, json, serve } =
+        Arguments::parse();
     let layout = RowLayout::new(numeric, DISCRETE.to_vec());
-    let encoded = random_rows(&layout, batch, steps);
+    let patients = if private { 20 * batch } else { batch };
+    let encoded = random_rows(&layout, patients, steps);
     let device = if cuda { DeviceKind::Cuda } else { DeviceKind::Cpu };
     let mut config = TrainConfig { device, ..Default::default() };
     config.batching.batch_size = batch;
     config.model.hidden = hidden;
     // As published, and as the peers do.
     config.optimiser.critic_steps = 5;
-    let mut trainer = Trainer::new(&config, &layout, &encoded)?;
+    // Both by whole sequences.
+    config.batching.windows = Vec::new().into();
+    let mut trainer = match private {
+        true => {
+            protect(&mut config);
+            let mut lengths = vec![0; steps + 1];
+            lengths[steps] = patients;
+            Trainer::private(&config, &layout, &encoded, lengths)?
+        }
+        false => Trainer::new(&config, &layout, &encoded)?,
+    };
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();
     if serve {
@@ -97,6 +112,15 @@ fn main() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// What a guarantee needs.
+fn protect(config: &mut TrainConfig) {
+    config.privacy.epsilon = 3.;
+    config.model.resampling = false;
+    config.optimiser.correlation_weight = 0.;
+    config.batching.curriculum_epochs = 0;
+    config.validation.every = 0;
 }
 
 /// Floating-point operations of an iteration for one row of one sequence, by the

@@ -6,8 +6,8 @@ use crate::{Result, TrainConfig};
 use candle_core::{DType, Device, Tensor};
 use hg_data::Encoded;
 use hg_lstm::Lengths;
-use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
 
 /// A real batch.
 #[derive(Clone, Debug)]
@@ -75,12 +75,46 @@ impl Batches {
             _ => self.plan(epoch),
         };
         let Planned { patients, window } = &plan[position as usize];
+        let mut rng = stream(self.seed, Purpose::Windows, iteration);
+        let batch = self.of(patients, *window, &mut rng);
+        self.epoch = Some((epoch, plan));
+        batch
+    }
+
+    /// A batch that each patient is in with probability `rate`, whoever else is (a Poisson sample); `None`
+    /// for one without patients.
+    ///
+    /// # Errors
+    /// Only what candle reports.
+    pub(crate) fn sampled(
+        &self,
+        rate: f64,
+        window: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Option<Batch>> {
+        let all = 0..self.cohort.lengths.len();
+        let patients: Vec<usize> = all.filter(|_| rng.random::<f64>() < rate).collect();
+        match patients.is_empty() {
+            true => Ok(None),
+            false => self.of(&patients, window, rng).map(Some),
+        }
+    }
+
+    /// The most steps that are taken of a patient in an iteration, where every batch sees one window.
+    pub(crate) fn window(&self, iteration: u64) -> usize {
+        match self.windows.len() as u64 {
+            0 => self.cohort.steps,
+            count => self.windows[(iteration % count) as usize],
+        }
+    }
+
+    /// A batch of these patients, of each `window` steps at most.
+    fn of(&self, patients: &[usize], window: usize, rng: &mut impl Rng) -> Result<Batch> {
         let Encoded { values, lengths: all, steps: longest, features, .. } = &self.cohort;
-        let taken = |&patient: &usize| all[patient].min(*window);
+        let taken = |&patient: &usize| all[patient].min(window);
         let lengths: Vec<usize> = patients.iter().map(taken).collect();
         let steps = lengths.iter().copied().max().unwrap_or(1);
         let mut rows = Vec::with_capacity(patients.len() * steps * features);
-        let mut rng = stream(self.seed, Purpose::Windows, iteration);
         for (&patient, &length) in patients.iter().zip(&lengths) {
             let first = match all[patient] - length {
                 0 => 0,
@@ -92,7 +126,6 @@ impl Batches {
         }
         let shape = (patients.len(), steps, *features);
         let rows = Tensor::from_vec(rows, shape, &self.device)?.to_dtype(self.dtype)?;
-        self.epoch = Some((epoch, plan));
         Ok(Batch { rows, lengths: Lengths::new(lengths, steps)? })
     }
 

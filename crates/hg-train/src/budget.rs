@@ -1,6 +1,6 @@
 //! How long iterations take, and how many fit into a time.
 
-use crate::{Error, Result, TrainConfig, Trainer, layout_of};
+use crate::{Error, Result, TrainConfig, Trainer};
 use hg_data::{Encoded, Encoder};
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ impl TrainConfig {
         encoded: &Encoded,
         most: &dyn Fn(f64) -> f64,
     ) -> Result<Duration> {
-        let mut trainer = Trainer::new(self, &layout_of(encoder), encoded)?;
+        let mut trainer = Trainer::of(self, encoder, encoded)?;
         // Buffers are made once, before it counts.
         trainer.step()?;
         let cycle = trainer.batches_in_cycle();

@@ -29,6 +29,8 @@ pub struct TrainConfig {
     pub validation: ValidationConfig,
     /// What is kept, and gone back to.
     pub checkpoints: CheckpointConfig,
+    /// The guarantee that is kept.
+    pub privacy: PrivacyConfig,
 }
 
 /// The networks.
@@ -170,6 +172,20 @@ pub struct CheckpointConfig {
     pub restarts: u64,
 }
 
+/// A privacy guarantee for every patient's whole sequence (docs/method.md, "A privacy guarantee").
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacyConfig {
+    /// ε of the whole run; infinite for no guarantee.
+    pub epsilon: f64,
+    /// δ; 0 for 1 / (10 · patients).
+    pub delta: f64,
+    /// C: the greatest norm that the gradient of one patient keeps.
+    pub clip_norm: f64,
+    /// The share of ε that is spent before training, on how columns and lengths are distributed.
+    pub release_share: f64,
+}
+
 /// Which of a run's weights sampling takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,7 +209,14 @@ impl Default for TrainConfig {
             batching: BatchingConfig::default(),
             validation: ValidationConfig::default(),
             checkpoints: CheckpointConfig::default(),
+            privacy: PrivacyConfig::default(),
         }
+    }
+}
+
+impl Default for PrivacyConfig {
+    fn default() -> Self {
+        Self { epsilon: f64::INFINITY, delta: 0., clip_norm: 1., release_share: 0.1 }
     }
 }
 
@@ -252,7 +275,8 @@ impl Default for CheckpointConfig {
 const MOST_UNITS: usize = 8192;
 
 /// The groups of settings, each a table of its own in TOML.
-const GROUPS: [&str; 5] = ["model", "optimiser", "batching", "validation", "checkpoints"];
+const GROUPS: [&str; 6] =
+    ["model", "optimiser", "batching", "validation", "checkpoints", "privacy"];
 
 /// Names that settings had when they stood in no group, where those differ from the last part
 /// of today's.
@@ -482,7 +506,7 @@ impl TrainConfig {
         ];
         match weights.iter().find(|(_, weight)| !(weight.is_finite() && *weight >= 0.)) {
             Some((name, weight)) => refuse(name, *weight, "0 or more"),
-            None => Ok(()),
+            None => self.refuse_unprotected(),
         }
     }
 }

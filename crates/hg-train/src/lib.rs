@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod in_place;
 mod metrics;
+mod privacy;
 mod random;
 mod record;
 mod resampling;
@@ -29,17 +30,19 @@ pub use budget::minutes;
 pub use checkpoint::Checkpoint;
 pub use config::{
     BatchingConfig, CheckpointConfig, CheckpointSelection, DeviceKind, LatentDistribution,
-    ModelConfig, OptimiserConfig, Schedule, TrainConfig, ValidationConfig, WindowRule, Windows,
+    ModelConfig, OptimiserConfig, PrivacyConfig, Schedule, TrainConfig, ValidationConfig,
+    WindowRule, Windows,
 };
 pub use error::{Error, Result};
 pub use metrics::StepMetrics;
+pub use privacy::{PrivacyLoss, PrivacyPlan, Spending, fit_private, noise_multiplier};
 pub use random::{Purpose, stream};
 pub use resampling::Resampling;
 pub use run::{Program, Run, RunManifest, RunStore, import_weights, vectors};
 pub use session::{CancelToken, Event, Outcome, Session, Validator};
 pub use settings::{Preset, Settings};
 pub use steps::by_name;
-pub use store::{MemoryStore, Store};
+pub use store::{MemoryStore, Spent, Store};
 pub use synthesis::Sampler;
 pub use trainer::{StepTimes, Trainer, layout_of};
 pub use validation::ValidationScore;

@@ -4,7 +4,7 @@
 
 use crate::{LatentDistribution, ModelConfig};
 use hg_lstm::kernel::Real;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -41,6 +41,14 @@ pub enum Purpose {
     Resampling = 14,
     /// Which conditions are met at which place of a cohort.
     Places = 15,
+    /// Which patients a private critic step sees, and where their windows begin.
+    Sampling = 16,
+    /// The noise of a private critic step's gradient.
+    GradientNoise = 17,
+    /// The noise of what is released of a private table.
+    Release = 18,
+    /// The lengths of the sequences of a private generator step.
+    StepLengths = 19,
 }
 
 /// The stream for a purpose and a step.
@@ -65,14 +73,19 @@ pub(crate) fn noise_of<S: Real>(
     let mut rng = stream(seed, purpose, step);
     // A sequence uses far less than 2³² words of its stream.
     rng.set_word_pos((sequence as u128) << 32);
+    fill_noise(model, &mut rng, values);
+}
+
+/// Fills the noise `[steps, Z]` of one sequence from a stream.
+pub(crate) fn fill_noise<S: Real>(model: &ModelConfig, rng: &mut impl Rng, values: &mut [S]) {
     let (width, of_patient) = (model.latent_features, model.patient_features());
     for at in 0..values.len() {
         let is_kept = at >= width && at % width < of_patient;
-        values[at] = if is_kept { values[at % width] } else { draw(model.latent, &mut rng) };
+        values[at] = if is_kept { values[at % width] } else { draw(model.latent, rng) };
     }
 }
 
-fn draw<S: Real>(latent: LatentDistribution, rng: &mut ChaCha8Rng) -> S {
+fn draw<S: Real>(latent: LatentDistribution, rng: &mut impl Rng) -> S {
     let drawn: f32 = match latent {
         LatentDistribution::Gaussian => StandardNormal.sample(rng),
         LatentDistribution::Uniform => rng.random(),
@@ -83,7 +96,6 @@ fn draw<S: Real>(latent: LatentDistribution, rng: &mut ChaCha8Rng) -> S {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::Rng;
 
     #[test]
     fn the_noise_of_a_sequence_stands_alone() {

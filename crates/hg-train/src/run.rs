@@ -7,20 +7,22 @@
 //! tensorboard/    the same for TensorBoard
 //! checkpoints/    the newest three, and that with the best validation score
 //! resampler.json  which of the generator's patients are taken
+//! privacy.json    what of a privacy budget may have been spent, where there is one
 //! synthetic.csv, synthetic.parquet; where there are several tables: synthetic/
 //! report/
 //! ```
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::grouped;
+use crate::privacy::{PrivacyPlan, fit_private};
 use crate::record::{self, Record};
 use crate::resampling::Resampling;
-use crate::store::Store;
+use crate::store::{Spent, Store};
 use crate::{Error, Result, Sampler, StepMetrics, TrainConfig, Trainer, layout_of};
 use candle_core::Tensor;
 use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
 use hg_lstm::kernel::SimdPath;
-use hg_models::{COMPARED, read_weights};
+use hg_models::{COMPARED, CriticConfig, read_weights};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ use std::time::Duration;
 
 const CHECKPOINTS: &str = "checkpoints";
 const RESAMPLING: &str = "resampler.json";
+const SPENT: &str = "privacy.json";
 
 /// The contents of `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +54,9 @@ pub struct RunManifest {
     pub vectors: String,
     /// Every setting, resolved.
     pub train: TrainConfig,
+    /// The guarantee that the run keeps, and how; none where it keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyPlan>,
     /// The program that made the run.
     pub program: Program,
 }
@@ -66,6 +72,7 @@ impl RunManifest {
             encoder_sha256: String::new(),
             vectors: format!("{:?}", vectors()?),
             train,
+            privacy: None,
             program,
         })
     }
@@ -144,7 +151,11 @@ impl Run {
         train.device.open()?;
         require_absent(folder)?;
         let schema = Schema::load(schema_path)?;
-        let (encoder, encoded) = Encoder::fit_file(&schema, data, train.training_subset())?;
+        train.refuse_weaker_than(&schema)?;
+        let (encoder, encoded) = match train.privacy.is_on() {
+            true => fit_private(&train, &schema, &schema.read(data)?)?,
+            false => Encoder::fit_file(&schema, data, train.training_subset())?,
+        };
         if let Some(time) = budget {
             train.iterations = train.iterations_within(time, &encoder, &encoded)?;
         }
@@ -153,6 +164,7 @@ impl Run {
             data_sha256: Some(hg_data::fingerprint(data)?),
             schema: Some(absolute(schema_path)?),
             schema_sha256: Some(hg_data::fingerprint(schema_path)?),
+            privacy: PrivacyPlan::of(&train, encoded.lengths.len())?,
             ..RunManifest::of(train, program)?
         };
         Ok((Self::begin(folder, manifest, encoder)?, encoded))
@@ -364,6 +376,11 @@ impl Run {
         Ok(self.encoder.write(cohort, &self.synthetic())?)
     }
 
+    /// The critic that is trained.
+    pub fn critic(&self) -> CriticConfig {
+        self.manifest.train.critic(&layout_of(&self.encoder))
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -455,6 +472,11 @@ pub fn import_weights(
     (generator, critic): (&Path, Option<&Path>),
     store: &mut dyn Store,
 ) -> Result<()> {
+    if config.privacy.is_on() {
+        let problem = "weights from elsewhere come with no guarantee, and `privacy.epsilon` is finite\n\
+                       hint: leave it out, or train from the beginning";
+        return Err(Error::Config(problem.into()));
+    }
     let mut trainer = Trainer::new(config, &layout_of(encoder), encoded)?;
     trainer.import(generator, critic)?;
     store.save(Checkpoint::of(&trainer)?)?;
@@ -537,6 +559,31 @@ impl Store for RunStore {
         let read = serde_json::from_slice(&json).map_err(|e| {
             problem(format!(
                 "cannot be used: {e}\nhint: remove it, and `hg train --resume` learns it again"
+            ))
+        })?;
+        Ok(Some(read))
+    }
+
+    fn charge(&mut self, spent: Spent) -> Result<()> {
+        let path = self.folder.join(SPENT);
+        let failed =
+            |source| Error::Write { path: path.clone(), what: "the privacy budget", source };
+        let json = serde_json::to_vec_pretty(&spent).map_err(|e| failed(e.into()))?;
+        write_atomically(&path, |file| {
+            file.write_all(&json).and_then(|()| file.sync_all()).map_err(failed)
+        })
+    }
+
+    fn charged(&self) -> Result<Option<Spent>> {
+        let path = self.folder.join(SPENT);
+        let problem = |problem: String| Error::Run { path: path.clone(), problem };
+        if !path.exists() {
+            return Ok(None);
+        }
+        let json = std::fs::read(&path).map_err(|e| problem(format!("cannot be read: {e}")))?;
+        let read = serde_json::from_slice(&json).map_err(|e| {
+            problem(format!(
+                "cannot be used: {e}\nhint: without it nobody knows what was spent; the run cannot go on"
             ))
         })?;
         Ok(Some(read))

@@ -1,9 +1,10 @@
 //! One training session: iterations, validation, checkpoints, and restarts where it diverges.
 
+use crate::privacy::Budget;
 use crate::resampling::Resampling;
 use crate::store::Store;
 use crate::validation::ValidationScore;
-use crate::{Checkpoint, Error, Result, StepMetrics, TrainConfig, Trainer, layout_of};
+use crate::{Checkpoint, Error, Result, StepMetrics, TrainConfig, Trainer};
 use hg_data::{Encoded, Encoder};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -101,6 +102,8 @@ pub struct Session<'a> {
     encoded: &'a Encoded,
     store: &'a mut dyn Store,
     validator: Option<&'a Validator<'a>>,
+    /// Of a run that keeps a guarantee.
+    budget: Option<Budget>,
 }
 
 impl<'a> Session<'a> {
@@ -114,11 +117,12 @@ impl<'a> Session<'a> {
         encoded: &'a Encoded,
         store: &'a mut dyn Store,
     ) -> Result<Self> {
-        let mut trainer = Trainer::new(config, &layout_of(encoder), encoded)?;
+        let mut trainer = Trainer::of(config, encoder, encoded)?;
         if let Some(newest) = store.newest()? {
             newest.restore(&mut trainer)?;
         }
-        Ok(Self { config, trainer, encoder, encoded, store, validator: None })
+        let budget = Budget::of(config, encoded.lengths.len(), (trainer.iteration(), &*store))?;
+        Ok(Self { config, trainer, encoder, encoded, store, validator: None, budget })
     }
 
     /// Validates as the settings say, by this score; without a validator nothing is validated.
@@ -139,7 +143,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When training diverges and may not restart, or the store cannot be written.
     pub fn run(&mut self, observe: &mut dyn FnMut(&Event) -> ControlFlow<()>) -> Result<Outcome> {
-        let (iterations, checkpoints) = (self.config.iterations, &self.config.checkpoints);
+        let checkpoints = &self.config.checkpoints;
+        let iterations = self.last_iteration();
         self.store.record_from(self.trainer.iteration())?;
         if checkpoints.restarts > 0 && self.trainer.iteration() == 0 {
             self.store.save(Checkpoint::of(&self.trainer)?)?;
@@ -148,6 +153,7 @@ impl<'a> Session<'a> {
         let begun = Event::Begun { done: self.trainer.iteration(), iterations };
         let mut goes_on = observe(&begun).is_continue();
         while goes_on && self.trainer.iteration() < iterations && !self.gives_up() {
+            self.charge_ahead()?;
             let step = match self.advance() {
                 Err(Error::Diverged { iteration, problem }) => {
                     let restarted = self.go_back(iteration, problem)?;
@@ -163,10 +169,11 @@ impl<'a> Session<'a> {
             let is_last = !goes_on || done == iterations || self.gives_up();
             if is_last || done.is_multiple_of(checkpoints.every) {
                 self.store.save(Checkpoint::of(&self.trainer)?)?;
+                self.charge(done)?;
             }
         }
 
-        let outcome = if self.trainer.iteration() == iterations {
+        let outcome = if self.trainer.iteration() >= iterations {
             Outcome::Done
         } else if self.gives_up() {
             Outcome::NoBetter
@@ -181,6 +188,30 @@ impl<'a> Session<'a> {
         Ok(outcome)
     }
 
+    /// The iteration that is the last: that of the settings, less those that a crash lost after their
+    /// budget was spent.
+    fn last_iteration(&self) -> u64 {
+        let lost = self.budget.as_ref().map_or(0, |budget| budget.lost);
+        self.config.iterations.saturating_sub(lost)
+    }
+
+    /// Before the first iteration after a checkpoint: charges for all up to the next one.
+    fn charge_ahead(&mut self) -> Result<()> {
+        let (done, every) = (self.trainer.iteration(), self.config.checkpoints.every);
+        match self.budget.as_ref().is_some_and(|budget| !budget.covers(done)) {
+            true => self.charge(((done / every + 1) * every).min(self.last_iteration())),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes down what is spent up to this iteration.
+    fn charge(&mut self, iteration: u64) -> Result<()> {
+        match &mut self.budget {
+            Some(budget) => self.store.charge(budget.charge(iteration)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether validation has not improved for as long as is allowed.
     fn gives_up(&self) -> bool {
         let patience = self.config.validation.patience;
@@ -191,6 +222,9 @@ impl<'a> Session<'a> {
     fn advance(&mut self) -> Result<StepMetrics> {
         let (iterations, every) = (self.config.iterations, self.config.validation.every);
         let mut step = self.trainer.step()?;
+        if let Some(budget) = &self.budget {
+            step.scalars.push(("epsilon".into(), budget.epsilon_after(step.iteration)));
+        }
         let is_due =
             every > 0 && (step.iteration.is_multiple_of(every) || step.iteration == iterations);
         if let Some(validator) = self.validator.filter(|_| is_due) {

@@ -4,6 +4,7 @@
 use crate::config::grouped;
 use crate::run::{critic_compares, sizes_of};
 use crate::{Error, Result, TrainConfig};
+use hg_data::{Privacy, Schema};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -33,7 +34,7 @@ impl Settings {
     /// Never: defaults can be written as TOML.
     pub fn defaults() -> Result<Self> {
         let names = TrainConfig::names().into_iter();
-        let origins = names.map(|name| (name, "default".to_owned())).collect();
+        let origins = names.map(|name| (name, DEFAULT.to_owned())).collect();
         Ok(Self { table: defaults()?, origins })
     }
 
@@ -43,7 +44,7 @@ impl Settings {
     /// Never: a test reads every preset.
     pub fn of_preset(preset: Preset) -> Result<Self> {
         let mut settings = Self::defaults()?;
-        settings.layer(preset.settings(), &format!("preset {}", preset.name()))?;
+        settings.layer(preset.settings(), &format!("{OF_PRESET}{}", preset.name()))?;
         Ok(settings)
     }
 
@@ -104,7 +105,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Config`] for a value of another type or out of its range, with its origin.
-    pub fn resolve(self) -> Result<TrainConfig> {
+    pub fn resolve(mut self) -> Result<TrainConfig> {
+        self.protect();
         let Self { table, origins } = self;
         // One by one, so that the message can say which and from where.
         for (name, origin) in &origins {
@@ -121,13 +123,73 @@ impl Settings {
         Ok(config)
     }
 
+    /// Asks for the guarantee of a schema, where it has one and nothing was said of it.
+    ///
+    /// # Errors
+    /// Never: there are such settings.
+    pub fn ask_as(&mut self, schema: &Schema) -> Result<()> {
+        let Some(Privacy { epsilon, delta }) = schema.privacy else { return Ok(()) };
+        for (name, value) in [("privacy.epsilon", Some(epsilon)), ("privacy.delta", delta)] {
+            if let Some(value) = value.filter(|_| !self.is_said(name)) {
+                self.set(name, value, &format!("schema {}", schema.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether more than the defaults, or a preset, says something of a setting.
+    fn is_said(&self, name: &str) -> bool {
+        let origin = self.origins.iter().find(|(known, _)| known == name).map(|(_, origin)| origin);
+        origin.is_some_and(|origin| origin != DEFAULT && !origin.starts_with(OF_PRESET))
+    }
+
+    /// Puts what a guarantee needs over defaults and presets, where one is asked for.
+    fn protect(&mut self) {
+        let epsilon = get(&self.table, "privacy.epsilon").and_then(Value::as_float);
+        let whole = get(&self.table, "privacy.epsilon").and_then(Value::as_integer);
+        if !epsilon.or(whole.map(|whole| whole as f64)).is_some_and(f64::is_finite) {
+            return;
+        }
+        for (name, value) in protected() {
+            if !self.is_said(name) {
+                put(&mut self.table, name, value);
+                let of_name = self.origins.iter_mut().find(|(known, _)| known == name);
+                if let Some((_, origin)) = of_name {
+                    "guarantee".clone_into(origin);
+                }
+            }
+        }
+    }
+
     /// A line for each setting, with its origin.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
+    pub fn lines(&mut self) -> impl Iterator<Item = String> {
+        self.protect();
         self.origins.iter().map(|(name, origin)| {
             let value = get(&self.table, name).map_or(String::new(), Value::to_string);
             format!("{:<40} # {origin}", format!("{name} = {value}"))
         })
     }
+}
+
+/// What messages call the defaults, and a preset before its name.
+const DEFAULT: &str = "default";
+const OF_PRESET: &str = "preset ";
+
+/// What a guarantee needs, and what trains well under one (docs/quality.md, "A privacy guarantee").
+fn protected() -> [(&'static str, Value); 11] {
+    [
+        ("model.resampling", Value::Boolean(false)),
+        ("model.hidden", Value::Integer(64)),
+        ("optimiser.correlation_weight", Value::Float(0.)),
+        ("optimiser.critic_steps", Value::Integer(2)),
+        ("batching.batch_size", Value::Integer(512)),
+        ("batching.curriculum_epochs", Value::Integer(0)),
+        ("validation.every", Value::Integer(0)),
+        ("validation.patience", Value::Integer(0)),
+        ("validation.select", "last".into()),
+        ("checkpoints.restarts", Value::Integer(0)),
+        ("iterations", Value::Integer(2000)),
+    ]
 }
 
 /// The setting of a full name.

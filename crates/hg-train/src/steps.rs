@@ -3,15 +3,17 @@
 //! What a step measures stays where it was computed, as a tensor in f64, so that a GPU need not be
 //! waited for at each step.
 
-use crate::random::{Purpose, noise_of, stream};
+use crate::privacy::Key;
+use crate::random::{Purpose, fill_noise, noise_of, stream};
 use crate::{Batch, Error, Result, TrainConfig};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::Real;
 use hg_models::{
-    Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Parameters,
-    RealBatch, critic_loss, generator_loss,
+    Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Guard,
+    Parameters, RealBatch, critic_loss, generator_loss,
 };
+use rand::Rng;
 use rand_distr::{Distribution, StandardUniform};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -46,20 +48,31 @@ pub(crate) struct Draws<'a> {
     pub(crate) config: &'a TrainConfig,
     /// Which step of the run, over both networks.
     pub(crate) step: u64,
+    /// Of a private critic step: what draws in place of the seed, which is known.
+    pub(crate) key: Option<&'a Key>,
 }
 
 impl Draws<'_> {
     /// The noise of one sequence.
     fn noise<S: Real>(&self, sequence: usize, values: &mut [S]) {
         let model = &self.config.model;
+        if let Some(key) = self.key {
+            let mut rng = key.stream(Purpose::Noise, self.step, sequence as u64);
+            return fill_noise(model, &mut rng, values);
+        }
         noise_of(model, self.config.seed, Purpose::Noise, self.step, sequence, values);
     }
 
     /// α of every sequence.
     fn alpha<S: Real>(&self, sequences: usize) -> Vec<S> {
-        let rng = stream(self.config.seed, Purpose::Interpolation, self.step);
-        let law = Distribution::<f32>::sample_iter(StandardUniform, rng);
-        law.take(sequences).map(|alpha| S::from_f64(f64::from(alpha))).collect()
+        let draw = |rng: &mut dyn Rng| {
+            let law = Distribution::<f32>::sample_iter(StandardUniform, rng);
+            law.take(sequences).map(|alpha| S::from_f64(f64::from(alpha))).collect()
+        };
+        match self.key {
+            Some(key) => draw(&mut key.stream(Purpose::Interpolation, self.step, 0)),
+            None => draw(&mut stream(self.config.seed, Purpose::Interpolation, self.step)),
+        }
     }
 
     /// The limits of the correlations of `width` features, where they have any.
@@ -116,6 +129,29 @@ impl<S: Real> Fused<S> {
         )?;
         let CriticMeasures { loss, wasserstein, penalty } = measures;
         Ok((Tensor::new(&[loss, wasserstein, penalty], &Device::Cpu)?, Cow::Borrowed(gradients)))
+    }
+
+    /// A critic step whose gradient is clipped by patient and has noise; `batch` `None` for nobody.
+    pub(crate) fn private_critic(
+        &mut self,
+        (generator, critic): (&Generator, &Critic),
+        batch: Option<&Batch>,
+        draws: Draws<'_>,
+        guard: &Guard<'_, S>,
+    ) -> Result<&Gradients> {
+        let batch = match batch {
+            Some(Batch { rows, lengths }) => Some(self.engine.pack(rows, lengths)?),
+            None => None,
+        };
+        let sequences = batch.as_ref().map_or(0, RealBatch::sequences);
+        Ok(self.engine.private_critic_gradient(
+            [generator.parameters(), critic.parameters()],
+            batch.as_ref(),
+            &|sequence, values| draws.noise(sequence, values),
+            &draws.alpha(sequences),
+            draws.config.optimiser.penalty_weight,
+            guard,
+        )?)
     }
 
     fn generator(

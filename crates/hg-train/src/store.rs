@@ -1,6 +1,7 @@
 //! Where a session keeps its checkpoints and what it measured: in a run folder, or in memory.
 
 use crate::{Checkpoint, CheckpointSelection, Resampling, Result, StepMetrics};
+use serde::{Deserialize, Serialize};
 
 /// Where a [`crate::Session`] keeps what it needs to go on, and what it measured.
 pub trait Store {
@@ -40,6 +41,18 @@ pub trait Store {
     /// When it cannot be read.
     fn resampling(&self) -> Result<Option<Resampling>>;
 
+    /// Writes down what of a privacy budget may have been spent, before it is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn charge(&mut self, spent: Spent) -> Result<()>;
+
+    /// What of a privacy budget may have been spent; `None` where nothing was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn charged(&self) -> Result<Option<Spent>>;
+
     /// Forgets what was measured after an iteration, and prepares to record more.
     ///
     /// # Errors
@@ -75,12 +88,25 @@ pub trait Store {
     }
 }
 
+/// What of a privacy budget may have been spent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spent {
+    /// Iterations that were done, or begun: those that a crash lost count too.
+    pub iterations: u64,
+    /// ε of these, and of what was released before.
+    pub epsilon: f64,
+    /// For this δ.
+    pub delta: f64,
+}
+
 /// Keeps the newest checkpoint and the best one in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     newest: Option<Checkpoint>,
     best: Option<Checkpoint>,
     resampling: Option<Resampling>,
+    spent: Option<Spent>,
     steps: Vec<StepMetrics>,
 }
 
@@ -110,6 +136,15 @@ impl Store for MemoryStore {
 
     fn resampling(&self) -> Result<Option<Resampling>> {
         Ok(self.resampling.clone())
+    }
+
+    fn charge(&mut self, spent: Spent) -> Result<()> {
+        self.spent = Some(spent);
+        Ok(())
+    }
+
+    fn charged(&self) -> Result<Option<Spent>> {
+        Ok(self.spent)
     }
 
     fn record_from(&mut self, iteration: u64) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::adam::norm;
 use crate::checkpoint;
 use crate::config::OptimiserConfig;
 use crate::in_place::Ema;
+use crate::privacy::Private;
 use crate::random::{Purpose, stream};
 use crate::steps::{CRITIC_MEASURES, Draws, Fused, GENERATOR_MEASURES, Steps};
 use crate::synthesis::{Source, cohort, draw_lengths};
@@ -50,8 +51,8 @@ const GREATEST_PENALTY: f64 = 1e4;
 /// ```
 #[derive(Debug)]
 pub struct Trainer {
-    config: TrainConfig,
-    batches: Batches,
+    pub(crate) config: TrainConfig,
+    pub(crate) batches: Batches,
     pub(crate) generator: Generator,
     pub(crate) critic: Critic,
     /// The running mean of the generator's weights.
@@ -60,8 +61,10 @@ pub struct Trainer {
     pub(crate) critic_adam: Adam,
     pub(crate) iteration: u64,
     pub(crate) validation: ValidationState,
-    steps: Steps,
-    times: StepTimes,
+    pub(crate) steps: Steps,
+    pub(crate) times: StepTimes,
+    /// What keeps a guarantee, where one is kept.
+    pub(crate) private: Option<Private>,
 }
 
 /// How long the parts of an iteration took.
@@ -109,8 +112,23 @@ impl Trainer {
     /// Networks with weights drawn from the seed, in f32 on the device that the settings name.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting out of its range, or a device that is not there.
+    /// [`Error::Config`] for a setting out of its range, or a device that is not there; and where the
+    /// settings ask for a guarantee, which [`Trainer::of`] keeps.
     pub fn new(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
+        if config.privacy.is_on() {
+            let problem = "`privacy.epsilon` is finite, and this trainer keeps no guarantee\nhint: \
+                           use `Trainer::of`";
+            return Err(Error::Config(problem.into()));
+        }
+        Self::unguarded(config, layout, encoded)
+    }
+
+    /// As [`Trainer::new`], whatever guarantee is asked for.
+    pub(crate) fn unguarded(
+        config: &TrainConfig,
+        layout: &RowLayout,
+        encoded: &Encoded,
+    ) -> Result<Self> {
         let steps = |generator: &_, critic: &_| match config.device {
             DeviceKind::Cpu => Steps::Single(Fused::new(generator, critic)),
             DeviceKind::Cuda => Steps::Tape(DType::F32),
@@ -181,6 +199,7 @@ impl Trainer {
             iteration: 0,
             validation: ValidationState::default(),
             times: StepTimes::default(),
+            private: None,
         })
     }
 
@@ -222,12 +241,16 @@ impl Trainer {
     /// [`Error::Diverged`] when a loss is no longer finite, the penalty explodes, or the
     /// generator's gradient is exactly 0.
     pub fn step(&mut self) -> Result<StepMetrics> {
+        if self.private.is_some() {
+            return self.private_step();
+        }
         let start = Instant::now();
         let OptimiserConfig { critic_steps, schedule, clip_norm, .. } = self.config.optimiser;
         let batch = self.batches.batch(self.iteration)?;
         self.steps.see(&batch)?;
         let first_step = self.iteration * (critic_steps as u64 + 1);
-        let draws = |n: usize| Draws { config: &self.config, step: first_step + n as u64 };
+        let draws =
+            |n: usize| Draws { config: &self.config, step: first_step + n as u64, key: None };
         let networks = (&self.generator, &self.critic);
         let done = self.iteration as f64 / self.config.iterations as f64;
         let rate = self.validation.rate() * schedule.share(done);
@@ -268,7 +291,7 @@ impl Trainer {
     }
 
     /// θ̄ ← d θ̄ + (1 − d) θ, with a shorter memory in the first iterations.
-    fn average_weights(&self) -> Result<()> {
+    pub(crate) fn average_weights(&self) -> Result<()> {
         let done = self.iteration as f64;
         let decay = self.config.optimiser.weight_averaging.min((1. + done) / (10. + done));
         let blend = Ema { keep: decay, add: 1. - decay, square: false };
@@ -284,18 +307,18 @@ impl Trainer {
 /// How a network moves against its gradient. All gradients of a run pass through
 /// [`Descent::step`], between the engine that computed them and Adam: whatever is to happen to
 /// them (their norm, clipping, a sum over several processes) happens there.
-struct Descent {
+pub(crate) struct Descent {
     /// The share of the learning rate that is taken.
-    rate: f64,
+    pub(crate) rate: f64,
     /// The greatest norm; 0 for no limit.
-    clip_norm: f64,
+    pub(crate) clip_norm: f64,
     /// Whether the norm is computed.
-    is_measured: bool,
+    pub(crate) is_measured: bool,
 }
 
 impl Descent {
     /// Moves a network one step; gives its gradient's norm `[1]`, before any clipping.
-    fn step(
+    pub(crate) fn step(
         &self,
         adam: &mut Adam,
         parameters: &Parameters,

@@ -3,7 +3,8 @@
 use super::check::{Stage, problems};
 use super::keys::SchemaKeys;
 use super::{
-    Column, Decision, Patient, Rule, Schema, Sequence, SourceTable, Start, Step, Time, TimeModel,
+    Column, Decision, Patient, Privacy, Rule, Schema, Sequence, SourceTable, Start, Step, Time,
+    TimeModel,
 };
 use crate::{Error, Result};
 
@@ -51,6 +52,7 @@ impl Schema {
             patient,
             time,
             sequence: Sequence::default(),
+            privacy: None,
             missing: Vec::new(),
             encoding: None,
             separator: None,
@@ -130,6 +132,12 @@ impl SchemaBuilder {
     /// How long sequences are.
     pub fn sequence(mut self, sequence: Sequence) -> Self {
         self.0.sequence = sequence;
+        self
+    }
+
+    /// The privacy guarantee that every run on the table must keep.
+    pub fn privacy(mut self, privacy: Privacy) -> Self {
+        self.0.privacy = Some(privacy);
         self
     }
 

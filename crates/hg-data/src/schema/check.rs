@@ -3,7 +3,7 @@
 use super::keys::{ColumnKeys, SchemaKeys, TimeKeys, TimeModelKey};
 use super::rule::Rule;
 use super::transform::TransformKey;
-use super::{Aggregate, Kind, Sequence, Start, Step};
+use super::{Aggregate, Kind, Privacy, Sequence, Start, Step, Transform};
 use crate::clock::{TimeFormat, TimeKind, parse_step};
 use crate::construct::Construction;
 use crate::parsed::{DERIVED, GAP, PATIENT, START, TIME};
@@ -13,6 +13,9 @@ use toml::de::{DeTable, DeValue};
 
 /// Working names.
 const RESERVED: [&str; 4] = [PATIENT, TIME, START, GAP];
+
+/// Decimals of a column, at most.
+const MOST_DECIMALS: u32 = 6;
 
 /// Spikes of a column, at most.
 const MOST_SPIKES: usize = 20;
@@ -59,6 +62,7 @@ pub(crate) fn problems(
     let mut found: Vec<(Place, String)> = Vec::new();
     found.extend(of_time(&schema.time).into_iter().map(in_table("time")));
     found.extend(of_sequence(&schema.sequence).into_iter().map(in_table("sequence")));
+    found.extend(of_privacy(schema).into_iter().map(in_table("privacy")));
     found.extend(of_file(schema).into_iter().map(|(key, problem)| (Place::Top(key), problem)));
     found.extend(of_roles(schema));
     found.extend(decision.map(in_table("decision")));
@@ -80,6 +84,19 @@ fn of_sequence(sequence: &Sequence) -> Problems {
             let problem = format!("sequence.{name} is below sequence.min_length\nhint: raise it");
             found.push((name, problem));
         }
+    }
+    found
+}
+
+fn of_privacy(schema: &SchemaKeys) -> Problems {
+    let Some(Privacy { epsilon, delta }) = schema.privacy else { return Vec::new() };
+    let mut found = Vec::new();
+    if !(epsilon.is_finite() && epsilon > 0.) {
+        let problem = format!("privacy.epsilon is {epsilon}, it must be a finite number above 0");
+        found.push(("epsilon", problem));
+    }
+    if let Some(delta) = delta.filter(|delta| !(*delta > 0. && *delta < 1.)) {
+        found.push(("delta", format!("privacy.delta is {delta}, it must lie between 0 and 1")));
     }
     found
 }
@@ -162,6 +179,7 @@ fn of_names(schema: &SchemaKeys, stage: Stage) -> Vec<(Place, String)> {
             .chain(of_bins(column, stage))
             .chain(of_notation(column))
             .chain(of_spikes(column))
+            .chain(of_range(column))
             .chain(of_rare(column, stage))
             .chain(of_kind(column));
         found.extend(
@@ -461,11 +479,49 @@ fn of_format(column: &ColumnKeys, format: &str) -> Problems {
         ("censored", !column.censored.is_empty()),
         ("spikes", !column.spikes.is_empty()),
         ("bins", column.bins.is_some()),
+        ("range", column.range.is_some()),
+        ("decimals", column.decimals.is_some()),
     ];
     let given = of_numbers.into_iter().filter(|(_, given)| *given);
     found.extend(given.map(|(key, _)| {
         (key, format!("dates and elapsed time have no {key}\nhint: remove it, or format"))
     }));
+    found
+}
+
+/// Where values lie, and how they are written.
+fn of_range(column: &ColumnKeys) -> Problems {
+    let mut found: Problems = Vec::new();
+    if let Some(decimals) = column.decimals.filter(|&decimals| decimals > MOST_DECIMALS) {
+        let problem = format!("decimals is {decimals}, {MOST_DECIMALS} are the most");
+        found.push(("decimals", problem));
+    }
+    let Some([least, greatest]) = column.range else { return found };
+    if !(least < greatest && (greatest - least).is_finite()) {
+        let problem = format!(
+            "the range from {least} to {greatest} is none\nhint: give the least value, then the greatest"
+        );
+        found.push(("range", problem));
+        return found;
+    }
+    let transform = Transform::of_keys(column.transform, column.shift);
+    let is_spike = column.spikes.iter().any(|&spike| is_at(least, spike));
+    if column.bins.is_none() && !transform.is_defined_at(least) && !is_spike {
+        let problem = format!(
+            "the transform is not defined at {least}, where the range begins\nhint: begin it higher, or choose another transform"
+        );
+        found.push(("range", problem));
+    }
+    let censored = column.censored.iter().map(|censored| censored.value);
+    let outside = |x: &f64| !(least..=greatest).contains(x);
+    if let Some(x) = column.spikes.iter().copied().chain(censored).find(outside) {
+        let problem = format!("{x} lies outside the range from {least} to {greatest}");
+        found.push(("range", problem));
+    }
+    if column.margin != 0. {
+        let problem = "range says where values lie, and margin leads beyond\nhint: remove one";
+        found.push(("margin", problem.into()));
+    }
     found
 }
 
@@ -522,6 +578,8 @@ fn of_kind(column: &ColumnKeys) -> Problems {
         ("suffix", column.suffix.is_some()),
         ("format", column.format.is_some()),
         ("spikes", !column.spikes.is_empty()),
+        ("range", column.range.is_some()),
+        ("decimals", column.decimals.is_some()),
     ];
     let given = numeric_only.into_iter().filter(|(_, given)| *given);
     let mut found: Problems = given

@@ -82,6 +82,10 @@ pub struct Numeric {
     pub suffix: Option<String>,
     /// The character that groups digits, as in `12,500`.
     pub thousands: Option<char>,
+    /// The least and the greatest value that it may have.
+    pub range: Option<[f64; 2]>,
+    /// How many decimals its values have; as many as the table's if not given.
+    pub decimals: Option<u32>,
 }
 
 /// What is modelled of a number.
@@ -504,6 +508,19 @@ impl ColumnBuilder<Numeric> {
     /// numbers, and the transform is fitted to the others.
     pub fn spikes(mut self, spikes: impl IntoIterator<Item = f64>) -> Self {
         self.kind.spikes = spikes.into_iter().collect();
+        self
+    }
+
+    /// The least and the greatest value that it may have: a real table with another is refused. Training
+    /// under a privacy guarantee takes it in place of what the table shows.
+    pub fn range(mut self, least: f64, greatest: f64) -> Self {
+        self.kind.range = Some([least, greatest]);
+        self
+    }
+
+    /// How many decimals its values have.
+    pub fn decimals(mut self, decimals: u32) -> Self {
+        self.kind.decimals = Some(decimals);
         self
     }
 

@@ -6,8 +6,8 @@ use super::column::{Binary, Categorical, Column, ColumnKind, Cuts, Kind, Numeric
 use super::tables::{self, TableKeys};
 use super::transform::TransformKey;
 use super::{
-    Aggregate, Bins, Censored, ColumnSource, Decision, DecodeBins, Impute, Level, Patient, Rare,
-    Rule, Schema, Sequence, SourceTable, Start, Step, Time, TimeModel, Transform,
+    Aggregate, Bins, Censored, ColumnSource, Decision, DecodeBins, Impute, Level, Patient, Privacy,
+    Rare, Rule, Schema, Sequence, SourceTable, Start, Step, Time, TimeModel, Transform,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub(crate) struct SchemaKeys {
     /// How long sequences are.
     #[serde(default)]
     pub(crate) sequence: Sequence,
+    /// The privacy guarantee that every run on the table must keep; none if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) privacy: Option<Privacy>,
     /// Texts that mean a missing value, besides the empty cell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
@@ -170,6 +173,13 @@ pub(crate) struct ColumnKeys {
     /// Numeric only: the character that groups digits, as in `12,500`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) thousands: Option<char>,
+    /// Numeric only: the least and the greatest value that it may have, as `[0.0, 500.0]`. A real table
+    /// with another is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) range: Option<[f64; 2]>,
+    /// Numeric only: how many decimals its values have; as many as the table's if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decimals: Option<u32>,
     /// The column is constant within a patient.
     #[serde(default, rename = "static", skip_serializing_if = "is_false")]
     pub(crate) is_static: bool,
@@ -251,6 +261,7 @@ impl SchemaKeys {
             patient,
             time,
             sequence,
+            privacy,
             missing,
             encoding,
             separator,
@@ -270,6 +281,7 @@ impl SchemaKeys {
             patient,
             time: time.meaning(),
             sequence,
+            privacy,
             missing,
             encoding,
             separator,
@@ -304,6 +316,7 @@ impl From<Schema> for SchemaKeys {
             patient,
             time,
             sequence,
+            privacy,
             missing,
             encoding,
             separator,
@@ -322,6 +335,7 @@ impl From<Schema> for SchemaKeys {
             patient,
             time: time.into(),
             sequence,
+            privacy,
             missing,
             encoding,
             separator,
@@ -372,9 +386,18 @@ impl ColumnKeys {
                 };
                 let (aggregate, censored) = (self.aggregate, self.censored);
                 let (spikes, suffix, thousands) = (self.spikes, self.suffix, self.thousands);
-                let format = self.format;
-                let numbers =
-                    Numeric { model, aggregate, censored, spikes, format, suffix, thousands };
+                let (format, range, decimals) = (self.format, self.range, self.decimals);
+                let numbers = Numeric {
+                    model,
+                    aggregate,
+                    censored,
+                    spikes,
+                    format,
+                    suffix,
+                    thousands,
+                    range,
+                    decimals,
+                };
                 ColumnKind::Numeric(numbers)
             }
             Kind::Categorical => {
@@ -412,6 +435,8 @@ impl From<Column> for ColumnKeys {
             format: None,
             suffix: None,
             thousands: None,
+            range: None,
+            decimals: None,
             is_static,
             missing_indicator,
             aggregate: Aggregate::default(),
@@ -419,9 +444,9 @@ impl From<Column> for ColumnKeys {
         };
         match kind {
             ColumnKind::Numeric(numbers) => {
-                let Numeric { model, aggregate, censored, spikes, format, suffix, thousands } =
-                    numbers;
-                keys.format = format;
+                let Numeric { model, aggregate, censored, spikes, format, .. } = numbers;
+                let Numeric { suffix, thousands, range, decimals, .. } = numbers;
+                (keys.format, keys.range, keys.decimals) = (format, range, decimals);
                 match model {
                     NumericModel::Value { transform, margin } => {
                         let is_usual = transform == Transform::default();

@@ -47,6 +47,8 @@ pub struct Schema {
     pub time: Time,
     /// How long sequences are.
     pub sequence: Sequence,
+    /// The privacy guarantee that every run on the table must keep.
+    pub privacy: Option<Privacy>,
     /// Texts that mean a missing value, besides the empty cell.
     pub missing: Vec<String>,
     /// CSV only: the file's encoding, as `windows-1252`; UTF-8 if not given.
@@ -177,6 +179,18 @@ pub struct Sequence {
     /// What happens to patients shorter than `min_length`.
     #[serde(default)]
     pub short_patients: ShortPatients,
+}
+
+/// A privacy guarantee: whoever sees what a run makes cannot tell much better than by chance whether any one
+/// patient's sequence was in the table (Dwork & Roth 2014, doi:10.1561/0400000042).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// ε: no result is more than eᵋ times as probable with a patient as without, but for δ.
+    pub epsilon: f64,
+    /// δ; 1 / (10 · patients) if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<f64>,
 }
 
 impl Default for Sequence {
