@@ -37,6 +37,12 @@ class HealthGym:
         Train for so many (4,000 by default).
     held_out
         Keep this share of the patients out of training, as the yardstick of :meth:`evaluate`.
+    epsilon
+        Keep a privacy guarantee: nothing that the model makes is more than e^epsilon times as
+        probable with a patient as without. The schema must say what is otherwise read off the
+        table, and the same seed then gives another model.
+    delta
+        But for this probability (1 / (10 · patients) by default).
     preset
         Settings of the published cohorts: "hypotension", "sepsis", "art-for-hiv"; "demo" is a
         minute's run.
@@ -58,6 +64,8 @@ class HealthGym:
         minutes: float | None = None,
         iterations: int | None = None,
         held_out: float | None = None,
+        epsilon: float | None = None,
+        delta: float | None = None,
         preset: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
@@ -66,7 +74,13 @@ class HealthGym:
             raise BadInputError("`minutes` and `iterations` are both given\nhint: give one of them")
         self._schema = schema
         self._minutes, self._preset = minutes, preset
-        named = {"seed": seed, "iterations": iterations, "validation.held_out": held_out}
+        named = {
+            "seed": seed,
+            "iterations": iterations,
+            "validation.held_out": held_out,
+            "privacy.epsilon": epsilon,
+            "privacy.delta": delta,
+        }
         given = {name: value for name, value in named.items() if value is not None}
         for name, least in (("seed", 0), ("iterations", 1)):
             if name in given:
