@@ -61,15 +61,7 @@ fn main() -> anyhow::Result<()> {
     config.optimiser.critic_steps = 5;
     // Both by whole sequences.
     config.batching.windows = Vec::new().into();
-    let mut trainer = match private {
-        true => {
-            protect(&mut config);
-            let mut lengths = vec![0; steps + 1];
-            lengths[steps] = patients;
-            Trainer::private(&config, &layout, &encoded, lengths)?
-        }
-        false => Trainer::new(&config, &layout, &encoded)?,
-    };
+    let mut trainer = trainer(&mut config, &layout, &encoded, private)?;
     trainer.step()?;
     let first_step = start.elapsed().as_secs_f64();
     if serve {
@@ -112,6 +104,21 @@ fn main() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+fn trainer(
+    config: &mut TrainConfig,
+    layout: &RowLayout,
+    encoded: &Encoded,
+    private: bool,
+) -> anyhow::Result<Trainer> {
+    if !private {
+        return Ok(Trainer::new(config, layout, encoded)?);
+    }
+    protect(config);
+    let mut lengths = vec![0; encoded.steps + 1];
+    lengths[encoded.steps] = encoded.lengths.len();
+    Ok(Trainer::private(config, layout, encoded, lengths)?)
 }
 
 /// What a guarantee needs.
