@@ -22,6 +22,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A run whose cohort may not be released.
+    #[error("{}: {problem}", path.display())]
+    Release {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What is wrong and the hint.
+        problem: String,
+    },
     /// The report's figures cannot be written as JSON.
     #[error("cannot write the figures as JSON: {source}")]
     Json {
@@ -42,7 +50,7 @@ impl Error {
     /// program, the machine or the training.
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Data(_) | Self::Evaluate(hg_eval::Error::Data(_)) => true,
+            Self::Data(_) | Self::Evaluate(hg_eval::Error::Data(_)) | Self::Release { .. } => true,
             Self::Train(error) => error.is_bad_input(),
             _ => false,
         }

@@ -11,10 +11,15 @@ use std::path::{Path, PathBuf};
 /// Cells of a table that are compared; of a file with more, whole patients with about so many are.
 const MOST_CELLS: usize = 1 << 25;
 
+/// Rows that are compared at most.
+pub(crate) fn most_rows(schema: &Schema) -> usize {
+    MOST_CELLS / (schema.columns.len() + 2)
+}
+
 /// The report's page in its folder.
 const PAGE: &str = "report.html";
 const TEXT: &str = "report.md";
-const NUMBERS: &str = "comparison.json";
+pub(crate) const NUMBERS: &str = "comparison.json";
 
 /// An evaluation with its report.
 #[derive(Clone, Debug)]
@@ -158,7 +163,7 @@ struct Files {
 
 impl Files {
     fn read(schema: &Schema, real: &Path, synthetic: &Path) -> Result<Self> {
-        let most = MOST_CELLS / (schema.columns.len() + 2);
+        let most = most_rows(schema);
         let mut remarks = Vec::new();
         let mut read = |path: &Path, which: &str| -> Result<Table> {
             let (table, sampled) = schema.read_sample(path, most)?;

@@ -21,14 +21,18 @@
 //! stands below is here under [`data`] (tables), [`training`] (sessions, settings, run folders)
 //! and [`measures`].
 
+mod card;
 mod error;
 mod evaluation;
+mod release;
 mod session;
 mod simulated;
 mod synthesizer;
 
+pub use card::{Card, CardAnswer, ColumnDistance, Guarantee, Measured, guarantee_of};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, curves, evaluate, evaluate_files, evaluate_run, evaluate_with};
+pub use release::{ReleaseOptions, Released, release};
 pub use session::{Training, train_run};
 pub use synthesizer::{Interrupted, Synthesizer, SynthesizerBuilder};
 

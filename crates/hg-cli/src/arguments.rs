@@ -39,6 +39,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  hg evaluate --real a.csv \
         --synthetic b.csv --schema s.toml")]
     Evaluate(EvaluateArguments),
+    /// Write what of a run may leave the house to a folder: the synthetic tables, their data card and
+    /// the verdicts; nothing that was fitted to the private table.
+    #[command(after_help = "Example:\n  hg release runs/pbc --license CC-BY-4.0 --out release")]
+    Release(ReleaseArguments),
     /// Make a run of weights that the original PyTorch code saved (a state dict, .pt or
     /// .safetensors); then `hg generate` works, and `hg train --resume` trains further.
     #[command(after_help = "Example:\n  hg import --generator g.pt --data t.csv --schema s.toml \
@@ -251,6 +255,21 @@ pub(crate) struct EvaluateArguments {
     /// A folder for the report; that of a run is in its own folder.
     #[arg(long, conflicts_with = "run")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArguments {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    /// The folder to make; it must not exist.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// The licence of the synthetic tables, as `CC-BY-4.0` (SPDX) or in words.
+    #[arg(long)]
+    pub(crate) license: Option<String>,
+    /// Release a cohort that failed a question of privacy, or that was not evaluated; the card says so.
+    #[arg(long)]
+    pub(crate) despite_privacy: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use crate::arguments::EvaluateArguments;
 use crate::error::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use health_gym::measures::{ColumnComparison, Columns, Evaluation, Pairs, Verdict, measures};
-use health_gym::{Evaluated, Run, Schema, evaluate_files, evaluate_run};
+use health_gym::{Card, Evaluated, Measured, Run, Schema, evaluate_files, evaluate_run};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,10 +36,11 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Compares the run's cohorts and writes the report's files; gives the page's path too.
+/// Compares the run's cohorts and writes the report's files and the data card; gives the page's path too.
 pub(crate) fn evaluate(run: &Run) -> Result<(Evaluated, PathBuf)> {
     let evaluated = with_bar(|on_stage| evaluate_run(run, on_stage))?;
     let page = evaluated.save(run.report())?;
+    Card::new(run, Some(Measured::of(&evaluated.evaluation)?), None)?.save(run.folder())?;
     Ok((evaluated, page))
 }
 

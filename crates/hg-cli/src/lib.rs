@@ -8,6 +8,7 @@ mod evaluate;
 mod generate;
 mod interchange;
 mod progress;
+mod release;
 mod schema;
 mod settings;
 mod simulate;
@@ -55,6 +56,7 @@ fn execute(command: Command, json: bool) -> Result<(), error::Error> {
         Command::Train(arguments) => train::run(&arguments, json),
         Command::Generate(arguments) => generate::run(&arguments, json),
         Command::Evaluate(arguments) => evaluate::run(&arguments, json),
+        Command::Release(arguments) => release::run(&arguments, json),
         Command::Import(arguments) => interchange::import(&arguments),
         Command::Export { run, out } => interchange::export(&run, &out),
         Command::Watch { run } => watch::run(&run),
