@@ -38,9 +38,16 @@ pub struct Guarantee {
 }
 
 /// The guarantee that a run's training gave; `None` for the ordinary training, which gives none.
-pub fn guarantee_of(_run: &Run) -> Option<Guarantee> {
-    // The record of the private mode is read here, once `run.toml` has one.
-    None
+pub fn guarantee_of(run: &Run) -> Option<Guarantee> {
+    let plan = run.manifest.privacy?;
+    let mechanism = format!(
+        "One release of how columns and lengths are distributed, by the Gaussian mechanism (noise multiplier {}), \
+         and {} critic steps of DP-SGD (Poisson samples at a rate of {:.3e}, noise multiplier {}, clipping norm {}), \
+         accounted for by Rényi divergences. The number of patients and the schema are taken to be public.",
+        plan.release_noise, plan.steps, plan.sampling_rate, plan.gradient_noise, plan.clip_norm
+    );
+    let unit = "one patient's whole sequence, added or removed";
+    Some(Guarantee { epsilon: plan.epsilon, delta: plan.delta, unit, mechanism })
 }
 
 /// The data card of a run's synthetic cohort.
@@ -132,7 +139,10 @@ impl Card {
         let schema = &run.encoder.schema;
         let RunManifest { train, program, .. } = &run.manifest;
         let (made, frame) = read(run)?;
-        let sequences = run.encoder.lengths.len();
+        let sequences = match run.manifest.privacy {
+            Some(plan) => plan.patients,
+            None => run.encoder.lengths.iter().sum(),
+        };
         Ok(Self {
             name: schema.name.clone(),
             description: schema.description.clone(),
