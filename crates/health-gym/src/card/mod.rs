@@ -123,7 +123,11 @@ impl Card {
         Self::with_guarantee(run, measured, license, guarantee_of(run))
     }
 
-    fn with_guarantee(
+    /// The card as [`Card::new`] makes it, with this guarantee in place of the run's own.
+    ///
+    /// # Errors
+    /// As [`Card::new`].
+    pub fn with_guarantee(
         run: &Run,
         measured: Option<Measured>,
         license: Option<&str>,
@@ -132,7 +136,8 @@ impl Card {
         let schema = &run.encoder.schema;
         let RunManifest { train, program, .. } = &run.manifest;
         let (made, frame) = read(run)?;
-        let sequences = run.encoder.lengths.len();
+        // `lengths` counts the sequences of each length.
+        let sequences: usize = run.encoder.lengths.iter().sum();
         Ok(Self {
             name: schema.name.clone(),
             description: schema.description.clone(),
@@ -425,6 +430,3 @@ fn two_digits(count: usize) -> usize {
     }
     (count + unit / 2) / unit * unit
 }
-
-#[cfg(test)]
-mod tests;
