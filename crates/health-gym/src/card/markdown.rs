@@ -57,7 +57,7 @@ impl Card {
             "Mean and standard deviation are those of the synthetic table. The distance from the real one is the \
              Kolmogorov–Smirnov statistic of numbers, the total variation of levels: 0 is equal, 1 is disjoint.",
         );
-        page.line("| column | synthetic mean ± SD | distance |\n| --- | ---: | ---: |");
+        page.line("\n| column | synthetic mean ± SD | distance |\n| --- | ---: | ---: |");
         for column in measured.columns() {
             let unit = cell(&column.unit);
             let numbers = column.synthetic.map(|[mean, sd]| format!("{mean:.2} ± {sd:.2} {unit}"));

@@ -130,7 +130,11 @@ impl Card {
         Self::with_guarantee(run, measured, license, guarantee_of(run))
     }
 
-    fn with_guarantee(
+    /// The card as [`Card::new`] makes it, with this guarantee in place of the run's own.
+    ///
+    /// # Errors
+    /// As [`Card::new`].
+    pub fn with_guarantee(
         run: &Run,
         measured: Option<Measured>,
         license: Option<&str>,
@@ -435,6 +439,3 @@ fn two_digits(count: usize) -> usize {
     }
     (count + unit / 2) / unit * unit
 }
-
-#[cfg(test)]
-mod tests;
