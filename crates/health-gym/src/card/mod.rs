@@ -12,7 +12,9 @@ pub use measured::{CardAnswer, ColumnDistance, Measured};
 
 use crate::evaluation::most_rows;
 use crate::{Error, Result};
-use hg_data::{DataFrame, Kind, Origin, Schema, Subset, TableForm, TimeModel, write_atomically};
+use hg_data::{
+    DataFrame, Kind, Origin, Schema, Step, Subset, TableForm, TimeModel, write_atomically,
+};
 use hg_train::{Run, RunManifest, TrainConfig};
 use serde_json::Value;
 use std::io::Write;
@@ -161,8 +163,14 @@ impl Card {
             made,
             time: match &schema.time.model {
                 TimeModel::Visits => "a visit, whenever it was".into(),
-                TimeModel::Grid { step, .. } => {
-                    format!("a point of a regular grid, {step} {} apart", schema.time.unit)
+                TimeModel::Grid { step: Step::Text(width), .. } => {
+                    format!("a point of a regular grid with a width of {width}")
+                }
+                TimeModel::Grid { step: Step::Number(width), .. } => {
+                    format!(
+                        "a point of a regular grid with a width of {width} ({})",
+                        schema.time.unit
+                    )
                 }
             },
             has_decision: schema.decision.is_some(),
