@@ -5,6 +5,9 @@ use hg_data::{Encoded, Encoder, Identifiers, Observed};
 use hg_models::RowLayout;
 use serde::Serialize;
 
+/// Patients of a side that are attacked usually.
+const MAX_ATTACKED: usize = 1000;
+
 /// A cohort, as it was observed and encoded.
 #[derive(Clone, Debug)]
 pub struct Cohort {
@@ -44,13 +47,26 @@ pub struct Subject<'a> {
     pub simulator: Option<&'a dyn Simulator>,
     /// What a reader of the report must know of the cohorts, in whole sentences.
     pub remarks: &'a [String],
+    /// How much work attacks may take.
+    pub attacks: Attacks,
+}
+
+/// How much work attacks may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attacks {
+    /// Seconds: of many patients some are attacked.
+    #[default]
+    Usual,
+    /// Minutes: all patients are attacked, and models are trained to attack by.
+    Thorough,
 }
 
 impl<'a> Subject<'a> {
     /// A real and a synthetic cohort, with nothing else at hand.
     pub fn new(encoder: &'a Encoder, real: &'a Cohort, synthetic: &'a Cohort) -> Self {
         let (held_out, identifiers, simulator) = (None, None, None);
-        Self { encoder, real, synthetic, held_out, identifiers, simulator, remarks: &[] }
+        let (remarks, attacks) = (&[], Attacks::Usual);
+        Self { encoder, real, synthetic, held_out, identifiers, simulator, remarks, attacks }
     }
 
     /// Adds real patients that were not trained on, as the yardstick.
@@ -75,6 +91,20 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn with_remarks(self, remarks: &'a [String]) -> Self {
         Self { remarks, ..self }
+    }
+
+    /// Lets attacks take more work.
+    #[must_use]
+    pub fn with_attacks(self, attacks: Attacks) -> Self {
+        Self { attacks, ..self }
+    }
+
+    /// Patients of a side that are attacked; of more, evenly spread ones are.
+    pub(crate) fn max_attacked(&self) -> usize {
+        match self.attacks {
+            Attacks::Usual => MAX_ATTACKED,
+            Attacks::Thorough => usize::MAX,
+        }
     }
 
     /// How many patients there are of each kind.

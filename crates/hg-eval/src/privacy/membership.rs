@@ -1,6 +1,6 @@
 //! Membership inference: is it hidden who was trained on?
 
-use super::closest_records::{MAX_ATTACKED, Records, spread_rows};
+use super::closest_records::{Records, spread_rows};
 use crate::judge::MIN_PATIENTS;
 use crate::statistics::{is_finite, mean, stride};
 use crate::{Answer, Auc, Figure, Finding, Measure, Outcome, Result, Subject, Topic, auc};
@@ -35,7 +35,8 @@ impl Measure for MembershipInference {
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
         let found = subject.held_out.and_then(|others| {
-            membership(&subject.real.encoded, &others.encoded, &subject.synthetic.encoded)
+            let most = subject.max_attacked();
+            attack([&subject.real.encoded, &others.encoded], &subject.synthetic.encoded, most)
         });
         let figure = Figure {
             name: "membership attack, area under the curve".into(),
@@ -71,6 +72,11 @@ fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
 /// CCS 2020, without access to the model). `None` where a side has fewer than two patients, or
 /// is encoded differently.
 pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> Option<Auc> {
+    attack([members, others], synthetic, usize::MAX)
+}
+
+/// By so many patients of a side at most.
+fn attack([members, others]: [&Encoded; 2], synthetic: &Encoded, most: usize) -> Option<Auc> {
     let synthetic_rows = spread_rows(synthetic);
     let is_other = |cohort: &Encoded| cohort.features != synthetic.features;
     if synthetic_rows.is_empty() || is_other(members) || is_other(others) {
@@ -78,7 +84,7 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
     }
     let records = Records::new(&synthetic_rows);
     let scores = |cohort: &Encoded| -> Vec<f64> {
-        let every = stride(cohort.lengths.len(), MAX_ATTACKED);
+        let every = stride(cohort.lengths.len(), most);
         cohort
             .lengths
             .par_iter()

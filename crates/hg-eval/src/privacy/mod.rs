@@ -1,14 +1,21 @@
 //! Is it private: copies, distances to the closest record, and attacks.
 
+mod classes;
 pub(crate) mod closest_records;
+pub(crate) mod density_ratio;
 pub(crate) mod identification;
 pub(crate) mod identifiers;
 pub(crate) mod inference;
+pub(crate) mod linkage;
 pub(crate) mod membership;
 mod patients;
+mod risk;
 mod sensitive_attributes;
+mod space;
 
 pub use closest_records::{DistanceToClosestRecord, distance_to_closest_record};
 pub use identification::{IDENTIFICATION_LIMIT, Identification};
 pub use inference::Inference;
+pub use linkage::{ClassRow, Linkage};
 pub use membership::membership;
+pub use risk::Risk;
