@@ -24,7 +24,7 @@ pub use finding::{Answer, Compared, Figure, FigureValue, Finding, Outcome, Repor
 pub use measure::{Measure, Topic, measures, measures_markdown};
 pub use privacy::{
     ClassRow, DistanceToClosestRecord, IDENTIFICATION_LIMIT, Identification, Inference, Linkage,
-    Risk, distance_to_closest_record, membership,
+    Risk, SinglingOut, distance_to_closest_record, membership,
 };
 pub use realism::{
     ColumnComparison, ColumnMeans, ColumnSpread, Columns, CourseDifferences, Dynamics, GainShares,

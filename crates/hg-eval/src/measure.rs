@@ -83,6 +83,8 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(privacy::density_ratio::DensityRatio),
         Box::new(privacy::identification::IdentityDisclosure),
         Box::new(privacy::linkage::Linkages),
+        Box::new(privacy::singling_out::SingledOut),
+        Box::new(privacy::linkability::Linkability),
         Box::new(privacy::inference::AttributeInference),
         Box::new(utility::predictive::NextStepPrediction),
         Box::new(utility::policies::LearntPolicies),

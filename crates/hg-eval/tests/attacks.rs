@@ -10,8 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 
 /// The measures that look for more than equal records, and what they answer.
-const ATTACKS: [&str; 3] = ["density-ratio", "identification", "linkage"];
-const ANSWERS: [&str; 3] = ["density", "identified", "linked"];
+const ATTACKS: [&str; 6] =
+    ["density-ratio", "identification", "linkage", "singling-out", "linkability", "inference"];
+const ANSWERS: [&str; 6] =
+    ["density", "identified", "linked", "singled out", "linkable", "inferred"];
 
 /// Simulated HIV patients, many of whom are alone with what is known of them.
 struct Pool {

@@ -1,15 +1,16 @@
 //! Attribute inference: what somebody who knows a person's quasi-identifiers guesses of the
 //! other columns.
 
+use super::distance::Distance;
 use super::patients::{Patients, commonest};
 use super::risk::Risk;
 use super::sensitive_attributes::{NO_ATTRIBUTE, SensitiveAttribute, SensitiveAttributes, median};
 use crate::judge::MIN_PATIENTS;
-use crate::statistics::{deviation, mean, stride};
+use crate::statistics::{mean, stride};
 use crate::{
     Answer, Auc, Figure, FigureValue, Finding, Measure, Outcome, Result, Subject, Topic, auc,
 };
-use hg_data::{Kind, Schema};
+use hg_data::Schema;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -137,9 +138,7 @@ fn inference(
 struct Attack<'a> {
     attributes: &'a SensitiveAttributes,
     synthetic: &'a Patients,
-    /// What one unit of distance is, by quasi-identifier: a standard deviation of a number,
-    /// `None` for levels.
-    scales: Vec<Option<f64>>,
+    distance: Distance<'a>,
 }
 
 impl<'a> Attack<'a> {
@@ -149,13 +148,8 @@ impl<'a> Attack<'a> {
         real: &Patients,
         synthetic: &'a Patients,
     ) -> Self {
-        let scale = |&column: &usize| {
-            let seen: Vec<f64> = real.columns[column].iter().flatten().copied().collect();
-            let is_number = schema.columns[column].kind == Kind::Numeric;
-            is_number.then(|| deviation(&seen).unwrap_or(0.).max(f64::MIN_POSITIVE))
-        };
-        let scales = attributes.quasi_identifiers.iter().map(scale).collect();
-        Self { attributes, synthetic, scales }
+        let distance = Distance::new(schema, &attributes.quasi_identifiers, real);
+        Self { attributes, synthetic, distance }
     }
 
     /// The share of right guesses of each of some evenly spread patients.
@@ -180,7 +174,7 @@ impl<'a> Attack<'a> {
     fn nearest(&self, side: &Patients, patient: usize) -> Vec<usize> {
         let mut nearest = (f64::INFINITY, Vec::new());
         for other in 0..self.synthetic.count {
-            let distance = self.distance(side, patient, other);
+            let distance = self.distance.of((side, patient), (self.synthetic, other));
             if distance < nearest.0 {
                 nearest = (distance, vec![other]);
             } else if distance == nearest.0 {
@@ -188,17 +182,6 @@ impl<'a> Attack<'a> {
             }
         }
         nearest.1
-    }
-
-    fn distance(&self, side: &Patients, patient: usize, other: usize) -> f64 {
-        let of = |(&column, scale): (&usize, &Option<f64>)| {
-            let cells = (side.columns[column][patient], self.synthetic.columns[column][other]);
-            match (cells, scale) {
-                ((Some(a), Some(b)), Some(deviation)) => ((a - b) / deviation).abs(),
-                ((a, b), _) => f64::from(u8::from(a != b)),
-            }
-        };
-        self.attributes.quasi_identifiers.iter().zip(&self.scales).map(of).sum()
     }
 
     /// The median or the commonest level of these synthetic patients; `None` where they have no

@@ -3,14 +3,17 @@
 mod classes;
 pub(crate) mod closest_records;
 pub(crate) mod density_ratio;
+mod distance;
 pub(crate) mod identification;
 pub(crate) mod identifiers;
 pub(crate) mod inference;
+pub(crate) mod linkability;
 pub(crate) mod linkage;
 pub(crate) mod membership;
 mod patients;
 mod risk;
 mod sensitive_attributes;
+pub(crate) mod singling_out;
 mod space;
 
 pub use closest_records::{DistanceToClosestRecord, distance_to_closest_record};
@@ -19,3 +22,4 @@ pub use inference::Inference;
 pub use linkage::{ClassRow, Linkage};
 pub use membership::membership;
 pub use risk::Risk;
+pub use singling_out::SinglingOut;
