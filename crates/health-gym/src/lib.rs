@@ -24,11 +24,16 @@
 mod error;
 mod evaluation;
 mod session;
+mod shadow;
 mod simulated;
 mod synthesizer;
 
 pub use error::{Error, Result};
-pub use evaluation::{Evaluated, curves, evaluate, evaluate_files, evaluate_run, evaluate_with};
+pub use evaluation::{
+    Evaluated, Progress, curves, evaluate, evaluate_files, evaluate_run, evaluate_run_with,
+    evaluate_with,
+};
+pub use hg_eval::Attacks;
 pub use session::{Training, train_run};
 pub use synthesizer::{Interrupted, Synthesizer, SynthesizerBuilder};
 

@@ -10,6 +10,7 @@ mod interchange;
 mod progress;
 mod schema;
 mod settings;
+mod signals;
 mod simulate;
 mod train;
 mod watch;

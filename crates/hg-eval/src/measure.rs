@@ -81,6 +81,7 @@ pub fn measures() -> Vec<Box<dyn Measure>> {
         Box::new(privacy::identifiers::SharedIdentifiers),
         Box::new(privacy::membership::MembershipInference),
         Box::new(privacy::density_ratio::DensityRatio),
+        Box::new(privacy::shadow_membership::ShadowMembers),
         Box::new(privacy::identification::IdentityDisclosure),
         Box::new(privacy::linkage::Linkages),
         Box::new(privacy::singling_out::SingledOut),

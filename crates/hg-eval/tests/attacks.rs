@@ -3,7 +3,10 @@
 
 use hg_data::simulate::Simulation;
 use hg_data::{Encoded, Encoder, Observed, Schema, Subset, Table, Values};
-use hg_eval::{Cohort, Evaluation, Measure, Subject, Verdict, evaluate, measures};
+use hg_eval::{
+    Attacks, Cohort, Evaluation, Measure, Shadow, ShadowMembership, Subject, Verdict, evaluate,
+    measures,
+};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -164,6 +167,94 @@ fn join(first: &Cohort, second: &Cohort) -> Cohort {
             ..first.encoded.clone()
         },
     }
+}
+
+/// Real patients 0 to 79 were trained on, the next 60 were not. Cohorts have a number of copies of patients
+/// they were made from, and patients of nobody's.
+struct Shadowing {
+    pool: Pool,
+    copies: usize,
+    order: Vec<usize>,
+    rng: ChaCha8Rng,
+}
+
+impl Shadowing {
+    const REAL: usize = 80;
+    const HELD_OUT: usize = 60;
+    const SYNTHETIC: usize = 80;
+
+    fn new(copies: usize, seed: u64) -> Self {
+        let pool = pool(600);
+        let order = (0..600).collect();
+        let mut new = Self { pool, copies, order, rng: ChaCha8Rng::seed_from_u64(seed) };
+        new.deal();
+        new
+    }
+
+    fn deal(&mut self) {
+        self.order.shuffle(&mut self.rng);
+    }
+
+    /// A cohort made from these of the real patients.
+    fn cohort(&mut self, from: &[usize]) -> Cohort {
+        let fresh = self.order.len() - Self::REAL - Self::HELD_OUT;
+        let pick = |rng: &mut ChaCha8Rng, n: usize| {
+            if n < self.copies {
+                self.order[from[rng.random_range(0..from.len())]]
+            } else {
+                self.order[Self::REAL + Self::HELD_OUT + rng.random_range(0..fresh)]
+            }
+        };
+        let made: Vec<usize> = (0..Self::SYNTHETIC).map(|n| pick(&mut self.rng, n)).collect();
+        self.pool.chosen(&made)
+    }
+
+    fn attack(&mut self) -> ShadowMembership {
+        let all = Self::REAL + Self::HELD_OUT;
+        let synthetic = self.cohort(&(0..Self::REAL).collect::<Vec<usize>>());
+        let mut shadows = Vec::new();
+        for _ in 0..4 {
+            let mut patients: Vec<usize> = (0..all).collect();
+            patients.shuffle(&mut self.rng);
+            let halves = patients.split_at(all / 2);
+            for half in [halves.0, halves.1] {
+                let trained_on = (0..all).map(|n| half.contains(&n)).collect();
+                shadows.push(Shadow { synthetic: self.cohort(half), trained_on });
+            }
+        }
+        let real = self.pool.chosen(&self.order[..Self::REAL]);
+        let held_out = self.pool.chosen(&self.order[Self::REAL..all]);
+        let subject = Subject::new(&self.pool.encoder, &real, &synthetic)
+            .with_held_out(Some(&held_out))
+            .with_attacks(Attacks::Thorough)
+            .with_shadows(Some(&shadows));
+        let attack: Vec<Box<dyn Measure>> =
+            measures().into_iter().filter(|measure| measure.id() == "shadow-membership").collect();
+        let evaluation = evaluate(&subject, &attack, &mut |_| {}).expect("evaluates");
+        *evaluation.detail::<ShadowMembership>("shadow-membership").expect("a finding")
+    }
+}
+
+#[test]
+fn shadow_models_find_a_generator_that_copies_some() {
+    let found = Shadowing::new(20, 1).attack();
+    assert!(found.in_shadows.low > 0.5, "{found:?}");
+    assert!(found.told_apart.low > 0.5 && found.at_5_percent.low > 0., "{found:?}");
+}
+
+#[test]
+fn shadow_models_find_nothing_in_what_does_not_depend_on_its_patients() {
+    let mut shadowing = Shadowing::new(0, 2);
+    let repeats = 20;
+    let (mut areas, mut recognised) = (0, 0);
+    for _ in 0..repeats {
+        shadowing.deal();
+        let found = shadowing.attack();
+        areas += usize::from(found.told_apart.low > 0.5);
+        recognised += usize::from(found.at_5_percent.low > 0.);
+    }
+    eprintln!("shadow models: {areas} and {recognised} of {repeats} by chance");
+    assert!(areas <= 4 && recognised <= 4, "{areas} and {recognised} of {repeats}");
 }
 
 #[test]

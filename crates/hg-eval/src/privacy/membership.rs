@@ -77,25 +77,27 @@ pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> O
 
 /// By so many patients of a side at most.
 fn attack([members, others]: [&Encoded; 2], synthetic: &Encoded, most: usize) -> Option<Auc> {
-    let synthetic_rows = spread_rows(synthetic);
     let is_other = |cohort: &Encoded| cohort.features != synthetic.features;
-    if synthetic_rows.is_empty() || is_other(members) || is_other(others) {
+    if is_other(members) || is_other(others) {
         return None;
     }
-    let records = Records::new(&synthetic_rows);
+    let records = Records::new(&spread_rows(synthetic));
     let scores = |cohort: &Encoded| -> Vec<f64> {
         let every = stride(cohort.lengths.len(), most);
-        cohort
-            .lengths
-            .par_iter()
-            .enumerate()
-            .step_by(every)
-            .filter_map(|(sequence, &length)| {
-                let rows = (0..length).map(|step| cohort.row(sequence, step));
-                let rows = rows.filter(|row| is_finite(row));
-                mean(rows.map(|row| records.closest_two(row)[0])).map(|distance| -distance)
-            })
-            .collect()
+        let chosen: Vec<usize> = (0..cohort.lengths.len()).step_by(every).collect();
+        let distances = distances(cohort, &chosen, &records).into_iter().flatten();
+        distances.map(|distance| -distance).collect()
     };
     auc(&scores(members), &scores(others))
+}
+
+/// The mean distance of each of some patients' records to the closest of others; `None` of a patient
+/// without a record, or where there are no others.
+pub(super) fn distances(cohort: &Encoded, chosen: &[usize], records: &Records) -> Vec<Option<f64>> {
+    let distance = |&sequence: &usize| {
+        let rows = (0..cohort.lengths[sequence]).map(|step| cohort.row(sequence, step));
+        let rows = rows.filter(|row| is_finite(row));
+        mean(rows.map(|row| records.closest_two(row)[0]))
+    };
+    chosen.par_iter().map(distance).collect()
 }

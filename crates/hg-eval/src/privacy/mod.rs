@@ -13,6 +13,7 @@ pub(crate) mod membership;
 mod patients;
 mod risk;
 mod sensitive_attributes;
+pub(crate) mod shadow_membership;
 pub(crate) mod singling_out;
 mod space;
 
@@ -22,4 +23,5 @@ pub use inference::Inference;
 pub use linkage::{ClassRow, Linkage};
 pub use membership::membership;
 pub use risk::Risk;
+pub use shadow_membership::ShadowMembership;
 pub use singling_out::SinglingOut;
