@@ -107,7 +107,8 @@ impl Measure for Linkages {
         let counts = subject.patients();
         let question = "Do synthetic patients stand for single real ones no more than others do?";
         let no_identifier = "the schema has no static column and none in `patient.quasi_identifiers`, \
-                             or all held-out patients stand for a single one";
+                             or there are no values of them, or all \
+                             held-out patients stand for a single one";
         let unique = judge(&counts, OF, &[(SINGLE, found.unique)], no_identifier);
         let finding = Finding::new()
             .with_answer(Answer::new("linked", question, unique))
@@ -152,7 +153,9 @@ fn linkage(subject: &Subject<'_>, sides: &Sides) -> (Linkage, ReportTable) {
     let [of_real, of_synthetic] = [real, synthetic].map(sizes_of);
     let of_others = held_out.as_ref().map(sizes_of);
     let single = |sizes: &[usize]| shares(sizes.iter().map(|&size| size == 1));
-    let unique = of_others.as_ref().filter(|_| !known.is_empty());
+    let has_values =
+        |side: &Patients| known.iter().any(|&n| side.columns[n].iter().any(Option::is_some));
+    let unique = of_others.as_ref().filter(|_| has_values(real) && has_values(synthetic));
     let unique = unique.and_then(|others| Risk::new(&single(&of_synthetic), &single(others)));
 
     // In the population.
@@ -250,7 +253,7 @@ fn figures(found: &Linkage, counts: &crate::PatientCounts) -> Vec<Figure> {
         few,
         pair(found.held_out_of_few_people, counts.held_out),
     )];
-    figures.extend(found.unique.iter().flat_map(|risk| risk.figures(SINGLE)));
+    figures.extend(found.unique.iter().flat_map(|risk| risk.figures("patients in a class of one real patient")));
     figures.push(count("rare combinations of levels that occur", rare, others_rare));
     figures.push(count(
         "patients with a rare combination of levels",

@@ -5,13 +5,15 @@
 //!
 //! ```text
 //! f   [features]: a patient as seen from a synthetic cohort (near records, a near patient, density)
-//! r = f − mean of f over the (other) shadow cohorts: what is left without what is the patient's own
+//! m   [features]: the mean of f over the (other) shadow cohorts: what is the patient's own
+//! r = f − (a + B m): what is left of f without it, a and B by least squares over all patients
 //! r ~ N(μ₁, Σ) where the patient was trained on, N(μ₀, Σ) where not, both fitted to the shadows
 //! score = ln N(r; μ₁, Σ) / N(r; μ₀, Σ) = (μ₁ − μ₀)ᵀ Σ⁻¹ r + a number
 //! ```
 //!
 //! LiRA fits two laws for each patient, of hundreds of models; with eight of them a patient has a mean of
-//! their own, and the difference and the covariance are shared. Nothing of the score is learnt from whom the
+//! their own, and the difference and the covariance are shared. B is there since the attacked model, which
+//! was trained for longer, may be nearer to everybody, and more so to unusual patients. Nothing of the score is learnt from whom the
 //! attacked model was trained on, and a patient who was held out is in as many shadows as one who was not:
 //! where the cohort does not depend on its patients, the area's mean is ½.
 
@@ -73,7 +75,8 @@ impl Measure for ShadowMembers {
          run's settings, 400 iterations at most and without validation, and each gives a cohort. A \
          patient's features by a cohort are the mean distance of their records to the closest synthetic \
          ones, the distance to the closest synthetic patient, and the log density of synthetic patients at \
-         their place (as in `density-ratio`). Less their means over shadow runs they have a normal law where \
+         their place (as in `density-ratio`). Less what their means over shadow runs say of them, in a line \
+         through all patients, they have a normal law where \
          the patient was trained on and one where not, with one covariance, fitted to the shadow runs; the \
          score is the log of their ratio in the cohort that is attacked (Carlini et al. 2022, \
          [doi:10.1109/SP46214.2022.9833649](https://doi.org/10.1109/SP46214.2022.9833649); for synthetic \
@@ -88,7 +91,7 @@ impl Measure for ShadowMembers {
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
         let found = subject.shadows.and_then(|shadows| attack(subject, shadows));
-        let question = "Is it hidden from who trains such models who was trained on?";
+        let question = "Is it hidden from an attacker with shadow models who was trained on?";
         let finding = Finding::new()
             .with_answer(Answer::new("shadow models", question, judge(subject, found)))
             .with_json("shadow_membership", &found)?;
@@ -139,26 +142,26 @@ fn attack(subject: &Subject<'_>, shadows: &[Shadow]) -> Option<ShadowMembership>
     let by_shadow: Vec<Vec<Option<Features>>> =
         shadows.iter().map(|shadow| view.features(&shadow.synthetic)).collect();
 
-    // What is left of each shadow's features without the patient's own, from the other shadows.
-    let others = (shadows.len() - 1) as f64;
+    // What is left of each shadow's features without the patient's own, by the other shadows.
     let sums: Vec<Option<Features>> =
         (0..count).map(|n| by_shadow.iter().map(|features| features[n]).sum()).collect();
-    let left = |features: &[Option<Features>]| -> Vec<Option<Features>> {
-        let of_patient = |(own, sum): (&Option<Features>, &Option<Features>)| {
-            let (own, sum) = ((*own)?, (*sum)?);
-            Some(own - (sum - own) / others)
-        };
-        features.iter().zip(&sums).map(of_patient).collect()
-    };
-    let left_in_shadows: Vec<Vec<Option<Features>>> =
-        by_shadow.iter().map(|features| left(features)).collect();
+    let others = (shadows.len() - 1) as f64;
+    let left_in_shadows: Vec<Vec<Option<Features>>> = by_shadow
+        .iter()
+        .map(|features| {
+            let pairs = features.iter().zip(&sums);
+            let means = pairs.map(|(own, sum)| Some(((*sum)? - (*own)?) / others));
+            left(features, &means.collect::<Vec<_>>())
+        })
+        .collect::<Option<_>>()?;
     let direction = direction(&left_in_shadows, shadows)?;
 
-    let mean = |n: usize| sums[n].map(|sum| sum / shadows.len() as f64);
-    let score = |n: usize| {
-        attacked[n].zip(mean(n)).map_or(f64::NAN, |(own, mean)| direction.dot(&(own - mean)))
-    };
-    let scores: Vec<f64> = (0..count).map(score).collect();
+    let all = shadows.len() as f64;
+    let means: Vec<Option<Features>> = sums.iter().map(|sum| sum.map(|sum| sum / all)).collect();
+    let scores: Vec<f64> = left(&attacked, &means)?
+        .into_iter()
+        .map(|left| left.map_or(f64::NAN, |r| direction.dot(&r)))
+        .collect();
     let (of_members, of_others) = scores.split_at(members);
     Some(ShadowMembership {
         told_apart: auc(of_members, of_others)?,
@@ -166,6 +169,33 @@ fn attack(subject: &Subject<'_>, shadows: &[Shadow]) -> Option<ShadowMembership>
         in_shadows: in_shadows(&left_in_shadows, shadows, &direction)?,
         shadows: shadows.len(),
     })
+}
+
+/// What is left of features without what means of other cohorts say of them, in lines through all patients
+/// who have both; `None` where nobody has.
+fn left(
+    features: &[Option<Features>],
+    means: &[Option<Features>],
+) -> Option<Vec<Option<Features>>> {
+    let pairs = || features.iter().zip(means).map(|(own, mean)| (*own).zip(*mean));
+    let row = |mean: &Features| mean.push(1.);
+    let mut products = SMatrix::<f64, { FEATURES + 1 }, { FEATURES + 1 }>::zeros();
+    let mut with_own = SMatrix::<f64, { FEATURES + 1 }, FEATURES>::zeros();
+    for (own, mean) in pairs().flatten() {
+        products += row(&mean) * row(&mean).transpose();
+        with_own += row(&mean) * own.transpose();
+    }
+    regularise(&mut products);
+    let lines = products.cholesky()?.solve(&with_own);
+    let of_patient = |(own, mean): (Features, Features)| own - lines.transpose() * row(&mean);
+    Some(pairs().map(|pair| pair.map(of_patient)).collect())
+}
+
+/// Makes a matrix of products definite, where something does not vary.
+fn regularise<const N: usize>(products: &mut SMatrix<f64, N, N>) {
+    for n in 0..N {
+        products[(n, n)] = products[(n, n)] * (1. + 1e-9) + f64::MIN_POSITIVE.sqrt();
+    }
 }
 
 /// Σ⁻¹ (μ₁ − μ₀) of what is left of features in the shadows.
@@ -184,10 +214,7 @@ fn direction(left: &[Vec<Option<Features>>], shadows: &[Shadow]) -> Option<Featu
         group.iter().for_each(|r| covariance += (r - mean) * (r - mean).transpose());
     }
     covariance /= groups.iter().map(Vec::len).sum::<usize>() as f64;
-    // A feature that does not vary counts nothing.
-    for n in 0..FEATURES {
-        covariance[(n, n)] = covariance[(n, n)] * (1. + 1e-6) + f64::MIN_POSITIVE.sqrt();
-    }
+    regularise(&mut covariance);
     let direction = covariance.cholesky()?.solve(&(mean_in - mean_out));
     direction.iter().all(|x| x.is_finite()).then_some(direction)
 }

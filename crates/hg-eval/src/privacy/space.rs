@@ -6,7 +6,7 @@
 //! space was made.
 
 use hg_data::{Observed, Schema};
-use hg_judge::{Features, patients, stride, summaries};
+use hg_judge::{Features, of_values, patients, stride, summaries};
 use nalgebra::{DMatrix, SymmetricEigen};
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -62,8 +62,8 @@ impl Space {
         Some(Self { values, axes: eigenvectors.select_columns(&taken) })
     }
 
-    /// The points of some patients of a cohort, by their positions in it; a patient without a step has
-    /// none.
+    /// The points of some patients of a cohort, by their positions in it; a patient without a step or
+    /// without any value has none.
     pub(crate) fn points(
         &self,
         schema: &Schema,
@@ -72,14 +72,18 @@ impl Space {
     ) -> Vec<Option<Point>> {
         let there: Vec<usize> =
             chosen.iter().copied().filter(|&patient| cohort.lengths[patient] > 0).collect();
-        let placed = scores(&self.values, &features(schema, cohort, &there))
-            .map(|scores| scores * &self.axes);
-        let mut rows = placed.iter().flat_map(|placed| placed.row_iter());
-        let point = |&patient: &usize| {
-            let row = if cohort.lengths[patient] > 0 { rows.next() } else { None };
-            row.map(|row| row.iter().copied().collect())
+        let features = features(schema, cohort, &there);
+        let placed = scores(&self.values, &features).map(|scores| scores * &self.axes);
+        let values = of_values(schema, &features);
+        let has_value = |row: usize| values.iter().any(|&n| !features.columns[n][row].is_nan());
+        let rows = placed.iter().flat_map(|placed| placed.row_iter()).enumerate();
+        let mut points = rows
+            .map(|(row, place)| has_value(row).then(|| place.iter().copied().collect::<Point>()));
+        let of_patient = |&patient: &usize| match cohort.lengths[patient] {
+            0 => None,
+            _ => points.next().flatten(),
         };
-        chosen.iter().map(point).collect()
+        chosen.iter().map(of_patient).collect()
     }
 }
 
