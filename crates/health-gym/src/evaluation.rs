@@ -1,10 +1,11 @@
 //! A synthetic cohort beside the real one: figures, short answers, report.
 
+use crate::shadow::Thorough;
 use crate::simulated::Simulated;
 use crate::{Error, Result};
 use hg_data::{Encoder, Identifiers, Origin, Schema, Subset, Table, write_atomically};
-use hg_eval::{Cohort, Curve, Evaluation, Measure, Report, Simulator, Subject, measures};
-use hg_train::{Run, RunManifest, StepMetrics};
+use hg_eval::{Attacks, Cohort, Curve, Evaluation, Measure, Report, Simulator, Subject, measures};
+use hg_train::{CancelToken, Run, RunManifest, StepMetrics};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -88,7 +89,7 @@ pub fn evaluate_with(
 ) -> Result<Evaluated> {
     let real = real.into().or_named("real table");
     let (encoder, _) = Encoder::fit(schema, &real, Subset::Whole)?;
-    let how = How { measures, steps: &[], on_stage: &mut |_| {} };
+    let how = How { measures, steps: &[], thorough: None, observe: &mut |_| {} };
     compare_in_memory(&encoder, (real, synthetic.into()), (Subset::Whole, None), how)
 }
 
@@ -106,7 +107,8 @@ pub fn evaluate_files(
 ) -> Result<Evaluated> {
     let files = Files::read(schema, real, synthetic)?;
     let (encoder, _) = Encoder::fit(schema, &files.real, Subset::Whole)?;
-    let how = How { measures: &measures(), steps: &[], on_stage };
+    let how =
+        How { measures: &measures(), steps: &[], thorough: None, observe: &mut stages(on_stage) };
     compare(&encoder, &files.tables(), (Subset::Whole, None), how)
 }
 
@@ -118,7 +120,7 @@ pub(crate) fn evaluate_model(
     subsets: (Subset, Option<Subset>),
     steps: &[StepMetrics],
 ) -> Result<Evaluated> {
-    let how = How { measures: &measures(), steps, on_stage: &mut |_| {} };
+    let how = How { measures: &measures(), steps, thorough: None, observe: &mut |_| {} };
     compare_in_memory(encoder, tables, subsets, how)
 }
 
@@ -138,12 +140,52 @@ fn compare_in_memory(
 /// # Errors
 /// When one of the tables is gone or has changed.
 pub fn evaluate_run(run: &Run, on_stage: &mut dyn FnMut(&'static str)) -> Result<Evaluated> {
+    evaluate_run_with(run, Attacks::Usual, &CancelToken::default(), &mut stages(on_stage))
+}
+
+/// Compares a run's synthetic cohort with its real table, as [`evaluate_run`] does, with attacks that take
+/// so much work. [`Attacks::Thorough`] attacks every patient, and trains shadow runs to attack by; `cancel`
+/// ends that.
+///
+/// # Errors
+/// As [`evaluate_run`]; [`Error::Cancelled`]; and what the training of shadow runs reports.
+pub fn evaluate_run_with(
+    run: &Run,
+    attacks: Attacks,
+    cancel: &CancelToken,
+    observe: &mut dyn FnMut(Progress),
+) -> Result<Evaluated> {
     let RunManifest { train, .. } = &run.manifest;
     let schema = &run.encoder.schema;
     let files = Files::read(schema, run.check_data()?, &run.synthetic())?;
     let subsets = (train.training_subset(), train.held_out_subset());
-    let how = How { measures: &measures(), steps: &run.metrics()?, on_stage };
+    let thorough = (attacks == Attacks::Thorough).then_some(Thorough { config: train, cancel });
+    let how = How { measures: &measures(), steps: &run.metrics()?, thorough, observe };
     compare(&run.encoder, &files.tables(), subsets, how)
+}
+
+/// How far an evaluation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// A measure's [stage](Measure::stage) begins.
+    Stage(&'static str),
+    /// Iterations of all shadow runs that are done.
+    Shadows {
+        /// So many,
+        done: u64,
+        /// of so many.
+        all: u64,
+    },
+}
+
+/// Who hears of stages alone.
+fn stages(on_stage: &mut dyn FnMut(&'static str)) -> impl FnMut(Progress) {
+    move |progress| {
+        if let Progress::Stage(stage) = progress {
+            on_stage(stage);
+        }
+    }
 }
 
 /// The tables that are compared.
@@ -191,13 +233,15 @@ struct How<'a> {
     measures: &'a [Box<dyn Measure>],
     /// What training measured, for the report's curves.
     steps: &'a [StepMetrics],
-    on_stage: &'a mut dyn FnMut(&'static str),
+    /// Where attacks may take minutes.
+    thorough: Option<Thorough<'a>>,
+    observe: &'a mut dyn FnMut(Progress),
 }
 
 fn compare(
     encoder: &Encoder,
     tables: &Tables<'_>,
-    (trained_on, held_out): (Subset, Option<Subset>),
+    (trained_on, held_out_subset): (Subset, Option<Subset>),
     how: How<'_>,
 ) -> Result<Evaluated> {
     let cohort = |table: &Table, subset, origin| -> Result<Cohort> {
@@ -205,7 +249,8 @@ fn compare(
         Ok(Cohort { observed, encoded })
     };
     let real = cohort(tables.real, trained_on, Origin::Real)?;
-    let held_out = held_out.map(|subset| cohort(tables.real, subset, Origin::Real)).transpose()?;
+    let held_out =
+        held_out_subset.map(|subset| cohort(tables.real, subset, Origin::Real)).transpose()?;
     let synthetic = cohort(tables.synthetic, Subset::Whole, Origin::Synthetic)?;
     let simulated = Simulated::of(encoder, Path::new(&tables.real.name))?;
     // Of all real patients: one who was held out is no less real.
@@ -216,8 +261,19 @@ fn compare(
         .with_identifiers(&identifiers)
         .with_remarks(tables.remarks)
         .with_simulator(simulated.as_ref().map(|simulated| simulated as &dyn Simulator));
-    let evaluation = hg_eval::evaluate(&subject, how.measures, how.on_stage)?;
-    let curves = curves(how.steps);
+    let How { measures, steps, thorough, observe } = how;
+    let shadows = match &thorough {
+        Some(thorough) if subject.can_be_attacked() => {
+            let subsets = [Some(trained_on), held_out_subset].into_iter().flatten().collect();
+            Some(thorough.shadows(&subject, (tables.real, subsets), observe)?)
+        }
+        _ => None,
+    };
+    let attacks = if thorough.is_some() { Attacks::Thorough } else { Attacks::Usual };
+    let subject = subject.with_attacks(attacks).with_shadows(shadows.as_deref());
+    let on_stage = &mut |stage| observe(Progress::Stage(stage));
+    let evaluation = hg_eval::evaluate(&subject, measures, on_stage)?;
+    let curves = curves(steps);
     let report = Report::new(&subject, &evaluation, &curves)?;
     let (html, markdown) = (report.html(), report.markdown());
     Ok(Evaluated { evaluation, html, markdown })

@@ -26,12 +26,17 @@ mod error;
 mod evaluation;
 mod release;
 mod session;
+mod shadow;
 mod simulated;
 mod synthesizer;
 
 pub use card::{Card, CardAnswer, ColumnDistance, Guarantee, Measured, guarantee_of};
 pub use error::{Error, Result};
-pub use evaluation::{Evaluated, curves, evaluate, evaluate_files, evaluate_run, evaluate_with};
+pub use evaluation::{
+    Evaluated, Progress, curves, evaluate, evaluate_files, evaluate_run, evaluate_run_with,
+    evaluate_with,
+};
+pub use hg_eval::Attacks;
 pub use release::{ReleaseOptions, Released, release};
 pub use session::{Training, train_run};
 pub use synthesizer::{Interrupted, Synthesizer, SynthesizerBuilder};

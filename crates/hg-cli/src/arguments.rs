@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use health_gym::training::Preset;
 use std::path::PathBuf;
 
@@ -36,7 +36,8 @@ pub(crate) enum Command {
         hg generate runs/pbc --like statics.csv --out cohort.csv")]
     Generate(GenerateArguments),
     /// Compare a run's synthetic cohort with the real one, or any two tables.
-    #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  hg evaluate --real a.csv \
+    #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  \
+        hg evaluate runs/pbc --attacks thorough\n  hg evaluate --real a.csv \
         --synthetic b.csv --schema s.toml")]
     Evaluate(EvaluateArguments),
     /// Write what of a run may leave the house to a folder: the synthetic tables, their data card and
@@ -252,6 +253,11 @@ pub(crate) struct EvaluateArguments {
     /// The TOML that describes both.
     #[arg(long, conflicts_with = "run")]
     pub(crate) schema: Option<PathBuf>,
+    /// How much work attacks on privacy may take: seconds, or minutes, in which every patient is
+    /// attacked and models are trained to attack by.
+    #[arg(long, requires = "run", conflicts_with_all = ["real", "synthetic", "schema"],
+        value_enum, default_value_t = Attacks::Usual)]
+    pub(crate) attacks: Attacks,
     /// A folder for the report; that of a run is in its own folder.
     #[arg(long, conflicts_with = "run")]
     pub(crate) out: Option<PathBuf>,
@@ -270,6 +276,24 @@ pub(crate) struct ReleaseArguments {
     /// Release a cohort that failed a question of privacy, or that was not evaluated; the card says so.
     #[arg(long)]
     pub(crate) despite_privacy: bool,
+}
+
+/// How much work attacks may take.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Attacks {
+    /// Seconds: of many patients some are attacked.
+    Usual,
+    /// Minutes: every patient is attacked, and eight models are trained to attack by.
+    Thorough,
+}
+
+impl From<Attacks> for health_gym::Attacks {
+    fn from(attacks: Attacks) -> Self {
+        match attacks {
+            Attacks::Usual => Self::Usual,
+            Attacks::Thorough => Self::Thorough,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,13 +14,16 @@ pub(crate) enum Error {
         "stopped after iteration {iteration}; go on with: hg train --resume {}", run.display()
     )]
     Interrupted { run: PathBuf, iteration: u64 },
+    /// Ctrl-C while an evaluation trains shadow runs.
+    #[error("stopped; the run and its report are as they were")]
+    Stopped,
 }
 
 impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::HealthGym(error) if error.is_bad_input() => 2,
-            Self::Interrupted { .. } => 130,
+            Self::Interrupted { .. } | Self::Stopped => 130,
             Self::HealthGym(_) | Self::Other(_) => 1,
         }
     }

@@ -2,9 +2,14 @@
 
 use crate::arguments::EvaluateArguments;
 use crate::error::{Error, Result};
+use crate::progress::progress_bar;
+use crate::signals::cancelled_by_ctrl_c;
 use comfy_table::{CellAlignment, Table, presets};
 use health_gym::measures::{ColumnComparison, Columns, Evaluation, Pairs, Verdict, measures};
-use health_gym::{Card, Evaluated, Measured, Run, Schema, evaluate_files, evaluate_run};
+use health_gym::{
+    Attacks, Card, Evaluated, Measured, Progress, Run, Schema, evaluate_files, evaluate_run,
+    evaluate_run_with,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +17,7 @@ use std::time::Duration;
 pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
     if let Some(folder) = &arguments.run {
         let run = Run::open(folder)?.with_data(arguments.data.as_deref())?;
-        let (evaluated, page) = evaluate(&run)?;
+        let (evaluated, page) = evaluate_with(&run, arguments.attacks.into())?;
         show(&evaluated, json)?;
         if !json {
             println!("{}", page.display());
@@ -38,10 +43,42 @@ pub(crate) fn run(arguments: &EvaluateArguments, json: bool) -> Result<()> {
 
 /// Compares the run's cohorts and writes the report's files and the data card; gives the page's path too.
 pub(crate) fn evaluate(run: &Run) -> Result<(Evaluated, PathBuf)> {
-    let evaluated = with_bar(|on_stage| evaluate_run(run, on_stage))?;
+    evaluate_with(run, Attacks::Usual)
+}
+
+fn evaluate_with(run: &Run, attacks: Attacks) -> Result<(Evaluated, PathBuf)> {
+    let evaluated = match attacks {
+        Attacks::Usual => with_bar(|on_stage| evaluate_run(run, on_stage))?,
+        Attacks::Thorough => evaluate_thoroughly(run)?,
+    };
     let page = evaluated.save(run.report())?;
     Card::new(run, Some(Measured::of(&evaluated.evaluation)?), None)?.save(run.folder())?;
     Ok((evaluated, page))
+}
+
+/// With a bar of the shadow runs, and then that of the measures.
+fn evaluate_thoroughly(run: &Run) -> Result<Evaluated> {
+    let cancel = cancelled_by_ctrl_c()?;
+    let bar = progress_bar(0);
+    bar.set_message("training shadow runs");
+    let evaluated = with_bar(|on_stage| {
+        evaluate_run_with(run, Attacks::Thorough, &cancel, &mut |progress| match progress {
+            Progress::Stage(stage) => {
+                bar.finish_and_clear();
+                on_stage(stage);
+            }
+            Progress::Shadows { done, all } => {
+                bar.set_length(all);
+                bar.set_position(done);
+            }
+            _ => {}
+        })
+    });
+    bar.finish_and_clear();
+    match evaluated {
+        Err(Error::HealthGym(health_gym::Error::Cancelled { .. })) => Err(Error::Stopped),
+        evaluated => evaluated,
+    }
 }
 
 /// With a bar on stderr, where that is a terminal.
@@ -51,9 +88,12 @@ fn with_bar(
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} · {elapsed} · {msg}");
     let bar = ProgressBar::new(measures().len() as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_secs(1));
     let mut begun = 0;
     let evaluated = evaluate(&mut |stage| {
+        // What comes before the first measure has a bar of its own.
+        if begun == 0 {
+            bar.enable_steady_tick(Duration::from_secs(1));
+        }
         bar.set_position(begun);
         bar.set_message(stage);
         begun += 1;

@@ -11,6 +11,7 @@ mod progress;
 mod release;
 mod schema;
 mod settings;
+mod signals;
 mod simulate;
 mod train;
 mod watch;

@@ -7,11 +7,12 @@ use crate::evaluate;
 use crate::progress::{Pace, progress_bar};
 use crate::schema::of_rows;
 use crate::settings::gather;
+use crate::signals::cancelled_by_ctrl_c;
 use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::training::minutes;
-use health_gym::{CancelToken, Event, Outcome, Run, Schema, StepMetrics, Training, train_run};
+use health_gym::{Event, Outcome, Run, Schema, StepMetrics, Training, train_run};
 use indicatif::ProgressBar;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
@@ -98,17 +99,7 @@ fn measured(run: &Run, encoded: &Encoded) -> Option<Pace> {
 }
 
 fn train(run: &Run, encoded: &Encoded, pace: Option<Pace>) -> Result<()> {
-    let cancel = CancelToken::default();
-    let on_signal = cancel.clone();
-    let handler = move || {
-        // The second signal does not wait for the iteration's end.
-        if on_signal.cancel() {
-            std::process::exit(130);
-        }
-    };
-    ctrlc::set_handler(handler)
-        .map_err(|e| Error::Other(format!("cannot catch Ctrl-C: {e}; is it caught already?")))?;
-
+    let cancel = cancelled_by_ctrl_c()?;
     let bar = progress_bar(run.manifest.train.iterations);
     let mut validation = None;
     let trained = train_run(run, encoded, &cancel, &mut |event| match event {

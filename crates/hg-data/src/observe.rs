@@ -4,7 +4,7 @@ use crate::clock::DAY;
 use crate::encode::{refuse_empty_subset, refuse_no_rows, refuse_no_sequence};
 use crate::grid::{ResampledTable, grid};
 use crate::levels::settled;
-use crate::parsed::{ParsedTable, check};
+use crate::parsed::{PATIENT, ParsedTable, check};
 use crate::violations::{Violations, violations};
 use crate::{Encoded, Encoder, FittedKind, Result, Schema, ShortPatients, Subset, Table};
 use serde::Serialize;
@@ -127,6 +127,26 @@ impl Encoder {
         Ok((observed, self.encode_one(&resampled)?))
     }
 
+    /// Whose each of the sequences is that [`Encoder::observe`] gives of a real table's subset: the
+    /// patients' ids, in the sequences' order.
+    ///
+    /// # Errors
+    /// Everything in the table that does not fit the schema.
+    pub fn ids(&self, table: &Table, subset: Subset) -> Result<Vec<String>> {
+        let parsed = check(table, &self.schema, 0, Origin::Real)?;
+        refuse_empty_subset(subset, &parsed.patients, &table.name)?;
+        let ids = parsed.patients.clone();
+        let resampled = grid(subset.of(parsed)?, &self.schema, &table.name)?;
+        let of_steps: Vec<u32> = resampled.frame.column(PATIENT)?.u32()?.iter().flatten().collect();
+        let mut end = 0;
+        let id = |length: &usize| {
+            let patient = of_steps.get(end).copied().unwrap_or_default();
+            end += length;
+            ids.get(patient as usize).cloned().unwrap_or_default()
+        };
+        Ok(resampled.lengths.iter().map(id).collect())
+    }
+
     /// The numbers of a checked table for which a column's transform has no place.
     fn beyond(&self, parsed: &ParsedTable, table: &Table) -> Result<Vec<OutOfDomain>> {
         let mut found = Vec::new();
@@ -163,5 +183,39 @@ impl Encoder {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Column, Sequence, Split};
+    use polars_core::df;
+
+    #[test]
+    fn ids_are_those_of_the_sequences_that_are_there() -> Result<()> {
+        let sequence =
+            Sequence { min_length: 2, short_patients: ShortPatients::Drop, ..Sequence::default() };
+        let schema = Schema::builder("ward", "id", "day", 1.)
+            .sequence(sequence)
+            .column(Column::numeric("x"))
+            .build()?;
+        // Patient 10 has one row alone.
+        let table: Table = df!(
+            "id" => [20, 20, 9, 9, 9, 10, 30, 30],
+            "day" => [0, 1, 0, 1, 2, 0, 0, 1],
+            "x" => [1., 2., 3., 4., 5., 6., 7., 8.],
+        )?
+        .into();
+        let (encoder, _) = Encoder::fit(&schema, &table, Subset::Whole)?;
+        assert_eq!(encoder.ids(&table, Subset::Whole)?, ["9", "20", "30"]);
+        let split = Split { share: 0.5, seed: 1 };
+        for subset in [Subset::Whole, Subset::Training(split), Subset::HeldOut(split)] {
+            let ids = encoder.ids(&table, subset)?;
+            let (observed, _) = encoder.observe(&table, subset, Origin::Real)?;
+            assert_eq!(ids.len(), observed.lengths.len());
+            assert!(ids.iter().all(|id| subset.takes(id)), "{ids:?}");
+        }
+        Ok(())
     }
 }

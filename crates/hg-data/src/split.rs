@@ -38,8 +38,8 @@ impl Split {
 }
 
 impl Subset {
-    /// Whether a patient is in this subset.
-    pub(crate) fn takes(self, patient: &str) -> bool {
+    /// Whether the patient with an id is in this subset.
+    pub fn takes(self, patient: &str) -> bool {
         match self {
             Self::Whole => true,
             Self::Training(split) => !split.holds_out(patient),

@@ -23,7 +23,7 @@ use crate::statistics::finite;
 use serde::Serialize;
 
 /// The normal law's 97.5 % quantile.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// An area under the ROC curve: ½ is chance, 1 tells the sides apart always.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

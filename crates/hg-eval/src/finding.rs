@@ -1,7 +1,7 @@
 //! What a measure finds: figures, short answers, tables, JSON.
 
 use crate::judge::Difference;
-use crate::{Auc, Cohort, Result, Subject};
+use crate::{Auc, Cohort, Result, Risk, Subject};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::any::Any;
@@ -157,6 +157,8 @@ pub enum FigureValue {
     },
     /// An area under the ROC curve with its interval: `0.54 (0.41–0.67)`.
     Area(Auc),
+    /// A risk of an attack with its interval: `3.1 % (-5.2 to 11.0 %)`.
+    Risk(Risk),
     /// R², at most 1; how far below −1 it lies says nothing more: `0.571`, `below −1`.
     ExplainedVariance(f64),
     /// An estimate, and its standard error where it has one: `1.234 ± 0.056`.
@@ -176,6 +178,7 @@ impl FigureValue {
             Self::Number(value)
             | Self::Percent { share: value, .. }
             | Self::Area(Auc { area: value, .. })
+            | Self::Risk(Risk { risk: value, .. })
             | Self::ExplainedVariance(value)
             | Self::Estimate { value, .. } => Some(value),
             Self::Count { count, of } => (of > 0).then(|| count as f64 / of as f64),
@@ -201,6 +204,12 @@ impl From<Auc> for FigureValue {
     }
 }
 
+impl From<Risk> for FigureValue {
+    fn from(risk: Risk) -> Self {
+        Self::Risk(risk)
+    }
+}
+
 impl fmt::Display for FigureValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -209,6 +218,10 @@ impl fmt::Display for FigureValue {
             Self::Percent { share, decimals } => write!(f, "{:.decimals$} %", 100. * share),
             Self::Count { count, of } => write!(f, "{count} of {of}"),
             Self::Area(Auc { area, low, high }) => write!(f, "{area:.2} ({low:.2}–{high:.2})"),
+            Self::Risk(Risk { risk, low, high, .. }) => {
+                let [risk, low, high] = [risk, low, high].map(|x| 100. * x);
+                write!(f, "{risk:.1} % ({low:.1} to {high:.1} %)")
+            }
             Self::ExplainedVariance(value) if value < -1. => f.write_str("below −1"),
             Self::ExplainedVariance(value) => write!(f, "{value:.3}"),
             Self::Estimate { value, error: None } => write!(f, "{value:.3}"),

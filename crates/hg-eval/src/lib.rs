@@ -23,8 +23,8 @@ pub use evaluation::{Evaluation, evaluate};
 pub use finding::{Answer, Compared, Figure, FigureValue, Finding, Outcome, ReportTable, Verdict};
 pub use measure::{Measure, Topic, measures, measures_markdown};
 pub use privacy::{
-    DistanceToClosestRecord, IDENTIFICATION_LIMIT, Identification, Inference,
-    distance_to_closest_record, membership,
+    ClassRow, DistanceToClosestRecord, IDENTIFICATION_LIMIT, Identification, Inference, Linkage,
+    Risk, ShadowMembership, SinglingOut, distance_to_closest_record, membership,
 };
 pub use realism::{
     ColumnComparison, ColumnMeans, ColumnSpread, Columns, CourseDifferences, Dynamics, GainShares,
@@ -35,7 +35,7 @@ pub use realism::{
 };
 pub use report::{Curve, Report};
 pub use statistics::{jensen_shannon, kolmogorov_smirnov, pearson, total_variation, wasserstein};
-pub use subject::{Cohort, PatientCounts, Subject};
+pub use subject::{Attacks, Cohort, PatientCounts, Shadow, Subject};
 pub use utility::{ActionShare, Choice, Policies, PolicyValue, Predictive, Simulator, predictive};
 
 /// What can go wrong in this crate.

@@ -1,9 +1,13 @@
 //! What is evaluated: the cohorts, how they were encoded, and what else is at hand.
 
 use crate::Simulator;
+use crate::judge::MIN_PATIENTS;
 use hg_data::{Encoded, Encoder, Identifiers, Observed};
 use hg_models::RowLayout;
 use serde::Serialize;
+
+/// Patients of a side that are attacked usually.
+const MAX_ATTACKED: usize = 1000;
 
 /// A cohort, as it was observed and encoded.
 #[derive(Clone, Debug)]
@@ -44,13 +48,46 @@ pub struct Subject<'a> {
     pub simulator: Option<&'a dyn Simulator>,
     /// What a reader of the report must know of the cohorts, in whole sentences.
     pub remarks: &'a [String],
+    /// How much work attacks may take.
+    pub attacks: Attacks,
+    /// Cohorts of models that were trained as the one that is attacked was, to attack by.
+    pub shadows: Option<&'a [Shadow]>,
+}
+
+/// A synthetic cohort of a model that was trained as the one that is attacked was, on other patients of
+/// whom it is known who they were.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// The synthetic patients, encoded as the real ones are.
+    pub synthetic: Cohort,
+    /// Whether it was trained on each of the real patients of the subject, and then of those held out.
+    pub trained_on: Vec<bool>,
+}
+
+/// How much work attacks may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attacks {
+    /// Seconds: of many patients some are attacked.
+    #[default]
+    Usual,
+    /// Minutes: all patients are attacked, and models are trained to attack by.
+    Thorough,
 }
 
 impl<'a> Subject<'a> {
     /// A real and a synthetic cohort, with nothing else at hand.
     pub fn new(encoder: &'a Encoder, real: &'a Cohort, synthetic: &'a Cohort) -> Self {
-        let (held_out, identifiers, simulator) = (None, None, None);
-        Self { encoder, real, synthetic, held_out, identifiers, simulator, remarks: &[] }
+        Self {
+            encoder,
+            real,
+            synthetic,
+            held_out: None,
+            identifiers: None,
+            simulator: None,
+            remarks: &[],
+            attacks: Attacks::Usual,
+            shadows: None,
+        }
     }
 
     /// Adds real patients that were not trained on, as the yardstick.
@@ -75,6 +112,32 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn with_remarks(self, remarks: &'a [String]) -> Self {
         Self { remarks, ..self }
+    }
+
+    /// Lets attacks take more work.
+    #[must_use]
+    pub fn with_attacks(self, attacks: Attacks) -> Self {
+        Self { attacks, ..self }
+    }
+
+    /// Adds cohorts of other models to attack by.
+    #[must_use]
+    pub fn with_shadows(self, shadows: Option<&'a [Shadow]>) -> Self {
+        Self { shadows, ..self }
+    }
+
+    /// Whether there are enough patients of each kind for attacks to have a verdict.
+    pub fn can_be_attacked(&self) -> bool {
+        let counts = self.patients();
+        counts.has_yardstick() && counts.at_least(MIN_PATIENTS).is_ok()
+    }
+
+    /// Patients of a side that are attacked; of more, evenly spread ones are.
+    pub(crate) fn max_attacked(&self) -> usize {
+        match self.attacks {
+            Attacks::Usual => MAX_ATTACKED,
+            Attacks::Thorough => usize::MAX,
+        }
     }
 
     /// How many patients there are of each kind.

@@ -4,7 +4,7 @@ use hg_data::simulate::Simulation;
 use hg_data::{Encoded, Encoder, Identifiers, Observed, Schema, Subset, Table};
 use hg_eval::{
     Answer, Auc, Choice, Cohort, Error, Evaluation, Figure, Finding, Measure, Report, ReportTable,
-    Simulator, Subject, Topic, evaluate, measures, measures_markdown,
+    Shadow, Simulator, Subject, Topic, evaluate, measures, measures_markdown,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ struct Cohorts {
     held_out: Cohort,
     synthetic: Cohort,
     identifiers: Identifiers,
+    shadows: Vec<Shadow>,
 }
 
 impl Cohorts {
@@ -42,13 +43,19 @@ impl Cohorts {
         let identifiers =
             Identifiers::find(&schema, &real.frame, &synthetic.frame).expect("compares");
         let [real, held_out, synthetic] = [&real, &held_out, &synthetic].map(cohort);
-        Self { encoder, real, held_out, synthetic, identifiers }
+        let shadow = |half: usize| Shadow {
+            synthetic: cohort(&table(4 + half as u64)),
+            trained_on: (0..2 * PATIENTS).map(|n| n % 2 == half).collect(),
+        };
+        let shadows = vec![shadow(0), shadow(1)];
+        Self { encoder, real, held_out, synthetic, identifiers, shadows }
     }
 
     fn subject(&self) -> Subject<'_> {
         Subject::new(&self.encoder, &self.real, &self.synthetic)
             .with_held_out(Some(&self.held_out))
             .with_identifiers(&self.identifiers)
+            .with_shadows(Some(&self.shadows))
             .with_simulator(Some(self))
     }
 }
@@ -112,7 +119,7 @@ fn progress_follows_the_measures() {
 }
 
 /// What programs read of the JSON (`xtask quality`, the end-to-end tests, users).
-const KEYS: [&str; 41] = [
+const KEYS: [&str; 47] = [
     "/answers/0/topic",
     "/answers/0/about",
     "/answers/0/question",
@@ -149,7 +156,13 @@ const KEYS: [&str; 41] = [
     "/nearness/least",
     "/held_out_nearness/ratio_low",
     "/membership/area",
+    "/density_ratio/area",
+    "/shadow_membership/told_apart/area",
     "/identification/known",
+    "/linkage/classes/0/synthetic",
+    "/singling_out/multivariate/risk",
+    "/linkability/risk",
+    "/inference/beyond/risk",
     "/inference/told_apart/area",
     "/predictive/trained_on_synthetic",
     "/policies/commonest/0/action",
@@ -177,6 +190,10 @@ fn the_json_keeps_its_keys() {
         "/held_out_spread",
         "/timing",
         "/membership",
+        "/density_ratio",
+        "/shadow_membership",
+        "/singling_out",
+        "/linkability",
         "/inference",
         "/identifiers",
     ] {

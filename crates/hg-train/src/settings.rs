@@ -179,7 +179,7 @@ const OF_PRESET: &str = "preset ";
 fn protected() -> [(&'static str, Value); 11] {
     [
         ("model.resampling", Value::Boolean(false)),
-        ("model.hidden", Value::Integer(64)),
+        ("model.hidden", Value::Integer(32)),
         ("optimiser.correlation_weight", Value::Float(0.)),
         ("optimiser.critic_steps", Value::Integer(2)),
         ("batching.batch_size", Value::Integer(512)),
@@ -188,7 +188,7 @@ fn protected() -> [(&'static str, Value); 11] {
         ("validation.patience", Value::Integer(0)),
         ("validation.select", "last".into()),
         ("checkpoints.restarts", Value::Integer(0)),
-        ("iterations", Value::Integer(2000)),
+        ("iterations", Value::Integer(1000)),
     ]
 }
 

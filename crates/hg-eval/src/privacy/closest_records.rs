@@ -18,8 +18,6 @@ use serde::Serialize;
 
 /// Records of a side that are compared; of more, evenly spread ones are.
 const MAX_RECORDS: usize = 10_000;
-/// Patients of a side that are attacked; of more, evenly spread ones are.
-pub(super) const MAX_ATTACKED: usize = 1000;
 
 /// Distances from records to the closest record that was trained on, in encoded space.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

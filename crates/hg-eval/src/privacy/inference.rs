@@ -1,15 +1,16 @@
 //! Attribute inference: what somebody who knows a person's quasi-identifiers guesses of the
 //! other columns.
 
-use super::closest_records::MAX_ATTACKED;
+use super::distance::Distance;
 use super::patients::{Patients, commonest};
+use super::risk::Risk;
 use super::sensitive_attributes::{NO_ATTRIBUTE, SensitiveAttribute, SensitiveAttributes, median};
 use crate::judge::MIN_PATIENTS;
-use crate::statistics::{deviation, mean, stride};
+use crate::statistics::{mean, stride};
 use crate::{
     Answer, Auc, Figure, FigureValue, Finding, Measure, Outcome, Result, Subject, Topic, auc,
 };
-use hg_data::{Kind, Schema};
+use hg_data::Schema;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -24,6 +25,9 @@ pub struct Inference {
     /// How well a patient's share of right guesses tells those trained on from the others: 0.5
     /// is not at all.
     pub told_apart: Auc,
+    /// What is guessed of those trained on beyond what is guessed of the others; `None` where
+    /// everything is guessed of these.
+    pub beyond: Option<Risk>,
 }
 
 pub(crate) struct AttributeInference;
@@ -49,8 +53,10 @@ impl Measure for AttributeInference {
          absolute deviations. Held-out patients are guessed as well as the cohort allows; only \
          what is guessed better of those trained on has leaked (Giomi et al., Anonymeter, 2023, \
          [doi:10.56553/popets-2023-0055](https://doi.org/10.56553/popets-2023-0055)). The figures \
-         are the shares of right guesses in [0, 1], and the area under the ROC curve by which they \
-         tell the two groups apart; it passes where 0.5 is inside its 95 % interval or above it."
+         are the shares of right guesses in [0, 1], the risk (a − c) / (1 − c) of a right guess of those \
+         trained on (a) beyond that of others (c) with a 95 % interval, and the area under the ROC curve by \
+         which the shares tell the two groups apart; it passes where 0.5 is inside its 95 % interval or \
+         above it."
     }
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
@@ -61,7 +67,8 @@ impl Measure for AttributeInference {
         let found = match (subject.held_out, &attributes) {
             (Some(others), Some(attributes)) => {
                 let others = Patients::new(schema, &others.observed);
-                inference(schema, attributes, [&real, &others], &synthetic)
+                let most = subject.max_attacked();
+                inference(schema, attributes, [&real, &others], &synthetic, most)
             }
             _ => None,
         };
@@ -77,6 +84,11 @@ impl Measure for AttributeInference {
         Ok(finding
             .with_figure(guesses.held_out(percent(found.others)))
             .with_figure(Figure::new("told apart by right guesses, area", found.told_apart))
+            .with_figures(
+                found.beyond.map(|beyond| {
+                    Figure::new("right guesses beyond those of others: risk", beyond)
+                }),
+            )
             .with_detail(found))
     }
 }
@@ -106,16 +118,19 @@ fn inference(
     attributes: &SensitiveAttributes,
     [real, others]: [&Patients; 2],
     synthetic: &Patients,
+    most: usize,
 ) -> Option<Inference> {
     if synthetic.count == 0 {
         return None;
     }
     let attack = Attack::new(schema, attributes, real, synthetic);
-    let (of_real, of_others) = (attack.right_guesses(real), attack.right_guesses(others));
+    let (of_real, of_others) =
+        (attack.right_guesses(real, most), attack.right_guesses(others, most));
     Some(Inference {
         trained_on: mean(of_real.iter().copied())?,
         others: mean(of_others.iter().copied())?,
         told_apart: auc(&of_real, &of_others)?,
+        beyond: Risk::new(&of_real, &of_others),
     })
 }
 
@@ -123,9 +138,7 @@ fn inference(
 struct Attack<'a> {
     attributes: &'a SensitiveAttributes,
     synthetic: &'a Patients,
-    /// What one unit of distance is, by quasi-identifier: a standard deviation of a number,
-    /// `None` for levels.
-    scales: Vec<Option<f64>>,
+    distance: Distance<'a>,
 }
 
 impl<'a> Attack<'a> {
@@ -135,18 +148,13 @@ impl<'a> Attack<'a> {
         real: &Patients,
         synthetic: &'a Patients,
     ) -> Self {
-        let scale = |&column: &usize| {
-            let seen: Vec<f64> = real.columns[column].iter().flatten().copied().collect();
-            let is_number = schema.columns[column].kind == Kind::Numeric;
-            is_number.then(|| deviation(&seen).unwrap_or(0.).max(f64::MIN_POSITIVE))
-        };
-        let scales = attributes.quasi_identifiers.iter().map(scale).collect();
-        Self { attributes, synthetic, scales }
+        let distance = Distance::new(schema, &attributes.quasi_identifiers, real);
+        Self { attributes, synthetic, distance }
     }
 
     /// The share of right guesses of each of some evenly spread patients.
-    fn right_guesses(&self, side: &Patients) -> Vec<f64> {
-        let every = stride(side.count, MAX_ATTACKED);
+    fn right_guesses(&self, side: &Patients, most: usize) -> Vec<f64> {
+        let every = stride(side.count, most);
         let patients: Vec<usize> = (0..side.count).step_by(every).collect();
         let right_guesses = |&patient: &usize| {
             let nearest = self.nearest(side, patient);
@@ -166,7 +174,7 @@ impl<'a> Attack<'a> {
     fn nearest(&self, side: &Patients, patient: usize) -> Vec<usize> {
         let mut nearest = (f64::INFINITY, Vec::new());
         for other in 0..self.synthetic.count {
-            let distance = self.distance(side, patient, other);
+            let distance = self.distance.of((side, patient), (self.synthetic, other));
             if distance < nearest.0 {
                 nearest = (distance, vec![other]);
             } else if distance == nearest.0 {
@@ -174,17 +182,6 @@ impl<'a> Attack<'a> {
             }
         }
         nearest.1
-    }
-
-    fn distance(&self, side: &Patients, patient: usize, other: usize) -> f64 {
-        let of = |(&column, scale): (&usize, &Option<f64>)| {
-            let cells = (side.columns[column][patient], self.synthetic.columns[column][other]);
-            match (cells, scale) {
-                ((Some(a), Some(b)), Some(deviation)) => ((a - b) / deviation).abs(),
-                ((a, b), _) => f64::from(u8::from(a != b)),
-            }
-        };
-        self.attributes.quasi_identifiers.iter().zip(&self.scales).map(of).sum()
     }
 
     /// The median or the commonest level of these synthetic patients; `None` where they have no

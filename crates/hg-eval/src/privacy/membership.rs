@@ -1,6 +1,6 @@
 //! Membership inference: is it hidden who was trained on?
 
-use super::closest_records::{MAX_ATTACKED, Records, spread_rows};
+use super::closest_records::{Records, spread_rows};
 use crate::judge::MIN_PATIENTS;
 use crate::statistics::{is_finite, mean, stride};
 use crate::{Answer, Auc, Figure, Finding, Measure, Outcome, Result, Subject, Topic, auc};
@@ -35,7 +35,8 @@ impl Measure for MembershipInference {
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
         let found = subject.held_out.and_then(|others| {
-            membership(&subject.real.encoded, &others.encoded, &subject.synthetic.encoded)
+            let most = subject.max_attacked();
+            attack([&subject.real.encoded, &others.encoded], &subject.synthetic.encoded, most)
         });
         let figure = Figure {
             name: "membership attack, area under the curve".into(),
@@ -71,25 +72,32 @@ fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
 /// CCS 2020, without access to the model). `None` where a side has fewer than two patients, or
 /// is encoded differently.
 pub fn membership(members: &Encoded, others: &Encoded, synthetic: &Encoded) -> Option<Auc> {
-    let synthetic_rows = spread_rows(synthetic);
+    attack([members, others], synthetic, usize::MAX)
+}
+
+/// By so many patients of a side at most.
+fn attack([members, others]: [&Encoded; 2], synthetic: &Encoded, most: usize) -> Option<Auc> {
     let is_other = |cohort: &Encoded| cohort.features != synthetic.features;
-    if synthetic_rows.is_empty() || is_other(members) || is_other(others) {
+    if is_other(members) || is_other(others) {
         return None;
     }
-    let records = Records::new(&synthetic_rows);
+    let records = Records::new(&spread_rows(synthetic));
     let scores = |cohort: &Encoded| -> Vec<f64> {
-        let every = stride(cohort.lengths.len(), MAX_ATTACKED);
-        cohort
-            .lengths
-            .par_iter()
-            .enumerate()
-            .step_by(every)
-            .filter_map(|(sequence, &length)| {
-                let rows = (0..length).map(|step| cohort.row(sequence, step));
-                let rows = rows.filter(|row| is_finite(row));
-                mean(rows.map(|row| records.closest_two(row)[0])).map(|distance| -distance)
-            })
-            .collect()
+        let every = stride(cohort.lengths.len(), most);
+        let chosen: Vec<usize> = (0..cohort.lengths.len()).step_by(every).collect();
+        let distances = distances(cohort, &chosen, &records).into_iter().flatten();
+        distances.map(|distance| -distance).collect()
     };
     auc(&scores(members), &scores(others))
+}
+
+/// The mean distance of each of some patients' records to the closest of others; `None` of a patient
+/// without a record, or where there are no others.
+pub(super) fn distances(cohort: &Encoded, chosen: &[usize], records: &Records) -> Vec<Option<f64>> {
+    let distance = |&sequence: &usize| {
+        let rows = (0..cohort.lengths[sequence]).map(|step| cohort.row(sequence, step));
+        let rows = rows.filter(|row| is_finite(row));
+        mean(rows.map(|row| records.closest_two(row)[0]))
+    };
+    chosen.par_iter().map(distance).collect()
 }

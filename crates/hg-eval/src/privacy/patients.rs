@@ -1,7 +1,7 @@
 //! A patient as one row: the mean of each number, the commonest of each column's levels.
 
 use crate::statistics::mean;
-use hg_data::{Observed, Schema};
+use hg_data::{Column, Observed, Schema};
 
 /// Patients as one row each.
 pub(crate) struct Patients {
@@ -14,16 +14,30 @@ pub(crate) struct Patients {
 impl Patients {
     /// Of a cohort on the schema's grid.
     pub(crate) fn new(schema: &Schema, observed: &Observed) -> Self {
+        Self::by(schema, observed, |column, seen| match column.is_numeric() {
+            true => mean(seen.iter().copied()),
+            false => commonest(seen),
+        })
+    }
+
+    /// With the first value of each column in place of the mean or the commonest.
+    pub(crate) fn of_first_values(schema: &Schema, observed: &Observed) -> Self {
+        Self::by(schema, observed, |_, seen| seen.first().copied())
+    }
+
+    /// With what is made of a column's values of each patient.
+    fn by(
+        schema: &Schema,
+        observed: &Observed,
+        of: impl Fn(&Column, &[f64]) -> Option<f64>,
+    ) -> Self {
         let columns = schema.columns.iter().zip(&observed.columns).map(|(column, cells)| {
             let mut cells = cells.as_slice();
             let patients = observed.lengths.iter().map(|&length| {
                 let (own, others) = cells.split_at(length);
                 cells = others;
                 let seen = own.iter().flatten().copied().filter(|value| value.is_finite());
-                match column.is_numeric() {
-                    true => mean(seen),
-                    false => commonest(&seen.collect::<Vec<f64>>()),
-                }
+                of(column, &seen.collect::<Vec<f64>>())
             });
             patients.collect()
         });

@@ -24,7 +24,8 @@ const CAVEATS: [&str; 4] = [
      the model could have let it memorise a patient, and these checks could miss it.",
     "A distance above 0 says that no record was copied, not that nobody can be recognised. Rare \
      combinations of values can point to a person without being anybody's record.",
-    "The attack tried here is one of many, by an attacker who has the synthetic table alone.",
+    "The attacks tried here are some of many, by attackers who have one synthetic table and not the \
+     model. Of a cohort that leaks nothing each fails one time in forty by chance.",
     "The limits for \"passed\" are this program's own. They are no law's and no regulator's; an ethics \
      board may want others.",
 ];
