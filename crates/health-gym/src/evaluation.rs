@@ -5,7 +5,7 @@ use crate::simulated::Simulated;
 use crate::{Error, Result};
 use hg_data::{Encoder, Identifiers, Origin, Schema, Subset, Table, write_atomically};
 use hg_eval::{Attacks, Cohort, Curve, Evaluation, Measure, Report, Simulator, Subject, measures};
-use hg_train::{CancelToken, Run, RunManifest, StepMetrics};
+use hg_train::{CancelToken, Run, RunManifest, Spent, StepMetrics, Store};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,7 @@ pub fn evaluate_with(
     let real = real.into().or_named("real table");
     let (encoder, _) = Encoder::fit(schema, &real, Subset::Whole)?;
     let how = How { measures, steps: &[], thorough: None, observe: &mut |_| {} };
-    compare_in_memory(&encoder, (real, synthetic.into()), (Subset::Whole, None), how)
+    compare_in_memory(&encoder, ((real, synthetic.into()), &[]), (Subset::Whole, None), how)
 }
 
 /// Compares two tables in files, as [`evaluate`] does; `on_stage` hears of each stage as it begins.
@@ -113,25 +113,36 @@ pub fn evaluate_files(
 }
 
 /// Compares two tables in memory by what a model is fitted with: with the patients that it was trained on,
-/// and those that it was not; `steps` is what training measured.
+/// and those that it was not; `store` has what training measured, and spent.
 pub(crate) fn evaluate_model(
     encoder: &Encoder,
     tables: (Table, Table),
     subsets: (Subset, Option<Subset>),
-    steps: &[StepMetrics],
+    store: &dyn Store,
 ) -> Result<Evaluated> {
-    let how = How { measures: &measures(), steps, thorough: None, observe: &mut |_| {} };
-    compare_in_memory(encoder, tables, subsets, how)
+    let steps = store.steps()?;
+    let how = How { measures: &measures(), steps: &steps, thorough: None, observe: &mut |_| {} };
+    let remarks: Vec<String> = store.charged()?.map(of_guarantee).into_iter().collect();
+    compare_in_memory(encoder, (tables, &remarks), subsets, how)
+}
+
+/// What a reader of the report must know of a cohort that was made under a guarantee.
+fn of_guarantee(Spent { epsilon, delta, .. }: Spent) -> String {
+    format!(
+        "The cohort was made under differential privacy for every patient's whole sequence (ε = {epsilon:.2} at \
+         δ = {delta:.1e} are spent). But the guarantee does not cover this report, which compares with the real \
+         table itself: keep it where that is."
+    )
 }
 
 fn compare_in_memory(
     encoder: &Encoder,
-    (real, synthetic): (Table, Table),
+    ((real, synthetic), remarks): ((Table, Table), &[String]),
     subsets: (Subset, Option<Subset>),
     how: How<'_>,
 ) -> Result<Evaluated> {
     let (real, synthetic) = (real.or_named("real table"), synthetic.or_named("synthetic table"));
-    compare(encoder, &Tables { real: &real, synthetic: &synthetic, remarks: &[] }, subsets, how)
+    compare(encoder, &Tables { real: &real, synthetic: &synthetic, remarks }, subsets, how)
 }
 
 /// Compares a run's synthetic cohort with its real table; `on_stage` hears of each stage as it
@@ -157,7 +168,8 @@ pub fn evaluate_run_with(
 ) -> Result<Evaluated> {
     let RunManifest { train, .. } = &run.manifest;
     let schema = &run.encoder.schema;
-    let files = Files::read(schema, run.check_data()?, &run.synthetic())?;
+    let mut files = Files::read(schema, run.check_data()?, &run.synthetic())?;
+    files.remarks.extend(run.store().charged()?.map(of_guarantee));
     let subsets = (train.training_subset(), train.held_out_subset());
     let thorough = (attacks == Attacks::Thorough).then_some(Thorough { config: train, cancel });
     let how = How { measures: &measures(), steps: &run.metrics()?, thorough, observe };

@@ -146,12 +146,8 @@ impl Synthesizer {
         synthetic: impl Into<Table>,
     ) -> Result<Evaluated> {
         let subsets = (self.config.training_subset(), self.config.held_out_subset());
-        evaluate_model(
-            self.sampler.encoder(),
-            (real.into(), synthetic.into()),
-            subsets,
-            &self.metrics()?,
-        )
+        let tables = (real.into(), synthetic.into());
+        evaluate_model(self.sampler.encoder(), tables, subsets, &self.store)
     }
 
     /// Writes a run folder, with which `hg generate` works too. It holds no row of the real table,
