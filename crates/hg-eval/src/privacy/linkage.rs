@@ -253,7 +253,12 @@ fn figures(found: &Linkage, counts: &crate::PatientCounts) -> Vec<Figure> {
         few,
         pair(found.held_out_of_few_people, counts.held_out),
     )];
-    figures.extend(found.unique.iter().flat_map(|risk| risk.figures("patients in a class of one real patient")));
+    figures.extend(
+        found
+            .unique
+            .iter()
+            .flat_map(|risk| risk.figures("patients in a class of one real patient")),
+    );
     figures.push(count("rare combinations of levels that occur", rare, others_rare));
     figures.push(count(
         "patients with a rare combination of levels",
