@@ -133,8 +133,12 @@ fn singling_out(subject: &Subject<'_>) -> Option<SinglingOut> {
     };
     let risk = |guesses: &[Predicate]| {
         let successes = singled_out(guesses)?;
-        let (of_members, of_others) = successes.split_at(members);
-        Risk::new(of_members, of_others)
+        // Of a patient without any value there is nothing to guess.
+        let of = |patients: std::ops::Range<usize>| -> Vec<f64> {
+            let known = patients.filter(|&n| all.columns.iter().any(|column| column[n].is_some()));
+            known.map(|n| successes[n]).collect()
+        };
+        Risk::new(&of(0..members), &of(members..all.count))
     };
     let by_chance = singled_out(&random);
     Some(SinglingOut {
