@@ -247,7 +247,7 @@ impl Page {
 
 /// A text within a line of Markdown: no line ends, and no HTML outside of code.
 fn inline(text: &str) -> String {
-    let is_paired = text.matches('`').count() % 2 == 0;
+    let is_paired = text.matches('`').count().is_multiple_of(2);
     let mut is_code = false;
     let mut escaped = String::new();
     for character in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
