@@ -26,7 +26,7 @@ impl Cohort {
 
     fn train(&self, schema: &Path, out: &str, more: &[&str]) -> Output {
         let (data, out) = (self.path("hiv.parquet"), self.path(out));
-        let small = ["--iterations", "6", "--checkpoint-every", "4", "--set", "model.hidden=8"];
+        let small = ["--set", "iterations=6", "--checkpoint-every", "4", "--set", "model.hidden=8"];
         let mut arguments: Vec<String> = ["train", "--data", &data.display().to_string()]
             .into_iter()
             .chain(["--schema", &schema.display().to_string(), "--out", &out.display().to_string()])

@@ -12,7 +12,8 @@ pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const HELD_OUT: (&str, &str) = ("HG_TRAIN_VALIDATION__HELD_OUT", "0.2");
 
 /// What makes the committed golden values.
-const FIXTURE_PACKAGES: [&str; 6] = [
+const FIXTURE_PACKAGES: [&str; 7] = [
+    "dp-accounting==0.6.0",
     "torch==2.15.0",
     "numpy==2.4.6",
     "safetensors==0.8.0",
@@ -200,6 +201,7 @@ pub(crate) fn fixtures(folder: &Path) -> Result<()> {
     execute(script("hiv_model.py"))?;
     execute(script("eval_goldens.py"))?;
     execute(script("judge_goldens.py"))?;
+    execute(script("privacy_goldens.py"))?;
     execute(script("trajectory_goldens.py"))?;
     execute(script("make_goldens.py"))?;
     let mut save = cargo();

@@ -80,6 +80,8 @@ fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
         return Err(Error::Other("--data, --schema and --out belong together".into()));
     };
     let mut settings = gather(arguments)?;
+    // What is wrong with them is said before a file is opened.
+    settings.clone().resolve()?;
     settings.ask_as(&Schema::load(schema)?)?;
     let train = settings.resolve()?;
     let budget = arguments.minutes.map(minutes).transpose()?;

@@ -176,12 +176,14 @@ const DEFAULT: &str = "default";
 const OF_PRESET: &str = "preset ";
 
 /// What a guarantee needs, and what trains well under one (docs/quality.md, "A privacy guarantee").
-fn protected() -> [(&'static str, Value); 11] {
+fn protected() -> [(&'static str, Value); 12] {
     [
         ("model.resampling", Value::Boolean(false)),
         ("model.hidden", Value::Integer(32)),
         ("optimiser.correlation_weight", Value::Float(0.)),
         ("optimiser.critic_steps", Value::Integer(2)),
+        // Nothing chooses the best weights, so that the last ones must be good.
+        ("optimiser.schedule", "cosine".into()),
         ("batching.batch_size", Value::Integer(512)),
         ("batching.curriculum_epochs", Value::Integer(0)),
         ("validation.every", Value::Integer(0)),

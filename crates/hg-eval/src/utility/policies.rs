@@ -236,12 +236,10 @@ fn policies(subject: &Subject<'_>) -> Result<Option<Policies>> {
         synthetic: value(&synthetic_policy),
         error: None,
     };
-    let when_run = match subject.simulator {
-        Some(simulator) => {
-            Some(run(&view, simulator, [&real_policy, &synthetic_policy], discount)?)
-        }
-        None => None,
-    };
+    // Where the simulator cannot go on under a policy, what the table says of it is all there is.
+    let when_run = subject.simulator.and_then(|simulator| {
+        run(&view, simulator, [&real_policy, &synthetic_policy], discount).ok()
+    });
     Ok(Some(Policies {
         states: view.states(),
         actions: real_mdp.frequencies.len(),
