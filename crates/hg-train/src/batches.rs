@@ -100,10 +100,15 @@ impl Batches {
         }
     }
 
+    /// Takes windows that do not follow from the cohort.
+    pub(crate) fn set_windows(&mut self, windows: Vec<usize>) {
+        self.windows = windows;
+    }
+
     /// The most steps that are taken of a patient in an iteration, where every batch sees one window.
     pub(crate) fn window(&self, iteration: u64) -> usize {
         match self.windows.len() as u64 {
-            0 => self.cohort.steps,
+            0 => usize::MAX,
             count => self.windows[(iteration % count) as usize],
         }
     }

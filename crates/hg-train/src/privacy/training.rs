@@ -50,6 +50,9 @@ impl Trainer {
         let Some(plan) = PrivacyPlan::of(config, encoded.lengths.len())? else {
             return Err(Error::Config("`privacy.epsilon` asks for no guarantee".into()));
         };
+        // How long the longest sequence is was released; the cohort's own is not to be looked at.
+        let longest = lengths.len().saturating_sub(1);
+        trainer.batches.set_windows(config.batching.windows.lengths(longest));
         trainer.private = Some(Private { plan, key: Key::new()?, lengths });
         Ok(trainer)
     }
@@ -129,4 +132,34 @@ fn without_values(lengths: Vec<usize>, width: usize) -> Result<Batch> {
     let shape = (lengths.len(), steps, width);
     let rows = Tensor::zeros(shape, candle_core::DType::F32, &candle_core::Device::Cpu)?;
     Ok(Batch { rows, lengths: Lengths::new(lengths, steps)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hg_data::Encoded;
+
+    #[test]
+    fn windows_follow_from_the_lengths_that_were_released_and_not_from_the_cohorts() -> Result<()> {
+        let mut config = TrainConfig { iterations: 2, ..Default::default() };
+        config.privacy.epsilon = 3.;
+        config.model.hidden = 4;
+        config.model.resampling = false;
+        config.optimiser.correlation_weight = 0.;
+        config.batching.curriculum_epochs = 0;
+        config.validation.every = 0;
+        let (values, lengths) = (vec![0.5; 12].into(), vec![3, 2, 3, 1]);
+        let counts = Default::default();
+        let encoded = Encoded { values, lengths, steps: 3, features: 1, counts };
+        let mut released = vec![0; 10];
+        released[9] = 4;
+        let layout = RowLayout::new(1, Vec::new());
+        let mut trainer = Trainer::private(&config, &layout, &encoded, released)?;
+        let windows: Vec<usize> = (0..5).map(|n| trainer.batches.window(n)).collect();
+        assert_eq!(windows, [2, 4, 8, 9, 2]);
+        // Windows beyond the cohort's longest sequence are no problem.
+        trainer.iteration = 3;
+        assert!(trainer.step()?.get("generator_loss").is_some_and(f64::is_finite));
+        Ok(())
+    }
 }
