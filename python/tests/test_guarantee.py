@@ -47,12 +47,10 @@ def spent(model: HealthGym, folder: Path) -> dict[str, Any]:
     return ledger
 
 
-def test_a_guarantee_is_kept_and_what_it_spent_is_saved(
-    real: pd.DataFrame, tmp_path: Path
-) -> None:
-    model = HealthGym(
-        Schema.from_toml(SCHEMA), epsilon=2.0, delta=1e-4, iterations=4, settings=SMALL
-    ).fit(real, progress=False)
+def test_a_guarantee_is_kept_and_what_it_spent_is_saved(real: pd.DataFrame, tmp_path: Path) -> None:
+    model = HealthGym(Schema.from_toml(SCHEMA), epsilon=2.0, delta=1e-4, iterations=4, settings=SMALL).fit(
+        real, progress=False
+    )
     ledger = spent(model, tmp_path / "run")
     assert ledger["iterations"] == 4
     assert 1.9 < ledger["epsilon"] <= 2.0
@@ -69,9 +67,7 @@ def test_what_the_schema_leaves_to_the_table_is_refused(real: pd.DataFrame) -> N
         HealthGym(schema, epsilon=2.0, iterations=4, settings=SMALL).fit(real, progress=False)
 
 
-def test_a_schema_that_asks_for_a_guarantee_gets_none_weaker(
-    real: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_schema_that_asks_for_a_guarantee_gets_none_weaker(real: pd.DataFrame, tmp_path: Path) -> None:
     schema = Schema.from_toml(SCHEMA.replace("[patient]", "[privacy]\nepsilon = 1.0\n[patient]"))
     with pytest.raises(BadInputError, match="allows 1 at most"):
         HealthGym(schema, epsilon=2.0, iterations=4, settings=SMALL).fit(real, progress=False)
