@@ -83,6 +83,10 @@ fn toml_value(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
     if value.is_instance_of::<PyFloat>() {
         return Ok(Value::Float(value.extract()?));
     }
+    // JSON, in which models keep their settings, has no sign for infinity.
+    if value.is_none() && name == "privacy.epsilon" {
+        return Ok(Value::Float(f64::INFINITY));
+    }
     // A number of NumPy's, or a text.
     let texts = value.extract::<String>().map(Value::String);
     let numbers = || value.extract::<i64>().map(Value::Integer);
