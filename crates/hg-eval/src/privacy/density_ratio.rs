@@ -16,9 +16,9 @@
 //! might have it, has the same law and a fifth of the patients to estimate a density from; with all
 //! others the attacker knows everything but the one bit that is asked for.
 
+use super::area::AreaAttack;
 use super::space::{Point, Space, apart, spread};
-use crate::judge::MIN_PATIENTS;
-use crate::{Answer, Auc, Figure, Finding, Measure, Outcome, Result, Subject, Topic, auc};
+use crate::{Auc, Finding, Measure, Result, Subject, Topic, auc};
 use rayon::prelude::*;
 
 /// Real patients by whom the kernel's width is chosen.
@@ -57,34 +57,16 @@ impl Measure for DensityRatio {
     }
 
     fn compute(&self, subject: &Subject<'_>) -> Result<Finding> {
-        let found = density_ratio(subject);
-        let figure = Figure {
-            name: "density ratio attack, area under the curve".into(),
-            synthetic: found.map(Into::into),
-            held_out: None,
+        let attack = AreaAttack {
+            about: "density",
+            question: "Are synthetic patients no denser around those trained on?",
+            figure: "density ratio attack, area under the curve",
+            key: "density_ratio",
+            attacker: "an attacker who knows how dense real patients are",
+            nothing: "patients do not differ in what can be compared",
         };
-        let question = "Are synthetic patients no denser around those trained on?";
-        let finding = Finding::new()
-            .with_answer(Answer::new("density", question, judge(subject, found)))
-            .with_figure(figure)
-            .with_json("density_ratio", &found)?;
-        Ok(match found {
-            Some(auc) => finding.with_detail(auc),
-            None => finding,
-        })
+        attack.finding(subject, density_ratio(subject))
     }
-}
-
-fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
-    let counts = subject.patients();
-    counts.held_out_at_least(MIN_PATIENTS)?;
-    counts.at_least(MIN_PATIENTS)?;
-    let Auc { area, low, high } = found.ok_or("patients do not differ in what can be compared")?;
-    let said = format!(
-        "an attacker who knows how dense real patients are is right with an area under the curve of \
-         {area:.2} ({low:.2} to {high:.2}; passes where 0.5 is inside or above)"
-    );
-    Ok((low <= 0.5, said))
 }
 
 fn density_ratio(subject: &Subject<'_>) -> Option<Auc> {

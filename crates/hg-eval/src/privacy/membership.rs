@@ -1,9 +1,9 @@
 //! Membership inference: is it hidden who was trained on?
 
+use super::area::AreaAttack;
 use super::closest_records::{Records, spread_rows};
-use crate::judge::MIN_PATIENTS;
 use crate::statistics::{is_finite, mean, stride};
-use crate::{Answer, Auc, Figure, Finding, Measure, Outcome, Result, Subject, Topic, auc};
+use crate::{Auc, Finding, Measure, Result, Subject, Topic, auc};
 use hg_data::Encoded;
 use rayon::prelude::*;
 
@@ -38,33 +38,16 @@ impl Measure for MembershipInference {
             let most = subject.max_attacked();
             attack([&subject.real.encoded, &others.encoded], &subject.synthetic.encoded, most)
         });
-        let figure = Figure {
-            name: "membership attack, area under the curve".into(),
-            synthetic: found.map(Into::into),
-            held_out: None,
+        let attacked = AreaAttack {
+            about: "membership",
+            question: "Is it hidden who was trained on?",
+            figure: "membership attack, area under the curve",
+            key: "membership",
+            attacker: "an attacker who looks for the nearest synthetic records",
+            nothing: "there are no records to compare",
         };
-        let question = "Is it hidden who was trained on?";
-        let finding = Finding::new()
-            .with_answer(Answer::new("membership", question, judge(subject, found)))
-            .with_figure(figure)
-            .with_json("membership", &found)?;
-        Ok(match found {
-            Some(auc) => finding.with_detail(auc),
-            None => finding,
-        })
+        attacked.finding(subject, found)
     }
-}
-
-fn judge(subject: &Subject<'_>, found: Option<Auc>) -> Outcome {
-    let counts = subject.patients();
-    counts.held_out_at_least(MIN_PATIENTS)?;
-    counts.at_least(MIN_PATIENTS)?;
-    let Auc { area, low, high } = found.ok_or("there are no records to compare")?;
-    let said = format!(
-        "an attacker who looks for the nearest synthetic records is right with an area under the \
-         curve of {area:.2} ({low:.2} to {high:.2}; passes where 0.5 is inside or above)"
-    );
-    Ok((low <= 0.5, said))
 }
 
 /// How well an attacker who holds a patient's records tells whether they were trained on: by

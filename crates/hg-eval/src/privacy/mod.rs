@@ -1,5 +1,6 @@
 //! Is it private: copies, distances to the closest record, and attacks.
 
+mod area;
 mod classes;
 pub(crate) mod closest_records;
 pub(crate) mod density_ratio;
