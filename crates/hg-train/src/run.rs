@@ -23,6 +23,7 @@ use candle_core::Tensor;
 use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, fill_then_rename, write_atomically};
 use hg_lstm::kernel::SimdPath;
 use hg_models::{COMPARED, CriticConfig, read_weights};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -520,6 +521,20 @@ impl RunStore {
     fn checkpoints(&self) -> PathBuf {
         self.folder.join(CHECKPOINTS)
     }
+
+    /// What a JSON file of the folder holds; `None` where it is not there. `hint` is the way out where it
+    /// cannot be used.
+    fn read<T: DeserializeOwned>(&self, name: &str, hint: &str) -> Result<Option<T>> {
+        let path = self.folder.join(name);
+        let problem = |problem: String| Error::Run { path: path.clone(), problem };
+        if !path.exists() {
+            return Ok(None);
+        }
+        let json = std::fs::read(&path).map_err(|e| problem(format!("cannot be read: {e}")))?;
+        let read = serde_json::from_slice(&json)
+            .map_err(|e| problem(format!("cannot be used: {e}\nhint: {hint}")))?;
+        Ok(Some(read))
+    }
 }
 
 impl Store for RunStore {
@@ -550,18 +565,7 @@ impl Store for RunStore {
     }
 
     fn resampling(&self) -> Result<Option<Resampling>> {
-        let path = self.folder.join(RESAMPLING);
-        let problem = |problem: String| Error::Run { path: path.clone(), problem };
-        if !path.exists() {
-            return Ok(None);
-        }
-        let json = std::fs::read(&path).map_err(|e| problem(format!("cannot be read: {e}")))?;
-        let read = serde_json::from_slice(&json).map_err(|e| {
-            problem(format!(
-                "cannot be used: {e}\nhint: remove it, and `hg train --resume` learns it again"
-            ))
-        })?;
-        Ok(Some(read))
+        self.read(RESAMPLING, "remove it, and `hg train --resume` learns it again")
     }
 
     fn charge(&mut self, spent: Spent) -> Result<()> {
@@ -569,24 +573,11 @@ impl Store for RunStore {
         let failed =
             |source| Error::Write { path: path.clone(), what: "the privacy budget", source };
         let json = serde_json::to_vec_pretty(&spent).map_err(|e| failed(e.into()))?;
-        write_atomically(&path, |file| {
-            file.write_all(&json).and_then(|()| file.sync_all()).map_err(failed)
-        })
+        write_atomically(&path, |file| file.write_all(&json).map_err(failed))
     }
 
     fn charged(&self) -> Result<Option<Spent>> {
-        let path = self.folder.join(SPENT);
-        let problem = |problem: String| Error::Run { path: path.clone(), problem };
-        if !path.exists() {
-            return Ok(None);
-        }
-        let json = std::fs::read(&path).map_err(|e| problem(format!("cannot be read: {e}")))?;
-        let read = serde_json::from_slice(&json).map_err(|e| {
-            problem(format!(
-                "cannot be used: {e}\nhint: without it nobody knows what was spent; the run cannot go on"
-            ))
-        })?;
-        Ok(Some(read))
+        self.read(SPENT, "without it nobody knows what was spent; the run cannot go on")
     }
 
     fn record_from(&mut self, iteration: u64) -> Result<()> {

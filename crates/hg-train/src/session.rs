@@ -121,7 +121,10 @@ impl<'a> Session<'a> {
         if let Some(newest) = store.newest()? {
             newest.restore(&mut trainer)?;
         }
-        let budget = Budget::of(config, encoded.lengths.len(), (trainer.iteration(), &*store))?;
+        let critic_steps = config.optimiser.critic_steps as u64;
+        let done = (trainer.iteration(), &*store);
+        let plan = trainer.private.as_ref().map(|private| &private.plan);
+        let budget = plan.map(|plan| Budget::of(plan, critic_steps, done)).transpose()?;
         Ok(Self { config, trainer, encoder, encoded, store, validator: None, budget })
     }
 

@@ -2,7 +2,7 @@
 
 use super::plan::{PrivacyPlan, Spending};
 use crate::store::{Spent, Store};
-use crate::{Error, Result, TrainConfig};
+use crate::{Error, Result};
 
 /// The budget of a session. A stretch of iterations up to the next checkpoint is charged before the first of
 /// them, and set right after the checkpoint. So whatever ends a session, all noise that was ever added has
@@ -19,16 +19,15 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Of a session that begins after `done` iterations; `None` where no guarantee is kept.
+    /// Of a session under a plan that begins after `done` iterations, with so many critic steps in each.
     ///
     /// # Errors
     /// Where the store does not say what was spent.
     pub(crate) fn of(
-        config: &TrainConfig,
-        patients: usize,
+        plan: &PrivacyPlan,
+        critic_steps: u64,
         (done, store): (u64, &dyn Store),
-    ) -> Result<Option<Self>> {
-        let Some(plan) = PrivacyPlan::of(config, patients)? else { return Ok(None) };
+    ) -> Result<Self> {
         let charged = store.charged()?.map_or(0, |spent| spent.iterations);
         let Some(lost) = charged.checked_sub(done) else {
             let problem = format!(
@@ -43,9 +42,8 @@ impl Budget {
                  and the run will have so many fewer"
             );
         }
-        let critic_steps = config.optimiser.critic_steps as u64;
         let (spending, delta) = (plan.spent(), plan.delta);
-        Ok(Some(Self { spending, delta, critic_steps, lost, charged }))
+        Ok(Self { spending, delta, critic_steps, lost, charged })
     }
 
     /// Whether the iteration after this one is paid for.

@@ -84,6 +84,12 @@ impl PrivacyPlan {
         }))
     }
 
+    /// The plan of a run that keeps a guarantee.
+    pub(crate) fn required(config: &TrainConfig, patients: usize) -> Result<Self> {
+        let none = || Error::Config("`privacy.epsilon` asks for no guarantee".into());
+        Self::of(config, patients)?.ok_or_else(none)
+    }
+
     /// The patients that a batch is expected to have.
     pub fn batch(&self) -> f64 {
         self.sampling_rate * self.patients as f64
@@ -151,8 +157,7 @@ pub fn fit_private(
     let mut draw = || normal(&mut rng);
     Encoder::fit_private(schema, table, config.training_subset(), |patients| {
         // Before anything is spent: whether the rest can be kept at all.
-        PrivacyPlan::of(config, patients)?;
-        let multiplier = config.privacy.release_noise(patients)?;
+        let multiplier = PrivacyPlan::required(config, patients)?.release_noise;
         Ok::<_, Error>(ReleaseNoise { multiplier, draw: &mut draw })
     })
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 /// What a trainer needs to keep a guarantee.
 #[derive(Debug)]
 pub(crate) struct Private {
-    plan: PrivacyPlan,
+    pub(crate) plan: PrivacyPlan,
     key: Key,
     /// `[n]`: how many sequences had `n` steps, as it was released.
     lengths: Vec<usize>,
@@ -47,9 +47,7 @@ impl Trainer {
         lengths: Vec<usize>,
     ) -> Result<Self> {
         let mut trainer = Self::unguarded(config, layout, encoded)?;
-        let Some(plan) = PrivacyPlan::of(config, encoded.lengths.len())? else {
-            return Err(Error::Config("`privacy.epsilon` asks for no guarantee".into()));
-        };
+        let plan = PrivacyPlan::required(config, encoded.lengths.len())?;
         // How long the longest sequence is was released; the cohort's own is not to be looked at.
         let longest = lengths.len().saturating_sub(1);
         trainer.batches.set_windows(config.batching.windows.lengths(longest));
