@@ -11,6 +11,7 @@ mod generator;
 mod layout;
 mod losses;
 mod parameters;
+mod ranks;
 
 pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, Guard, RealBatch};
 pub use critic::{COMPARED, Critic, CriticConfig, CriticOutput};
@@ -20,6 +21,7 @@ pub use losses::{
     CriticLoss, correlation, correlation_loss, critic_loss, generator_loss, interpolate,
 };
 pub use parameters::{Parameters, read_weights};
+pub use ranks::{Communicator, Ranks};
 
 use std::path::PathBuf;
 
@@ -46,6 +48,9 @@ pub enum Error {
         #[source]
         source: candle_core::Error,
     },
+    /// Ranks that train together no longer hear each other, or do not belong together.
+    #[error("{0}")]
+    Ranks(String),
     /// Weights that do not belong to this model.
     #[error("weights do not fit the model: {0}")]
     Weights(String),

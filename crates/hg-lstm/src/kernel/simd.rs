@@ -113,6 +113,7 @@ pub trait Real:
     + std::ops::DivAssign
     + std::iter::Sum
     + candle_core::WithDType
+    + bytemuck::Pod
     + private::Vectors
 {
 }

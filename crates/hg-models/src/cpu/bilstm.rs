@@ -337,18 +337,17 @@ impl<S: Real> BiGradient<S> {
         self.input.iter_mut().flat_map(LinearGradient::buffers).chain(&mut self.recurrent)
     }
 
-    /// Adds the gradients over all micro-batches to `into`.
-    pub(super) fn export<'a>(parts: &[&'a Self], into: &mut Export<'a, S>) {
-        let hidden = parts[0].hidden;
+    /// Adds the gradients to `into`.
+    pub(super) fn export<'a>(&'a self, into: &mut Export<'a, S>) {
+        let hidden = self.hidden;
         let gates = Width { parts: 4, each: hidden };
         for (n, name) in NAMES.iter().enumerate() {
-            let input: Vec<_> = parts.iter().map(|part| &part.input[n]).collect();
-            LinearGradient::export(&input, &format!("{name}.i2h"), into);
-            let recurrent = parts.iter().map(|part| &part.recurrent[n]).collect();
+            let (input, recurrent) = (&self.input[n], &self.recurrent[n]);
+            input.export(&format!("{name}.i2h"), into);
             let widths = [gates, Width::one(hidden)];
-            into.sum(format!("{name}.h2h.weight"), &[4 * hidden, hidden], recurrent, widths);
+            into.buffer(format!("{name}.h2h.weight"), &[4 * hidden, hidden], recurrent, widths);
             // Both biases are added to the same pre-activations.
-            LinearGradient::export_bias(&input, format!("{name}.h2h.bias"), into);
+            input.export_bias(format!("{name}.h2h.bias"), into);
         }
     }
 }

@@ -14,6 +14,7 @@
 //! Columns whose norm lies below its floor are divided by the floor, a constant,
 //! so that for them the diagonal term is absent.
 
+use crate::{Ranks, Result};
 use hg_lstm::kernel::{Buffer, Matrix, Panels, Real, SimdPath, add_transposed_product, padded};
 use rayon::prelude::*;
 
@@ -92,28 +93,41 @@ impl<S: Real> Moments<S> {
         let (x, into) = (self.centred.view(), self.products.view_mut());
         add_transposed_product(x, x, into, &mut self.scratch);
     }
+
+    /// The micro-batch's share of Σ (x − μ)(x − μ)ᵀ, `[width, width]`.
+    fn products_of(&self, width: usize) -> Vec<f64> {
+        let rows = (0..width).map(|row| &self.products.row(row)[..width]);
+        rows.flatten().map(|&product| product.to_f64()).collect()
+    }
 }
 
 impl Correlation {
-    /// The correlation of `rows` rows, a part of them in each micro-batch, whose moments keep its
-    /// centred rows.
-    pub(super) fn of<S: Real>(mut parts: Vec<(&mut Moments<S>, &Buffer<S>)>, rows: usize) -> Self {
+    /// The correlation of `rows` rows of `width` features, a part of them in each of `count` micro-batches:
+    /// this rank's are in `parts`, whose moments keep its centred rows.
+    pub(super) fn of<S: Real>(
+        mut parts: Vec<(&mut Moments<S>, &Buffer<S>)>,
+        (rows, width): (usize, usize),
+        (ranks, count): (&Ranks, usize),
+    ) -> Result<Self> {
         parts.par_iter_mut().for_each(|(moments, x)| moments.add_up_columns(x));
-        let width = parts.first().map_or(0, |(moments, _)| moments.sums.len());
-        let mean =
-            |n: usize| parts.iter().map(|(moments, _)| moments.sums[n]).sum::<f64>() / rows as f64;
-        let means: Vec<f64> = (0..width).map(mean).collect();
+        let sums: Vec<_> = parts.iter().map(|(moments, _)| vec![&moments.sums[..]]).collect();
+        let mut means = vec![0.; width];
+        ranks.add_up(count, &sums, vec![&mut means])?;
+        means.iter_mut().for_each(|mean| *mean /= rows as f64);
         parts.par_iter_mut().for_each(|(moments, x)| moments.centre(x, &means));
-        let total = |i: usize, j: usize| -> f64 {
-            parts.iter().map(|(moments, _)| moments.products.row(i)[j].to_f64()).sum()
-        };
+        let products: Vec<Vec<f64>> =
+            parts.par_iter().map(|(moments, _)| moments.products_of(width)).collect();
+        let products: Vec<_> = products.iter().map(|of| vec![of.as_slice()]).collect();
+        let mut totals = vec![0.; width * width];
+        ranks.add_up(count, &products, vec![&mut totals])?;
+        let total = |i: usize, j: usize| totals[i * width + j];
         let norms: Vec<f64> =
             (0..width).map(|n| total(n, n).max(NORM_FLOOR * NORM_FLOOR).sqrt()).collect();
         let matrix = (0..width)
             .flat_map(|i| (0..width).map(move |j| (i, j)))
             .map(|(i, j)| total(i, j) / (norms[i] * norms[j]))
             .collect();
-        Self { matrix, norms }
+        Ok(Self { matrix, norms })
     }
 
     /// mean|R − target|, under the limits.

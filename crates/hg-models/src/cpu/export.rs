@@ -1,5 +1,4 @@
-//! Gradients on their way out: those of all micro-batches, added up in their order, in tensors that
-//! are kept from step to step.
+//! Gradients on their way out of padded buffers, in tensors that are kept from step to step.
 
 use super::Gradients;
 use super::linear::Width;
@@ -27,15 +26,15 @@ impl<'a, S: Real> Export<'a, S> {
         Self { parts: Vec::new() }
     }
 
-    /// The sum of padded buffers `[rows, columns]`.
-    pub(super) fn sum(
+    /// A padded buffer `[rows, columns]`.
+    pub(super) fn buffer(
         &mut self,
         name: String,
         shape: &[usize],
-        buffers: Vec<&'a Buffer<S>>,
+        buffer: &'a Buffer<S>,
         [rows, columns]: [Width; 2],
     ) {
-        let fill = move |to: &mut [S]| add_up(&buffers, rows, columns, to);
+        let fill = move |to: &mut [S]| unpad(buffer, rows, columns, to);
         self.parts.push(Part { name, shape: shape.to_vec(), fill: Box::new(fill) });
     }
 
@@ -60,19 +59,12 @@ impl<'a, S: Real> Export<'a, S> {
     }
 }
 
-/// Adds padded buffers `[rows, columns]` up, row-major and without padding.
-pub(super) fn add_up<S: Real>(buffers: &[&Buffer<S>], rows: Width, columns: Width, to: &mut [S]) {
-    let Some((first, rest)) = buffers.split_first() else { return };
+/// Copies a padded buffer `[rows, columns]`, row-major and without padding.
+pub(super) fn unpad<S: Real>(buffer: &Buffer<S>, rows: Width, columns: Width, to: &mut [S]) {
     for (n, to) in to.chunks_exact_mut(columns.real()).enumerate() {
-        let row = rows.place(n);
+        let row = buffer.row(rows.place(n));
         for (at, place, count) in columns.runs() {
-            let to = &mut to[at..at + count];
-            to.copy_from_slice(&first.row(row)[place..place + count]);
-            for buffer in rest {
-                for (to, &x) in to.iter_mut().zip(&buffer.row(row)[place..place + count]) {
-                    *to += x;
-                }
-            }
+            to[at..at + count].copy_from_slice(&row[place..place + count]);
         }
     }
 }

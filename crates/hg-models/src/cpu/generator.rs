@@ -68,22 +68,24 @@ impl<S: Real> GeneratorGradient<S> {
         }
     }
 
-    /// Sets all gradients to 0.
-    pub(super) fn clear(&mut self) {
+    /// Its buffers, in a fixed order.
+    pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
         let dense = self.dense.iter_mut().flat_map(LinearGradient::buffers);
-        let all = self.rnn.buffers().chain(dense);
-        all.for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+        self.rnn.buffers().chain(dense)
     }
 
-    /// Writes the gradients over all micro-batches.
-    pub(super) fn export(parts: &[&Self], into: &mut Gradients) -> Result<()> {
+    /// Sets all gradients to 0.
+    pub(super) fn clear(&mut self) {
+        self.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
+    }
+
+    /// Writes the gradients.
+    pub(super) fn export(&self, into: &mut Gradients) -> Result<()> {
         let mut export = Export::new();
-        for (n, name) in DENSE.iter().enumerate() {
-            let dense: Vec<_> = parts.iter().map(|part| &part.dense[n]).collect();
-            LinearGradient::export(&dense, name, &mut export);
+        for (dense, name) in self.dense.iter().zip(DENSE) {
+            dense.export(name, &mut export);
         }
-        let rnn: Vec<_> = parts.iter().map(|part| &part.rnn).collect();
-        BiGradient::export(&rnn, &mut export);
+        self.rnn.export(&mut export);
         export.write(into)
     }
 }

@@ -140,19 +140,14 @@ impl<S: Real> CriticGradient<S> {
         self.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
     }
 
-    /// Writes the gradients over all micro-batches, that of `M` as those of its factors.
-    pub(super) fn export(
-        parts: &[&Self],
-        weights: &CriticWeights<S>,
-        into: &mut Gradients,
-    ) -> Result<()> {
+    /// Writes the gradients, that of `M` as those of its factors.
+    pub(super) fn export(&self, weights: &CriticWeights<S>, into: &mut Gradients) -> Result<()> {
         let CriticConfig { layout, hidden, compares } = &weights.config;
         let (embedded, width) = (weights.config.embedded_width(), layout.width());
         let shown = shown_width(&weights.config).real();
 
         // From M's gradient to those of the embeddings and of the first linear map.
-        let first: Vec<_> = parts.iter().map(|part| &part.first).collect();
-        let map = LinearGradient::weight_numbers(&first);
+        let map = self.first.weight_numbers();
         let mut linear1 = vec![S::default(); hidden * embedded];
         let mut embeddings: Vec<Vec<S>> =
             weights.embeddings.iter().map(|e| vec![S::default(); e.len()]).collect();
@@ -187,16 +182,12 @@ impl<S: Real> CriticGradient<S> {
             export.numbers(embedding_name(n), &shape, grad);
         }
         export.numbers("linear1.weight".into(), &[*hidden, embedded], linear1);
-        LinearGradient::export_bias(&first, "linear1.bias".into(), &mut export);
-        let second: Vec<_> = parts.iter().map(|part| &part.second).collect();
-        LinearGradient::export(&second, "linear2", &mut export);
-        let rnn: Vec<_> = parts.iter().map(|part| &part.rnn).collect();
-        BiGradient::export(&rnn, &mut export);
-        let readout = parts.iter().map(|part| &part.readout).collect();
+        self.first.export_bias("linear1.bias".into(), &mut export);
+        self.second.export("linear2", &mut export);
+        self.rnn.export(&mut export);
         let widths = [Width::one(2), Width::one(*hidden)];
-        export.sum("linear3.weight".into(), &[1, 2 * hidden], readout, widths);
-        let bias = parts.iter().map(|part| &part.readout_bias).collect();
-        export.sum("linear3.bias".into(), &[1], bias, [Width::one(1); 2]);
+        export.buffer("linear3.weight".into(), &[1, 2 * hidden], &self.readout, widths);
+        export.buffer("linear3.bias".into(), &[1], &self.readout_bias, [Width::one(1); 2]);
         export.write(into)
     }
 }

@@ -120,7 +120,7 @@ impl<S: Real> CriticWork<S> {
 
 impl<S: Real> CriticGradient<S> {
     /// Its buffers, in a fixed order.
-    pub(super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
+    pub(in super::super) fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer<S>> {
         let Self { first, second, rnn, readout, readout_bias } = self;
         let dense = [first, second].into_iter().flat_map(LinearGradient::buffers);
         dense.chain(rnn.buffers()).chain([readout, readout_bias])

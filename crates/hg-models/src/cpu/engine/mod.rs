@@ -8,12 +8,13 @@ use super::correlation::{Alignment, Correlation, Moments};
 use super::critic::{CriticGradient, CriticWeights, CriticWork, interpolate};
 use super::generator::{GeneratorGradient, GeneratorWeights, GeneratorWork};
 use super::micro_batch::PackedBatch;
-use crate::{CriticConfig, Error, GeneratorConfig, Parameters, Result};
+use crate::{CriticConfig, Error, GeneratorConfig, Parameters, Ranks, Result};
 use candle_core::Tensor;
 use hg_lstm::Lengths;
 use hg_lstm::kernel::{Buffer, Real, SimdPath, Start, multiply};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 /// Sequences in a micro-batch. The last bits of a result depend on it.
@@ -45,16 +46,23 @@ pub struct GeneratorMeasures {
 /// A real batch, packed once for all steps that see it.
 #[derive(Debug)]
 pub struct RealBatch<S: Real> {
+    /// Those that this rank has.
     micro_batches: Vec<(PackedBatch, Buffer<S>)>,
+    /// Sequences and rows of all ranks.
     sequences: usize,
     rows: usize,
     correlation: Correlation,
 }
 
 impl<S: Real> RealBatch<S> {
-    /// Sequences in the batch.
+    /// Sequences in the batch, on all ranks.
     pub fn sequences(&self) -> usize {
         self.sequences
+    }
+
+    /// Micro-batches on all ranks.
+    fn count(&self) -> usize {
+        self.sequences.div_ceil(MICRO_BATCH_SIZE)
     }
 }
 
@@ -140,12 +148,26 @@ impl<S: Real> Pool<S> {
 pub struct Engine<S: Real> {
     generator_weights: GeneratorWeights<S>,
     critic_weights: CriticWeights<S>,
+    ranks: Ranks,
     micro_batches: Vec<MicroBatch<S>>,
     pool: Pool<S>,
-    on_generator: Gradients,
-    on_critic: Gradients,
+    on_generator: Total<GeneratorGradient<S>>,
+    on_critic: Total<CriticGradient<S>>,
     /// The noise of a private step, in the form of a gradient; none before the first.
     gradient_noise: Option<CriticGradient<S>>,
+}
+
+/// The gradients of a network over all micro-batches, in the engine's form and then by name.
+#[derive(Debug)]
+struct Total<G> {
+    sum: G,
+    by_name: Gradients,
+}
+
+impl<G> Total<G> {
+    fn new(sum: G) -> Self {
+        Self { sum, by_name: Gradients::new() }
+    }
 }
 
 /// Fills `[length · Z]` noise values for a sequence of the batch.
@@ -162,6 +184,7 @@ impl<S: Real> Engine<S> {
         Self {
             generator_weights: GeneratorWeights::new(generator, path),
             critic_weights: CriticWeights::new(critic, path),
+            ranks: Ranks::default(),
             micro_batches: Vec::new(),
             pool: Pool {
                 generator: generator.clone(),
@@ -169,57 +192,67 @@ impl<S: Real> Engine<S> {
                 path,
                 waiting: Mutex::default(),
             },
-            on_generator: Gradients::new(),
-            on_critic: Gradients::new(),
+            on_generator: Total::new(GeneratorGradient::new(generator)),
+            on_critic: Total::new(CriticGradient::new(critic)),
             gradient_noise: None,
         }
     }
 
-    /// Packs a real batch `[batch, steps, D]` for all steps that see it.
+    /// Shares the work of each batch with other ranks: every rank makes the same calls, packs its own
+    /// sequences, and gets the same losses and gradients, those of a process alone, to the bit.
+    pub fn share_with(&mut self, ranks: Ranks) {
+        self.ranks = ranks;
+    }
+
+    /// The sequences of a batch of so many that this rank packs.
+    pub fn share(&self, sequences: usize) -> Range<usize> {
+        let share = self.ranks.share(sequences.div_ceil(MICRO_BATCH_SIZE));
+        let end = |micro_batch: usize| (micro_batch * MICRO_BATCH_SIZE).min(sequences);
+        end(share.start)..end(share.end)
+    }
+
+    /// Packs a real batch for all steps that see it: `rows` `[share, steps, D]` of the sequences that are
+    /// this rank's [share](Self::share) of the batch, and the `lengths` of all.
     ///
     /// # Errors
-    /// When `rows` does not fit `lengths` and the networks.
+    /// When `rows` does not fit `lengths` and the networks, or a rank is gone.
     pub fn pack(&mut self, rows: &Tensor, lengths: &Lengths) -> Result<RealBatch<S>> {
-        let (batch, steps, width) = rows.dims3()?;
-        if (batch, steps, width)
-            != (lengths.batch(), lengths.steps(), self.pool.critic.layout.width())
-        {
-            return Err(Error::Lstm(hg_lstm::Error::Shape {
-                what: "real rows",
-                expected: format!(
-                    "[{}, {}, {}]",
-                    lengths.batch(),
-                    lengths.steps(),
-                    self.pool.critic.layout.width()
-                ),
-                got: vec![batch, steps, width],
-            }));
+        let (batch, share) = (lengths.batch(), self.share(lengths.batch()));
+        let expected = [share.len(), lengths.steps(), self.pool.critic.layout.width()];
+        let got = rows.dims();
+        if got != expected {
+            let (expected, got) = (format!("{expected:?}"), got.to_vec());
+            let what = "real rows";
+            return Err(Error::Lstm(hg_lstm::Error::Shape { what, expected, got }));
         }
+        let [_, steps, width] = expected;
         let values: Vec<S> = rows.flatten_all()?.to_vec1()?;
-        let micro_batches = self.micro_batches_of(lengths.rows());
+        let micro_batches = self.micro_batches_of(lengths.rows(), share.clone());
         let micro_batches: Vec<(PackedBatch, Buffer<S>)> = micro_batches
             .into_par_iter()
             .map(|packed| {
                 let mut rows = Buffer::new(packed.rows, width);
                 for (_, sequence, time, row) in packed.steps() {
-                    let from = &values[(sequence * steps + time) * width..][..width];
-                    rows.row_mut(row)[..width].copy_from_slice(from);
+                    let at = ((sequence - share.start) * steps + time) * width;
+                    rows.row_mut(row)[..width].copy_from_slice(&values[at..][..width]);
                 }
                 (packed, rows)
             })
             .collect();
-        let rows = micro_batches.iter().map(|(packed, _)| packed.rows).sum();
+        let rows = lengths.rows().iter().sum();
         let moments = self.micro_batches.iter_mut().map(|micro_batch| &mut micro_batch.moments);
         let parts = moments.zip(micro_batches.iter().map(|(_, rows)| rows)).collect();
-        let correlation = Correlation::of(parts, rows);
+        let count = batch.div_ceil(MICRO_BATCH_SIZE);
+        let correlation = Correlation::of(parts, (rows, width), (&self.ranks, count))?;
         Ok(RealBatch { micro_batches, sequences: batch, rows, correlation })
     }
 
-    /// Cuts a batch into micro-batches and makes sure that each has buffers.
-    fn micro_batches_of(&mut self, lengths: &[usize]) -> Vec<PackedBatch> {
-        let starts = (0..lengths.len()).step_by(MICRO_BATCH_SIZE);
-        let packed_batches: Vec<PackedBatch> = starts
-            .map(|start| (start..(start + MICRO_BATCH_SIZE).min(lengths.len())).collect())
+    /// Cuts sequences of a batch into micro-batches and makes sure that each has buffers.
+    fn micro_batches_of(&mut self, lengths: &[usize], share: Range<usize>) -> Vec<PackedBatch> {
+        let packed_batches: Vec<PackedBatch> = share
+            .clone()
+            .step_by(MICRO_BATCH_SIZE)
+            .map(|start| (start..(start + MICRO_BATCH_SIZE).min(share.end)).collect())
             .map(|sequences| PackedBatch::new(sequences, lengths))
             .collect();
         while self.micro_batches.len() < packed_batches.len() {
@@ -251,12 +284,12 @@ impl<S: Real> Engine<S> {
             work.take_fake(weights, packed, noise);
         };
         self.critic_weights.load(critic)?;
-        let weights = &self.critic_weights;
-        let (micro_batches, into) = (&mut self.micro_batches, &mut self.on_critic);
+        let into = (&self.ranks, &mut self.on_critic);
+        let (weights, micro_batches) = (&self.critic_weights, &mut self.micro_batches);
         critic_step(weights, micro_batches, &self.pool, real, &fake, (alpha, penalty_weight), into)
     }
 
-    /// The critic's loss on a real batch and given synthetic rows `fake` `[batch, steps, D]`, and the
+    /// The critic's loss on a real batch and given synthetic rows `fake` `[batch, steps, D]` (of all ranks), and the
     /// gradients of the critic's parameters. `alpha` holds one α for each sequence.
     ///
     /// Every step overwrites the tensors of the gradients: take a [`Tensor::copy`] to keep them.
@@ -280,8 +313,8 @@ impl<S: Real> Engine<S> {
             }
         };
         self.critic_weights.load(critic)?;
-        let weights = &self.critic_weights;
-        let (micro_batches, into) = (&mut self.micro_batches, &mut self.on_critic);
+        let into = (&self.ranks, &mut self.on_critic);
+        let (weights, micro_batches) = (&self.critic_weights, &mut self.micro_batches);
         critic_step(weights, micro_batches, &self.pool, real, &fake, (alpha, penalty_weight), into)
     }
 
@@ -304,11 +337,11 @@ impl<S: Real> Engine<S> {
         self.critic_weights.load(critic)?;
         let (weights, critic) = (&self.generator_weights, &self.critic_weights);
         let micro_batches = &mut self.micro_batches[..real.micro_batches.len()];
-        let pool = &self.pool;
+        let (pool, ranks, count) = (&self.pool, &self.ranks, real.count());
 
         // The critic's scores, and what they give to the generator's rows.
         let on_score = -1. / real.sequences as f64;
-        let scores: Vec<f64> = micro_batches
+        let scores: Vec<[f64; 1]> = micro_batches
             .par_iter_mut()
             .zip(&real.micro_batches)
             .map(|(micro_batch, (packed, _))| {
@@ -320,15 +353,17 @@ impl<S: Real> Engine<S> {
                     let scores = work.forward_and_backward(critic, x, &on_scores, packed, None);
                     work.input_gradient(critic, packed);
                     micro_batch.grad_out.copy_from(&work.grad_input);
-                    scores.iter().sum()
+                    [scores.iter().sum()]
                 })
             })
             .collect();
-        let score = scores.iter().sum::<f64>() / real.sequences as f64;
+        let [score] = ranks.totals(count, &scores)?;
+        let score = score / real.sequences as f64;
 
         // The alignment of correlations, which needs all rows.
         let parts = micro_batches.iter_mut().map(|part| (&mut part.moments, &part.out));
-        let fake = Correlation::of(parts.collect(), real.rows);
+        let sizes = (real.rows, pool.critic.layout.width());
+        let fake = Correlation::of(parts.collect(), sizes, (ranks, count))?;
         let alignment = fake.distance(&real.correlation, aligned);
         let map = fake.gradient_map(&real.correlation, aligned, pool.path);
 
@@ -345,10 +380,12 @@ impl<S: Real> Engine<S> {
                 });
             },
         );
-        let parts: Vec<_> = micro_batches.iter().map(|part| &part.on_generator).collect();
-        GeneratorGradient::export(&parts, &mut self.on_generator)?;
+        let Total { sum, by_name } = &mut self.on_generator;
+        let parts = micro_batches.iter_mut().map(|part| part.on_generator.buffers());
+        total(ranks, count, parts, sum.buffers())?;
+        sum.export(by_name)?;
         let loss = aligned.weight * alignment - score;
-        Ok((GeneratorMeasures { loss, alignment }, &self.on_generator))
+        Ok((GeneratorMeasures { loss, alignment }, by_name))
     }
 
     /// The generator's rows `[batch, steps, D]`, row-major, 0 beyond each length. `noise` fills
@@ -363,7 +400,7 @@ impl<S: Real> Engine<S> {
         noise: Noise<'_, S>,
     ) -> Result<Vec<S>> {
         self.generator_weights.load(generator)?;
-        let packed_batches = self.micro_batches_of(lengths.rows());
+        let packed_batches = self.micro_batches_of(lengths.rows(), 0..lengths.batch());
         let weights = &self.generator_weights;
         let (steps, width) = (lengths.steps(), self.pool.generator.layout.width());
         let mut all = vec![S::default(); lengths.batch() * steps * width];
@@ -406,7 +443,7 @@ fn critic_step<'a, S: Real>(
     real: &RealBatch<S>,
     fake: &(dyn Fn(&mut Work<S>, &PackedBatch) + Sync),
     (alpha, penalty_weight): (&[S], f64),
-    into: &'a mut Gradients,
+    (ranks, into): (&Ranks, &'a mut Total<CriticGradient<S>>),
 ) -> Result<(CriticMeasures, &'a Gradients)> {
     let micro_batches = &mut micro_batches[..real.micro_batches.len()];
     let share = 1. / real.sequences as f64;
@@ -440,10 +477,24 @@ fn critic_step<'a, S: Real>(
         })
         .collect();
 
-    let total = |n: usize| sums.iter().map(|sums| sums[n]).sum::<f64>() * share;
-    let (wasserstein, penalty) = (total(0), total(1));
-    let parts: Vec<_> = micro_batches.iter().map(|part| &part.on_critic).collect();
-    CriticGradient::export(&parts, weights, into)?;
+    let count = real.count();
+    let [wasserstein, penalty] = ranks.totals(count, &sums)?.map(|sum| sum * share);
+    let Total { sum, by_name } = into;
+    let parts = micro_batches.iter_mut().map(|part| part.on_critic.buffers());
+    total(ranks, count, parts, sum.buffers())?;
+    sum.export(weights, by_name)?;
     let loss = penalty_weight * penalty - wasserstein;
-    Ok((CriticMeasures { loss, wasserstein, penalty }, into))
+    Ok((CriticMeasures { loss, wasserstein, penalty }, by_name))
+}
+
+/// Adds up the gradients of all micro-batches, of which `parts` are this rank's.
+fn total<'a, S: Real>(
+    ranks: &Ranks,
+    count: usize,
+    parts: impl Iterator<Item = impl Iterator<Item = &'a mut Buffer<S>>>,
+    into: impl Iterator<Item = &'a mut Buffer<S>>,
+) -> Result<()> {
+    let parts: Vec<Vec<&[S]>> =
+        parts.map(|buffers| buffers.map(|buffer| buffer.as_slice()).collect()).collect();
+    ranks.add_up(count, &parts, into.map(Buffer::as_mut_slice).collect())
 }

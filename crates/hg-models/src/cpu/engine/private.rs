@@ -1,8 +1,11 @@
 //! The critic step of training under a privacy guarantee: clipped by patient, with noise.
 
-use super::{CriticGradient, Engine, Gradients, MicroBatch, Noise, PackedBatch, RealBatch, Work};
+use super::{
+    CriticGradient, Engine, Gradients, MicroBatch, Noise, PackedBatch, RealBatch, Total, Work,
+    total,
+};
 use crate::cpu::critic::{CriticWeights, SequenceRows, interpolate};
-use crate::{Parameters, Result};
+use crate::{Parameters, Ranks, Result};
 use hg_lstm::kernel::Real;
 use rayon::prelude::*;
 
@@ -28,7 +31,8 @@ impl<S: Real> std::fmt::Debug for Guard<'_, S> {
 impl<S: Real> Engine<S> {
     /// The gradients of the critic's parameters on a real batch, `None` for one without patients, and the
     /// generator's rows for `noise`: as [`Engine::critic_gradient`], but every patient's own gradient is
-    /// clipped before they are added up, and noise is added to the sum. Nothing else leaves the step.
+    /// clipped before they are added up, and noise is added to the sum. Nothing else leaves the step. It is
+    /// the step of a process alone.
     ///
     /// With `M` the map of embeddings and first linear layer in one, clipping and noise are of the gradient
     /// with respect to `M` and all other weights; the two biases of a recurrent layer, which are added to
@@ -73,10 +77,12 @@ impl<S: Real> Engine<S> {
             });
         });
 
-        let of_patients = micro_batches.iter().map(|micro_batch| &micro_batch.on_critic);
-        let parts: Vec<_> = std::iter::once(&*of_noise).chain(of_patients).collect();
-        CriticGradient::export(&parts, critic, &mut self.on_critic)?;
-        Ok(&self.on_critic)
+        let of_patients = micro_batches.iter_mut().map(|micro_batch| &mut micro_batch.on_critic);
+        let parts = std::iter::once(of_noise).chain(of_patients).map(CriticGradient::buffers);
+        let Total { sum, by_name } = &mut self.on_critic;
+        total(&Ranks::default(), 1 + real.len(), parts, sum.buffers())?;
+        sum.export(critic, by_name)?;
+        Ok(by_name)
     }
 }
 
