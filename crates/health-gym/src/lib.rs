@@ -38,7 +38,7 @@ pub use evaluation::{
 };
 pub use hg_eval::Attacks;
 pub use release::{ReleaseOptions, Released, release};
-pub use session::{Training, train_run};
+pub use session::{Training, train_run, train_run_shared};
 pub use synthesizer::{Interrupted, Synthesizer, SynthesizerBuilder};
 
 pub use hg_data as data;

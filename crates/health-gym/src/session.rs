@@ -3,7 +3,10 @@
 use crate::Result;
 use hg_data::{Encoded, Encoder};
 use hg_eval::{Quick, QuickTrees};
-use hg_train::{CancelToken, Event, Outcome, Run, Session, Store, TrainConfig, ValidationScore};
+use hg_train::{
+    CancelToken, Event, MemoryStore, Outcome, Ranks, Run, Session, Store, TrainConfig,
+    ValidationScore,
+};
 use std::ops::ControlFlow;
 
 /// What a session is trained on.
@@ -28,6 +31,7 @@ pub struct Training {
 /// Trains from the store's newest checkpoint on. `observe` sees every event.
 pub(crate) fn train(
     material: &Material<'_>,
+    ranks: &Ranks,
     store: &mut dyn Store,
     cancel: &CancelToken,
     observe: &mut dyn FnMut(&Event),
@@ -42,7 +46,15 @@ pub(crate) fn train(
         score: (quick.score(sampled).total() + trees.told_apart(sampled)) / 2.,
         diversity: quick.diversity(made),
     };
-    let mut session = Session::new(config, encoder, encoded, store)?.validated_by(&validator);
+    let session = Session::new(config, encoder, encoded, store)?.validated_by(&validator);
+    run_session(session.shared_with(ranks.clone())?, cancel, observe)
+}
+
+fn run_session(
+    mut session: Session<'_>,
+    cancel: &CancelToken,
+    observe: &mut dyn FnMut(&Event),
+) -> Result<Training> {
     let outcome = session.run(&mut |event| {
         observe(event);
         match cancel.is_cancelled() {
@@ -66,12 +78,32 @@ pub fn train_run(
     cancel: &CancelToken,
     observe: &mut dyn FnMut(&Event),
 ) -> Result<Training> {
+    train_run_shared(run, encoded, &Ranks::default(), cancel, observe)
+}
+
+/// As [`train_run`], by several ranks, each of which makes this call with the same run. Rank 0 alone writes
+/// to the run's folder and validates.
+///
+/// # Errors
+/// As [`train_run`], and when a rank is gone.
+pub fn train_run_shared(
+    run: &Run,
+    encoded: &Encoded,
+    ranks: &Ranks,
+    cancel: &CancelToken,
+    observe: &mut dyn FnMut(&Event),
+) -> Result<Training> {
     let config = &run.manifest.train;
+    if !ranks.is_first() {
+        let mut store = MemoryStore::default();
+        let session = Session::new(config, &run.encoder, encoded, &mut store)?;
+        return run_session(session.shared_with(ranks.clone())?, cancel, observe);
+    }
     let held_out = match config.held_out_subset() {
         Some(subset) if config.validation.every > 0 => Some(run.encode_subset(subset)?),
         _ => None,
     };
     let held_out = held_out.as_ref();
     let material = Material { config, encoder: &run.encoder, encoded, held_out };
-    train(&material, &mut run.store(), cancel, observe)
+    train(&material, ranks, &mut run.store(), cancel, observe)
 }

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use hg_data::{Encoder, Origin, Schema, Split, Subset, Table};
 use hg_eval::{Cohort, Shadow, Subject};
 use hg_train::{
-    CancelToken, CheckpointSelection, Event, MemoryStore, Outcome, Sampler, TrainConfig,
+    CancelToken, CheckpointSelection, Event, MemoryStore, Outcome, Ranks, Sampler, TrainConfig,
     ValidationConfig,
 };
 
@@ -77,7 +77,7 @@ impl Thorough<'_> {
         let (encoder, encoded) = Encoder::fit(schema, real, half)?;
         let mut store = MemoryStore::default();
         let material = Material { config, encoder: &encoder, encoded: &encoded, held_out: None };
-        let trained = train(&material, &mut store, self.cancel, &mut |event| {
+        let trained = train(&material, &Ranks::default(), &mut store, self.cancel, &mut |event| {
             if let Event::Step(step) = event {
                 on_step(step.iteration);
             }

@@ -5,7 +5,7 @@ use crate::session::{Material, Training, train};
 use crate::{Error, Result};
 use hg_data::{DataFrame, Encoded, Encoder, Schema, Subset, Table, TableStyle};
 use hg_train::{
-    CancelToken, Event, MemoryStore, Outcome, Program, Run, Sampler, StepMetrics, Store,
+    CancelToken, Event, MemoryStore, Outcome, Program, Ranks, Run, Sampler, StepMetrics, Store,
     TrainConfig, fit_private, import_weights,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -420,7 +420,7 @@ impl<'a> SynthesizerBuilder<'a> {
         };
         let material = Material { config: &config, encoder: &encoder, encoded, held_out };
         let Training { outcome, iteration } =
-            train(&material, &mut store, &self.cancel, &mut self.on_progress)?;
+            train(&material, &Ranks::default(), &mut store, &self.cancel, &mut self.on_progress)?;
         if outcome == Outcome::Cancelled {
             if let Some(kept) = self.interrupted {
                 let (schema, budget) = (self.schema, self.budget);

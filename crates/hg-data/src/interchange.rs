@@ -9,10 +9,13 @@
 
 use crate::files::{fill_then_rename, write_atomically};
 use crate::saved::SavedEncoder;
+use crate::values::Values;
 use crate::{Encoded, Encoder, Error, Result};
+use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 use std::collections::HashMap;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 impl Encoder {
@@ -90,10 +93,37 @@ impl Encoded {
     /// [`Error::File`] when it holds no `values` `[sequences, steps, features]` and
     /// `lengths` `[sequences]` that fit together.
     pub fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| cannot_open(path, &e))?;
+        let (mut read, at) = Self::within(path, &bytes)?;
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes[at]);
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let sequence = at / (read.steps * read.features);
+            let problem = format!("sequence {sequence} holds a number that is not finite");
+            return Err(Error::file(path, problem));
+        }
+        read.values = values.into();
+        Ok(read)
+    }
+
+    /// An encoded cohort in a file that [`Encoder::save_encoded`] wrote, of which only what is looked at is
+    /// read. Nobody may change the file meanwhile.
+    ///
+    /// # Errors
+    /// As [`Encoded::load`]; that values are finite is not looked at.
+    pub fn map(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(|e| cannot_open(path, &e))?;
+        // SAFETY: a file under this name has been written in full and is not changed any more
+        // (`fill_then_rename`); what its numbers are does not matter here.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| cannot_open(path, &e))?;
+        let (mut read, at) = Self::within(path, &map)?;
+        read.values = Values::within(map, at)?;
+        Ok(read)
+    }
+
+    /// The encoded cohort in the bytes of a file, still without its values, and where these lie.
+    fn within(path: &Path, bytes: &[u8]) -> Result<(Self, Range<usize>)> {
         let bad = |problem: String| Error::file(path, problem);
-        let bytes =
-            std::fs::read(path).map_err(|e| bad(format!("cannot open the encoded cohort: {e}")))?;
-        let tensors = SafeTensors::deserialize(&bytes)
+        let tensors = SafeTensors::deserialize(bytes)
             .map_err(|e| bad(format!("is no safetensors file: {e}")))?;
         let tensor = |name: &str, dtype: Dtype, dimensions: usize| {
             let found = tensors.tensor(name).ok();
@@ -106,8 +136,7 @@ impl Encoded {
         let &[sequences, steps, features] = values.shape() else {
             return Err(bad("has `values` of another shape".into()));
         };
-        let mut lengths = vec![0i64; of_lengths.shape()[0]];
-        bytemuck::cast_slice_mut(&mut lengths).copy_from_slice(of_lengths.data());
+        let lengths: Vec<i64> = bytemuck::pod_collect_to_vec(of_lengths.data());
         let wrong = lengths.iter().find(|&&length| length < 1 || length as usize > steps);
         if lengths.len() != sequences || wrong.is_some() {
             let problem = format!(
@@ -116,16 +145,17 @@ impl Encoded {
             );
             return Err(bad(problem));
         }
-        let mut numbers = vec![0f32; sequences * steps * features];
-        bytemuck::cast_slice_mut(&mut numbers).copy_from_slice(values.data());
-        if let Some(at) = numbers.iter().position(|value| !value.is_finite()) {
-            let problem =
-                format!("sequence {} holds a number that is not finite", at / (steps * features));
-            return Err(bad(problem));
-        }
         let lengths = lengths.into_iter().map(|length| length as usize).collect();
-        Ok(Self { values: numbers.into(), lengths, steps, features, counts: Default::default() })
+        // INVARIANT: the tensor's data are a part of the file's bytes.
+        let start = values.data().as_ptr() as usize - bytes.as_ptr() as usize;
+        let at = start..start + values.data().len();
+        let values = Vec::new().into();
+        Ok((Self { values, lengths, steps, features, counts: Default::default() }, at))
     }
+}
+
+fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
+    Error::file(path, format!("cannot open the encoded cohort: {error}"))
 }
 
 #[cfg(test)]
@@ -149,6 +179,7 @@ mod tests {
         encoder.save_encoded(&encoded, &tensors)?;
         assert_eq!(Encoder::load(&json)?, encoder);
         assert_eq!(Encoded::load(&tensors)?, encoded);
+        assert_eq!(Encoded::map(&tensors)?, encoded);
         let error = Encoded::load(&json).expect_err("no tensors").to_string();
         assert!(error.contains("is no safetensors file"), "{error}");
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use memmap2::{Mmap, MmapMut};
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ pub struct Values(Arc<Store>);
 #[derive(Debug)]
 enum Store {
     Memory(Vec<f32>),
-    Mapped(Mmap),
+    /// A map, and the bytes of it that hold the numbers.
+    Mapped(Mmap, Range<usize>),
 }
 
 impl Values {
@@ -51,7 +52,18 @@ impl Values {
 
     fn of(map: MmapMut) -> Result<Self> {
         let failed = |e| Error::file(Path::new("the encoded cohort"), format!("cannot map: {e}"));
-        Ok(Self(Arc::new(Store::Mapped(map.make_read_only().map_err(failed)?))))
+        let bytes = 0..map.len();
+        Self::within(map.make_read_only().map_err(failed)?, bytes)
+    }
+
+    /// The numbers in these bytes of a map.
+    pub(crate) fn within(map: Mmap, bytes: Range<usize>) -> Result<Self> {
+        let numbers = map.get(bytes.clone()).map(bytemuck::try_cast_slice::<u8, f32>);
+        if !matches!(numbers, Some(Ok(_))) {
+            let problem = "its numbers do not lie where numbers can";
+            return Err(Error::file(Path::new("the encoded cohort"), problem));
+        }
+        Ok(Self(Arc::new(Store::Mapped(map, bytes))))
     }
 }
 
@@ -83,7 +95,8 @@ impl Deref for Values {
     fn deref(&self) -> &[f32] {
         match &*self.0 {
             Store::Memory(values) => values,
-            Store::Mapped(map) => bytemuck::cast_slice(map),
+            // INVARIANT: `within` has looked at their place.
+            Store::Mapped(map, bytes) => bytemuck::cast_slice(&map[bytes.clone()]),
         }
     }
 }

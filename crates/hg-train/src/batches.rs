@@ -8,13 +8,14 @@ use hg_data::Encoded;
 use hg_lstm::Lengths;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
+use std::ops::Range;
 
-/// A real batch.
+/// A real batch, or a rank's share of its rows.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[batch, steps, D]`, steps being those of its longest patient.
+    /// `[share, steps, D]`, steps being those of the batch's longest patient.
     pub rows: Tensor,
-    /// Steps of each patient.
+    /// Steps of each patient of the batch.
     pub lengths: Lengths,
 }
 
@@ -69,6 +70,15 @@ impl Batches {
     /// # Errors
     /// Only what candle reports.
     pub fn batch(&mut self, iteration: u64) -> Result<Batch> {
+        self.shared(iteration, |batch| 0..batch)
+    }
+
+    /// The same with the rows of a share alone, which `share` tells for a batch of so many patients.
+    pub(crate) fn shared(
+        &mut self,
+        iteration: u64,
+        share: impl Fn(usize) -> Range<usize>,
+    ) -> Result<Batch> {
         let (epoch, position) = (iteration / self.per_epoch(), iteration % self.per_epoch());
         let plan = match self.epoch.take() {
             Some((planned, plan)) if planned == epoch => plan,
@@ -76,7 +86,7 @@ impl Batches {
         };
         let Planned { patients, window } = &plan[position as usize];
         let mut rng = stream(self.seed, Purpose::Windows, iteration);
-        let batch = self.of(patients, *window, &mut rng);
+        let batch = self.of(patients, share(patients.len()), *window, &mut rng);
         self.epoch = Some((epoch, plan));
         batch
     }
@@ -96,7 +106,7 @@ impl Batches {
         let patients: Vec<usize> = all.filter(|_| rng.random::<f64>() < rate).collect();
         match patients.is_empty() {
             true => Ok(None),
-            false => self.of(&patients, window, rng).map(Some),
+            false => self.of(&patients, 0..patients.len(), window, rng).map(Some),
         }
     }
 
@@ -113,23 +123,32 @@ impl Batches {
         }
     }
 
-    /// A batch of these patients, of each `window` steps at most.
-    fn of(&self, patients: &[usize], window: usize, rng: &mut impl Rng) -> Result<Batch> {
+    /// A batch of these patients, of each `window` steps at most, with the rows of a share.
+    fn of(
+        &self,
+        patients: &[usize],
+        share: Range<usize>,
+        window: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Batch> {
         let Encoded { values, lengths: all, steps: longest, features, .. } = &self.cohort;
         let taken = |&patient: &usize| all[patient].min(window);
         let lengths: Vec<usize> = patients.iter().map(taken).collect();
         let steps = lengths.iter().copied().max().unwrap_or(1);
-        let mut rows = Vec::with_capacity(patients.len() * steps * features);
-        for (&patient, &length) in patients.iter().zip(&lengths) {
+        let mut rows = Vec::with_capacity(share.len() * steps * features);
+        for (n, (&patient, &length)) in patients.iter().zip(&lengths).enumerate() {
             let first = match all[patient] - length {
                 0 => 0,
                 beyond => rng.random_range(0..=beyond),
             };
+            if !share.contains(&n) {
+                continue;
+            }
             let start = (patient * longest + first) * features;
             rows.extend_from_slice(&values[start..start + length * features]);
             rows.resize(rows.len() + (steps - length) * features, 0.);
         }
-        let shape = (patients.len(), steps, *features);
+        let shape = (share.len(), steps, *features);
         let rows = Tensor::from_vec(rows, shape, &self.device)?.to_dtype(self.dtype)?;
         Ok(Batch { rows, lengths: Lengths::new(lengths, steps)? })
     }

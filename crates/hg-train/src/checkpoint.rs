@@ -11,7 +11,7 @@ use crate::validation::ValidationState;
 use crate::{Error, Result, Trainer};
 use candle_core::{Device, Tensor};
 use hg_data::fingerprint_of;
-use hg_models::Parameters;
+use hg_models::{Parameters, Ranks};
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -68,6 +68,27 @@ impl Checkpoint {
     /// Iterations that were done.
     pub fn iteration(&self) -> u64 {
         self.iteration
+    }
+
+    /// Rank 0's on all ranks; `here` is what rank 0 has.
+    pub(crate) fn broadcast(here: Option<Self>, ranks: &Ranks) -> Result<Self> {
+        let (mut files, mut iteration) = ([const { Vec::new() }; 4], 0);
+        if let Some(here) = here {
+            (files, iteration) = (here.files, here.iteration);
+        }
+        for file in &mut files {
+            *file = ranks.broadcast(file)?;
+        }
+        let iteration = ranks.broadcast(&iteration.to_le_bytes())?;
+        // INVARIANT: rank 0 sends eight bytes.
+        let iteration = u64::from_le_bytes(iteration.try_into().unwrap_or_default());
+        Ok(Self { iteration, files, place: "the checkpoint of rank 0".into() })
+    }
+
+    /// The bytes of its files: the generator, its running mean, the critic, and Adam's moments with the
+    /// counters.
+    pub fn files(&self) -> &[Vec<u8>; 4] {
+        &self.files
     }
 
     /// The bytes of a file.

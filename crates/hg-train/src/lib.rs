@@ -47,6 +47,8 @@ pub use synthesis::Sampler;
 pub use trainer::{StepTimes, Trainer, layout_of};
 pub use validation::ValidationScore;
 
+pub use hg_models::{Communicator, Ranks};
+
 /// The README's example compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -11,6 +11,8 @@
 //! synthetic.csv, synthetic.parquet; where there are several tables: synthetic/
 //! report/
 //! ```
+//!
+//! While several ranks train, `encoded.safetensors` holds the encoded cohort for them.
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::grouped;
@@ -32,6 +34,7 @@ use std::time::Duration;
 const CHECKPOINTS: &str = "checkpoints";
 const RESAMPLING: &str = "resampler.json";
 const SPENT: &str = "privacy.json";
+const COHORT: &str = "encoded.safetensors";
 
 /// The contents of `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -355,6 +358,36 @@ impl Run {
     /// When the table is gone, or no longer that of the run's fingerprint.
     pub fn encode_subset(&self, subset: Subset) -> Result<Encoded> {
         Ok(self.encoder.encode_file(self.check_data()?, subset)?)
+    }
+
+    /// Writes the patients that the run is trained on to the folder, for the other ranks.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn lay_out(&self, encoded: &Encoded) -> Result<()> {
+        Ok(self.encoder.save_encoded(encoded, &self.folder.join(COHORT))?)
+    }
+
+    /// The patients that rank 0 has laid out, of whom only what this rank looks at is read.
+    ///
+    /// # Errors
+    /// When they are not there.
+    pub fn laid_out(&self) -> Result<Encoded> {
+        Ok(Encoded::map(&self.folder.join(COHORT))?)
+    }
+
+    /// Removes what was laid out for other ranks.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn clear_away(&self) -> Result<()> {
+        let path = self.folder.join(COHORT);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Run { path, problem: format!("cannot be removed: {e}") })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where the synthetic cohort lies: a Parquet file, or a folder of several tables.

@@ -6,6 +6,7 @@ use crate::store::Store;
 use crate::validation::ValidationScore;
 use crate::{Checkpoint, Error, Result, StepMetrics, TrainConfig, Trainer};
 use hg_data::{Encoded, Encoder};
+use hg_models::Ranks;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,6 +105,8 @@ pub struct Session<'a> {
     validator: Option<&'a Validator<'a>>,
     /// Of a run that keeps a guarantee.
     budget: Option<Budget>,
+    /// Those that train the same model; by default this process alone.
+    ranks: Ranks,
 }
 
 impl<'a> Session<'a> {
@@ -125,7 +128,29 @@ impl<'a> Session<'a> {
         let done = (trainer.iteration(), &*store);
         let plan = trainer.private.as_ref().map(|private| &private.plan);
         let budget = plan.map(|plan| Budget::of(plan, critic_steps, done)).transpose()?;
-        Ok(Self { config, trainer, encoder, encoded, store, validator: None, budget })
+        let (validator, ranks) = (None, Ranks::default());
+        Ok(Self { config, trainer, encoder, encoded, store, validator, budget, ranks })
+    }
+
+    /// Shares the work with other ranks, each of which makes this session with the same settings, encoder
+    /// and patients, in the same order of calls. All go on from rank 0's checkpoint, by rank 0's validator,
+    /// and rank 0 alone learns which patients sampling takes; a [`crate::MemoryStore`] does for the others.
+    /// The model is that of a process alone, to the bit.
+    ///
+    /// # Errors
+    /// For a guarantee or a GPU, which several ranks cannot have, and when a rank is gone.
+    pub fn shared_with(mut self, ranks: Ranks) -> Result<Self> {
+        self.trainer.share_with(&ranks)?;
+        if !ranks.is_alone() {
+            let here = ranks.is_first().then(|| Checkpoint::of(&self.trainer)).transpose()?;
+            let first = Checkpoint::broadcast(here, &ranks)?;
+            if !ranks.is_first() {
+                first.restore(&mut self.trainer)?;
+                self.store.save(first)?;
+            }
+        }
+        self.ranks = ranks;
+        Ok(self)
     }
 
     /// Validates as the settings say, by this score; without a validator nothing is validated.
@@ -154,21 +179,21 @@ impl<'a> Session<'a> {
         }
 
         let begun = Event::Begun { done: self.trainer.iteration(), iterations };
-        let mut goes_on = observe(&begun).is_continue();
+        let mut goes_on = self.agree(observe(&begun))?;
         while goes_on && self.trainer.iteration() < iterations && !self.gives_up() {
             self.charge_ahead()?;
             let step = match self.advance() {
                 Err(Error::Diverged { iteration, problem }) => {
                     let restarted = self.go_back(iteration, problem)?;
                     self.store.record_from(self.trainer.iteration())?;
-                    goes_on = observe(&restarted).is_continue();
+                    goes_on = self.agree(observe(&restarted))?;
                     continue;
                 }
                 step => step?,
             };
             self.store.record(&step)?;
             let done = step.iteration;
-            goes_on = observe(&Event::Step(step)).is_continue();
+            goes_on = self.agree(observe(&Event::Step(step)))?;
             let is_last = !goes_on || done == iterations || self.gives_up();
             if is_last || done.is_multiple_of(checkpoints.every) {
                 self.store.save(Checkpoint::of(&self.trainer)?)?;
@@ -183,12 +208,17 @@ impl<'a> Session<'a> {
         } else {
             return Ok(Outcome::Cancelled);
         };
-        if self.config.model.resampling {
+        if self.config.model.resampling && self.ranks.is_first() {
             // It takes seconds, and is learnt anew where it is interrupted.
             let _ = observe(&Event::Choosing);
             Resampling::learn(self.config, self.encoder, self.encoded, self.store)?;
         }
         Ok(outcome)
+    }
+
+    /// Whether all ranks go on.
+    fn agree(&self, here: ControlFlow<()>) -> Result<bool> {
+        Ok(!self.ranks.any(here.is_break())?)
     }
 
     /// The iteration that is the last: that of the settings, less those that a crash lost after their
@@ -230,22 +260,37 @@ impl<'a> Session<'a> {
         }
         let is_due =
             every > 0 && (step.iteration.is_multiple_of(every) || step.iteration == iterations);
-        if let Some(validator) = self.validator.filter(|_| is_due) {
-            let made =
-                self.trainer.validation_cohort(&self.encoder.lengths, VALIDATION_PATIENTS)?;
-            let score = if self.config.model.calibration {
-                let mut sampled = made.clone();
-                self.encoder.calibration(&made).apply(&mut sampled);
-                validator(&made, &sampled)
-            } else {
-                validator(&made, &made)
-            };
+        if is_due && let Some(score) = self.validate()? {
             step.scalars.push(("validation".into(), score.score));
             if self.trainer.validation.judge(step.iteration, score)? {
                 self.store.save_best(Checkpoint::of(&self.trainer)?)?;
             }
         }
         Ok(step)
+    }
+
+    /// What rank 0's validator says of the generator as it is; `None` where it has none.
+    fn validate(&self) -> Result<Option<ValidationScore>> {
+        let mut said = Vec::new();
+        if let Some(validator) = self.validator.filter(|_| self.ranks.is_first()) {
+            let made =
+                self.trainer.validation_cohort(&self.encoder.lengths, VALIDATION_PATIENTS)?;
+            let ValidationScore { score, diversity } = if self.config.model.calibration {
+                let mut sampled = made.clone();
+                self.encoder.calibration(&made).apply(&mut sampled);
+                validator(&made, &sampled)
+            } else {
+                validator(&made, &made)
+            };
+            said = [score, diversity].into_iter().flat_map(f64::to_le_bytes).collect();
+        }
+        let said = self.ranks.broadcast(&said)?;
+        let numbers: Vec<f64> =
+            said.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
+        Ok(match numbers[..] {
+            [score, diversity] => Some(ValidationScore { score, diversity }),
+            _ => None,
+        })
     }
 
     /// Goes back to the newest checkpoint, and on with half the learning rate.

@@ -11,12 +11,13 @@ use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::Real;
 use hg_models::{
     Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Guard,
-    Parameters, RealBatch, critic_loss, generator_loss,
+    Parameters, Ranks, RealBatch, critic_loss, generator_loss,
 };
 use rand::Rng;
 use rand_distr::{Distribution, StandardUniform};
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What a critic step measures, in the order of its tensor.
 pub(crate) const CRITIC_MEASURES: [&str; 3] = ["critic_loss", "wasserstein", "gradient_penalty"];
@@ -182,6 +183,30 @@ fn no_batch() -> Error {
 }
 
 impl Steps {
+    /// Shares the work of batches with other ranks; autograd cannot.
+    pub(crate) fn share_with(&mut self, ranks: &Ranks) -> Result<()> {
+        match self {
+            Self::Single(fused) => fused.engine.share_with(ranks.clone()),
+            Self::Double(fused) => fused.engine.share_with(ranks.clone()),
+            Self::Tape(_) if ranks.is_alone() => {}
+            Self::Tape(_) => {
+                let problem = "several ranks train on the CPU alone\nhint: `--device cpu`, or one \
+                               process for each GPU, each with a run of its own (`hg sweep`)";
+                return Err(Error::Config(problem.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of a batch of so many patients that this rank packs.
+    pub(crate) fn share(&self, patients: usize) -> Range<usize> {
+        match self {
+            Self::Single(fused) => fused.engine.share(patients),
+            Self::Double(fused) => fused.engine.share(patients),
+            Self::Tape(_) => 0..patients,
+        }
+    }
+
     /// Takes a real batch for the steps that follow.
     pub(crate) fn see(&mut self, batch: &Batch) -> Result<()> {
         match self {

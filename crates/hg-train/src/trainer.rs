@@ -16,8 +16,8 @@ use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
 use hg_models::{
-    Carried, Critic, CriticConfig, Generator, GeneratorConfig, Gradients, Parameters, RowLayout,
-    read_weights,
+    Carried, Critic, CriticConfig, Generator, GeneratorConfig, Gradients, Parameters, Ranks,
+    RowLayout, read_weights,
 };
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -213,6 +213,16 @@ impl Trainer {
         self.batches.per_cycle()
     }
 
+    /// Shares the work of every iteration with other ranks, which all train the same model.
+    pub(crate) fn share_with(&mut self, ranks: &Ranks) -> Result<()> {
+        if self.private.is_some() && !ranks.is_alone() {
+            let problem = "`privacy.epsilon` is finite, and a guarantee is kept by a process alone\n\
+                           hint: train without `mpiexec`";
+            return Err(Error::Config(problem.into()));
+        }
+        self.steps.share_with(ranks)
+    }
+
     /// How long the parts of the last iteration took.
     pub fn times(&self) -> StepTimes {
         self.times
@@ -246,7 +256,7 @@ impl Trainer {
         }
         let start = Instant::now();
         let OptimiserConfig { critic_steps, schedule, clip_norm, .. } = self.config.optimiser;
-        let batch = self.batches.batch(self.iteration)?;
+        let batch = self.batches.shared(self.iteration, |patients| self.steps.share(patients))?;
         self.steps.see(&batch)?;
         let first_step = self.iteration * (critic_steps as u64 + 1);
         let draws =
