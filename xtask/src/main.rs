@@ -2,6 +2,7 @@
 
 mod bench;
 mod cuda;
+mod mpi;
 mod peers;
 mod python;
 mod quality;

@@ -1,6 +1,6 @@
 //! What each command runs.
 
-use crate::{cuda, python, tools};
+use crate::{cuda, mpi, python, tools};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -115,14 +115,15 @@ fn files(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
 
 pub(crate) fn test() -> Result<()> {
     tables_python();
-    let steps: [(&str, &[&str]); 4] = [
-        ("format", &["fmt", "--all", "--check"]),
-        (
-            "lints",
-            &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"],
-        ),
-        ("docs", &["doc", "--release", "--workspace", "--no-deps"]),
-        ("tests", &["test", "--release", "--workspace"]),
+    let mpi = mpi::features();
+    let on_all = |command: &'static str, more: &[&'static str]| {
+        [&[command, "--release", "--workspace"], mpi, more].concat()
+    };
+    let steps = [
+        ("format", vec!["fmt", "--all", "--check"]),
+        ("lints", on_all("clippy", &["--all-targets", "--", "--deny", "warnings"])),
+        ("docs", on_all("doc", &["--no-deps"])),
+        ("tests", on_all("test", &[])),
     ];
     for (what, arguments) in steps {
         eprintln!("── {what}");

@@ -14,6 +14,9 @@ pub(crate) enum Error {
         "stopped after iteration {iteration}; go on with: hg train --resume {}", run.display()
     )]
     Interrupted { run: PathBuf, iteration: u64 },
+    /// What rank 0 says, and another rank need not repeat.
+    #[error("rank 0 says why")]
+    OnRank0,
     /// Ctrl-C while an evaluation trains shadow runs.
     #[error("stopped; the run and its report are as they were")]
     Stopped,
@@ -23,8 +26,23 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::HealthGym(error) if error.is_bad_input() => 2,
+            Self::OnRank0 => 2,
             Self::Interrupted { .. } | Self::Stopped => 130,
             Self::HealthGym(_) | Self::Other(_) => 1,
+        }
+    }
+}
+
+impl Error {
+    /// Whether all ranks of a job come to it, so that rank 0 says it for all.
+    pub(crate) fn is_of_all_ranks(&self) -> bool {
+        use health_gym::training::Error as Training;
+        match self {
+            Self::OnRank0 | Self::Interrupted { .. } | Self::Other(_) => true,
+            Self::HealthGym(health_gym::Error::Train(error)) => {
+                matches!(error, Training::Config(_) | Training::Diverged { .. })
+            }
+            _ => false,
         }
     }
 }

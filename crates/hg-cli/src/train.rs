@@ -5,22 +5,27 @@ use crate::built::program;
 use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::progress::{Pace, progress_bar};
+use crate::ranks::{open_shared, refuse_processes_together, tell_of_a_stop};
 use crate::schema::of_rows;
 use crate::settings::gather;
 use crate::signals::cancelled_by_ctrl_c;
 use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
-use health_gym::training::minutes;
-use health_gym::{Event, Outcome, Run, Schema, StepMetrics, Training, train_run};
+use health_gym::training::{Ranks, minutes};
+use health_gym::{Event, Outcome, Run, Schema, StepMetrics, Training, train_run_shared};
 use indicatif::ProgressBar;
 
-pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
+pub(crate) fn run(arguments: &TrainArguments, json: bool, ranks: &Ranks) -> Result<()> {
     if arguments.print_config {
-        gather(arguments)?.lines().for_each(|line| println!("{line}"));
+        let mut settings = gather(arguments)?;
+        if ranks.is_first() {
+            settings.lines().for_each(|line| println!("{line}"));
+        }
         return Ok(());
     }
-    let (run, encoded) = open(arguments)?;
+    refuse_processes_together(ranks)?;
+    let (run, encoded) = open_shared(arguments, ranks, open)?;
     let patients = encoded.lengths.len();
     tracing::info!(
         patients,
@@ -35,9 +40,14 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     }
     let pace = match arguments.minutes {
         Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
-        None => measured(&run, &encoded),
+        None if ranks.is_alone() => measured(&run, &encoded),
+        None => None,
     };
-    train(&run, &encoded, pace)?;
+    train(&run, &encoded, ranks, pace)?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
+    run.clear_away()?;
 
     let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
     run.write_synthetic(&cohort)?;
@@ -100,11 +110,12 @@ fn measured(run: &Run, encoded: &Encoded) -> Option<Pace> {
     is_worth_it.then(each).flatten().map(Pace::measured)
 }
 
-fn train(run: &Run, encoded: &Encoded, pace: Option<Pace>) -> Result<()> {
+fn train(run: &Run, encoded: &Encoded, ranks: &Ranks, pace: Option<Pace>) -> Result<()> {
     let cancel = cancelled_by_ctrl_c()?;
+    tell_of_a_stop(run, ranks, &cancel);
     let bar = progress_bar(run.manifest.train.iterations);
     let mut validation = None;
-    let trained = train_run(run, encoded, &cancel, &mut |event| match event {
+    let trained = train_run_shared(run, encoded, ranks, &cancel, &mut |event| match event {
         Event::Begun { done, iterations } => {
             // A run that goes on does not begin at 0.
             bar.set_position(*done);
