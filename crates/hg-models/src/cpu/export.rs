@@ -1,8 +1,10 @@
-//! Gradients on their way out of padded buffers, in tensors that are kept from step to step.
+//! Gradients on their way out: those of all micro-batches, added up by the tree ([`crate::Ranks`]), in tensors
+//! that are kept from step to step.
 
 use super::Gradients;
 use super::linear::Width;
 use crate::Result;
+use crate::ranks::Tree;
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Tensor};
 use hg_lstm::kernel::{Buffer, Real};
 use rayon::prelude::*;
@@ -26,15 +28,15 @@ impl<'a, S: Real> Export<'a, S> {
         Self { parts: Vec::new() }
     }
 
-    /// A padded buffer `[rows, columns]`.
-    pub(super) fn buffer(
+    /// The sum of padded buffers `[rows, columns]`.
+    pub(super) fn sum(
         &mut self,
         name: String,
         shape: &[usize],
-        buffer: &'a Buffer<S>,
+        buffers: Vec<&'a Buffer<S>>,
         [rows, columns]: [Width; 2],
     ) {
-        let fill = move |to: &mut [S]| unpad(buffer, rows, columns, to);
+        let fill = move |to: &mut [S]| add_up(&buffers, rows, columns, to);
         self.parts.push(Part { name, shape: shape.to_vec(), fill: Box::new(fill) });
     }
 
@@ -59,12 +61,15 @@ impl<'a, S: Real> Export<'a, S> {
     }
 }
 
-/// Copies a padded buffer `[rows, columns]`, row-major and without padding.
-pub(super) fn unpad<S: Real>(buffer: &Buffer<S>, rows: Width, columns: Width, to: &mut [S]) {
+/// Adds padded buffers `[rows, columns]` up by the tree, row-major and without padding.
+pub(super) fn add_up<S: Real>(buffers: &[&Buffer<S>], rows: Width, columns: Width, to: &mut [S]) {
+    let tree = Tree::of_leaves(buffers.len());
+    let mut waiting = tree.waiting(columns.real());
     for (n, to) in to.chunks_exact_mut(columns.real()).enumerate() {
-        let row = buffer.row(rows.place(n));
+        let row = rows.place(n);
         for (at, place, count) in columns.runs() {
-            to[at..at + count].copy_from_slice(&row[place..place + count]);
+            let part = |leaf: usize| &buffers[leaf].row(row)[place..place + count];
+            tree.add_up(&part, &mut to[at..at + count], &mut waiting);
         }
     }
 }

@@ -79,13 +79,15 @@ impl<S: Real> GeneratorGradient<S> {
         self.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
     }
 
-    /// Writes the gradients.
-    pub(super) fn export(&self, into: &mut Gradients) -> Result<()> {
+    /// Writes the gradients over all micro-batches.
+    pub(super) fn export(parts: &[&Self], into: &mut Gradients) -> Result<()> {
         let mut export = Export::new();
-        for (dense, name) in self.dense.iter().zip(DENSE) {
-            dense.export(name, &mut export);
+        for (n, name) in DENSE.iter().enumerate() {
+            let dense: Vec<_> = parts.iter().map(|part| &part.dense[n]).collect();
+            LinearGradient::export(&dense, name, &mut export);
         }
-        self.rnn.export(&mut export);
+        let rnn: Vec<_> = parts.iter().map(|part| &part.rnn).collect();
+        BiGradient::export(&rnn, &mut export);
         export.write(into)
     }
 }
@@ -118,7 +120,7 @@ impl<S: Real> GeneratorWork<S> {
         let both = || Buffer::new(0, 2 * padded(config.hidden));
         Self {
             noise: Buffer::new(0, config.latent),
-            rnn: Workspace::new(config.hidden),
+            rnn: Workspace::new(config.latent, config.hidden, path),
             hidden: both(),
             activated1: wide(),
             activated2: wide(),
@@ -221,7 +223,7 @@ impl<S: Real> GeneratorWork<S> {
         });
         let arriving = [0, 1].map(|n: usize| OutputGradient::Every(self.arriving[n].view()));
         let (x, rnn) = (self.noise.view(), &mut self.rnn);
-        weights.rnn.backward(x, &packed.once, arriving, rnn, &mut into.rnn, scratch);
+        weights.rnn.backward(x, &packed.once, arriving, rnn, &mut into.rnn);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Linear maps on padded rows.
 
-use super::export::{Export, unpad};
+use super::export::{Export, add_up};
 use crate::{Error, Result};
 use candle_core::{Layout, Storage, Tensor};
 use hg_lstm::kernel::{
@@ -236,24 +236,28 @@ impl<S: Real> LinearGradient<S> {
         [&mut self.weight, &mut self.bias]
     }
 
-    /// The weight's gradient `[out, in]`, row-major.
-    pub(super) fn weight_numbers(&self) -> Vec<S> {
-        let Self { input, output, .. } = *self;
+    /// The weight's gradient `[out, in]`, row-major, over all micro-batches.
+    pub(super) fn weight_numbers(parts: &[&Self]) -> Vec<S> {
+        let Self { input, output, .. } = *parts[0];
         let mut all = vec![S::default(); output.real() * input.real()];
-        unpad(&self.weight, output, input, &mut all);
+        let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
+        add_up(&weights, output, input, &mut all);
         all
     }
 
-    /// The gradients of weight and bias.
-    pub(super) fn export<'a>(&'a self, name: &str, into: &mut Export<'a, S>) {
-        let Self { input, output, .. } = *self;
+    /// The gradients of weight and bias over all micro-batches.
+    pub(super) fn export<'a>(parts: &[&'a Self], name: &str, into: &mut Export<'a, S>) {
+        let Self { input, output, .. } = *parts[0];
+        let weights = parts.iter().map(|part| &part.weight).collect();
         let shape = [output.real(), input.real()];
-        into.buffer(format!("{name}.weight"), &shape, &self.weight, [output, input]);
-        self.export_bias(format!("{name}.bias"), into);
+        into.sum(format!("{name}.weight"), &shape, weights, [output, input]);
+        Self::export_bias(parts, format!("{name}.bias"), into);
     }
 
-    /// The gradient of the bias.
-    pub(super) fn export_bias<'a>(&'a self, name: String, into: &mut Export<'a, S>) {
-        into.buffer(name, &[self.output.real()], &self.bias, [Width::one(1), self.output]);
+    /// The gradient of the bias over all micro-batches.
+    pub(super) fn export_bias<'a>(parts: &[&'a Self], name: String, into: &mut Export<'a, S>) {
+        let output = parts[0].output;
+        let biases = parts.iter().map(|part| &part.bias).collect();
+        into.sum(name, &[output.real()], biases, [Width::one(1), output]);
     }
 }

@@ -15,6 +15,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use tree::{Block, add_up};
 
+pub(crate) use tree::Tree;
+
 /// Moves bytes between the ranks of a job. Every rank makes the same calls in the same order.
 pub trait Communicator: Send + Sync + std::fmt::Debug {
     /// Which rank this process is, from 0.
@@ -152,10 +154,10 @@ impl Ranks {
         into: Vec<&mut [S]>,
     ) -> Result<()> {
         if self.is_alone() {
-            let blocks = Block::leaves(0..leaves);
+            let tree = Tree::of_leaves(leaves);
             into.into_par_iter().enumerate().for_each(|(n, into)| {
                 let parts: Vec<&[S]> = own.iter().map(|leaf| leaf[n]).collect();
-                add_up(&blocks, &parts, into);
+                add_up(&tree, &parts, into);
             });
             return Ok(());
         }
@@ -167,13 +169,13 @@ impl Ranks {
             .into_par_iter()
             .map(|block| {
                 let own = &own[block.first - share.start..][..block.leaves];
-                let leaves = Block::leaves(block.range());
+                let tree = Tree::of_leaves(block.leaves);
                 let mut sums = vec![S::default(); length];
                 let mut rest = sums.as_mut_slice();
                 for n in 0..into.len() {
                     let (to, after) = std::mem::take(&mut rest).split_at_mut(into[n].len());
                     let parts: Vec<&[S]> = own.iter().map(|leaf| leaf[n]).collect();
-                    add_up(&leaves, &parts, to);
+                    add_up(&tree, &parts, to);
                     rest = after;
                 }
                 sums
@@ -196,10 +198,11 @@ impl Ranks {
         let receive: Vec<usize> = blocks.iter().map(|blocks| size * blocks.len() * mine).collect();
         let received = self.0.exchange(bytemuck::cast_slice(&send), &sizes, &receive)?;
         let received: Vec<S> = bytemuck::pod_collect_to_vec(&received);
-        let blocks: Vec<Block> = blocks.into_iter().flatten().collect();
-        let parts: Vec<&[S]> = (0..blocks.len()).map(|n| &received[n * mine..][..mine]).collect();
+        let count = blocks.iter().map(Vec::len).sum::<usize>();
+        let tree = Tree::of_blocks(blocks.into_iter().flatten().collect());
+        let parts: Vec<&[S]> = (0..count).map(|n| &received[n * mine..][..mine]).collect();
         let mut sums = vec![S::default(); mine];
-        add_up(&blocks, &parts, &mut sums);
+        add_up(&tree, &parts, &mut sums);
 
         let sizes: Vec<usize> = all.iter().map(|part| size * part.len()).collect();
         let sums = self.0.gather(bytemuck::cast_slice(&sums), &sizes)?;

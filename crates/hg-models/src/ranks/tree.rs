@@ -10,11 +10,7 @@
 
 use hg_lstm::kernel::Real;
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::ops::Range;
-
-/// Numbers that are added up together: they stay in the fastest cache.
-const TOGETHER: usize = 512;
 
 /// A sum s(l, k) of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,46 +41,80 @@ impl Block {
         }
         blocks
     }
+}
 
-    /// Its leaves.
-    pub(super) fn range(self) -> Range<usize> {
-        self.first..self.first + self.leaves
+/// The tree over blocks that follow each other from a place where as many leaves can be a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    blocks: Vec<Block>,
+}
+
+impl Tree {
+    /// Over so many leaves.
+    pub(crate) fn of_leaves(count: usize) -> Self {
+        Self { blocks: Block::leaves(0..count) }
     }
 
-    /// The sum of this and the next block, where the tree has it.
-    fn with(self, next: Self) -> Option<Self> {
-        let leaves = 2 * self.leaves;
-        let are_halves = self.leaves == next.leaves && self.first.is_multiple_of(leaves);
-        are_halves.then_some(Self { first: self.first, leaves })
+    pub(super) fn of_blocks(blocks: Vec<Block>) -> Self {
+        Self { blocks }
+    }
+
+    /// Room for the sums of `width` numbers that wait for their left parts.
+    pub(crate) fn waiting<S: Real>(&self, width: usize) -> Vec<Vec<S>> {
+        let levels = usize::BITS - self.blocks.len().leading_zeros();
+        vec![vec![S::default(); width]; levels as usize]
+    }
+
+    /// Sets `to` to the sums of the blocks, of which `part` has the numbers.
+    pub(crate) fn add_up<'a, S: Real + 'a>(
+        &self,
+        part: &impl Fn(usize) -> &'a [S],
+        to: &mut [S],
+        waiting: &mut [Vec<S>],
+    ) {
+        self.add_up_some(0..self.blocks.len(), part, to, waiting);
+    }
+
+    fn add_up_some<'a, S: Real + 'a>(
+        &self,
+        some: Range<usize>,
+        part: &impl Fn(usize) -> &'a [S],
+        to: &mut [S],
+        waiting: &mut [Vec<S>],
+    ) {
+        match some.len() {
+            0 => to.fill(S::default()),
+            1 => to.copy_from_slice(part(some.start)),
+            2 => {
+                let pairs = part(some.start).iter().zip(part(some.start + 1));
+                to.iter_mut().zip(pairs).for_each(|(to, (&left, &right))| *to = left + right);
+            }
+            _ => {
+                // The left part has the greatest power of two of leaves that is not all of them.
+                let blocks = &self.blocks[some.clone()];
+                let leaves: usize = blocks.iter().map(|block| block.leaves).sum();
+                let middle = blocks[0].first + (leaves.div_ceil(2)).next_power_of_two();
+                let left = blocks.partition_point(|block| block.first < middle);
+                let (left, right) = (some.start..some.start + left, some.start + left..some.end);
+                self.add_up_some(left, part, to, waiting);
+                // INVARIANT: there is one for each doubling of the blocks.
+                let Some((here, deeper)) = waiting.split_first_mut() else { return };
+                let here = &mut here[..to.len()];
+                self.add_up_some(right, part, here, deeper);
+                to.iter_mut().zip(&*here).for_each(|(sum, &right)| *sum += right);
+            }
+        }
     }
 }
+
+/// The most numbers that are added up by one thread.
+const TOGETHER: usize = 4096;
 
 /// Adds up blocks that follow each other, of which `parts` has the numbers; the sums go to `to`.
-pub(super) fn add_up<S: Real>(blocks: &[Block], parts: &[&[S]], to: &mut [S]) {
+pub(super) fn add_up<S: Real>(tree: &Tree, parts: &[&[S]], to: &mut [S]) {
     to.par_chunks_mut(TOGETHER).enumerate().for_each(|(n, to)| {
         let at = n * TOGETHER..n * TOGETHER + to.len();
-        // Sums that wait for their right parts.
-        let mut waiting: Vec<(Block, Vec<S>)> = Vec::new();
-        for (&block, part) in blocks.iter().zip(parts) {
-            let (mut block, mut sum) = (block, Cow::Borrowed(&part[at.clone()]));
-            while let Some((left, left_sum)) = waiting.pop() {
-                let Some(both) = left.with(block) else {
-                    waiting.push((left, left_sum));
-                    break;
-                };
-                (block, sum) = (both, Cow::Owned(added(left_sum, &sum)));
-            }
-            waiting.push((block, sum.into_owned()));
-        }
-        let sums = waiting.into_iter().map(|(_, sum)| sum);
-        match sums.rev().reduce(|right, left| added(left, &right)) {
-            Some(sum) => to.copy_from_slice(&sum),
-            None => to.fill(S::default()),
-        }
+        let part = |block: usize| &parts[block][at.clone()];
+        tree.add_up(&part, to, &mut tree.waiting(to.len()));
     });
-}
-
-fn added<S: Real>(mut left: Vec<S>, right: &[S]) -> Vec<S> {
-    left.iter_mut().zip(right).for_each(|(left, &right)| *left += right);
-    left
 }

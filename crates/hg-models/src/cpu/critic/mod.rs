@@ -140,14 +140,19 @@ impl<S: Real> CriticGradient<S> {
         self.buffers().for_each(|buffer| buffer.as_mut_slice().fill(S::default()));
     }
 
-    /// Writes the gradients, that of `M` as those of its factors.
-    pub(super) fn export(&self, weights: &CriticWeights<S>, into: &mut Gradients) -> Result<()> {
+    /// Writes the gradients over all micro-batches, that of `M` as those of its factors.
+    pub(super) fn export(
+        parts: &[&Self],
+        weights: &CriticWeights<S>,
+        into: &mut Gradients,
+    ) -> Result<()> {
         let CriticConfig { layout, hidden, compares } = &weights.config;
         let (embedded, width) = (weights.config.embedded_width(), layout.width());
         let shown = shown_width(&weights.config).real();
 
         // From M's gradient to those of the embeddings and of the first linear map.
-        let map = self.first.weight_numbers();
+        let first: Vec<_> = parts.iter().map(|part| &part.first).collect();
+        let map = LinearGradient::weight_numbers(&first);
         let mut linear1 = vec![S::default(); hidden * embedded];
         let mut embeddings: Vec<Vec<S>> =
             weights.embeddings.iter().map(|e| vec![S::default(); e.len()]).collect();
@@ -182,12 +187,16 @@ impl<S: Real> CriticGradient<S> {
             export.numbers(embedding_name(n), &shape, grad);
         }
         export.numbers("linear1.weight".into(), &[*hidden, embedded], linear1);
-        self.first.export_bias("linear1.bias".into(), &mut export);
-        self.second.export("linear2", &mut export);
-        self.rnn.export(&mut export);
+        LinearGradient::export_bias(&first, "linear1.bias".into(), &mut export);
+        let second: Vec<_> = parts.iter().map(|part| &part.second).collect();
+        LinearGradient::export(&second, "linear2", &mut export);
+        let rnn: Vec<_> = parts.iter().map(|part| &part.rnn).collect();
+        BiGradient::export(&rnn, &mut export);
+        let readout = parts.iter().map(|part| &part.readout).collect();
         let widths = [Width::one(2), Width::one(*hidden)];
-        export.buffer("linear3.weight".into(), &[1, 2 * hidden], &self.readout, widths);
-        export.buffer("linear3.bias".into(), &[1], &self.readout_bias, [Width::one(1); 2]);
+        export.sum("linear3.weight".into(), &[1, 2 * hidden], readout, widths);
+        let bias = parts.iter().map(|part| &part.readout_bias).collect();
+        export.sum("linear3.bias".into(), &[1], bias, [Width::one(1); 2]);
         export.write(into)
     }
 }
@@ -224,7 +233,7 @@ impl<S: Real> CriticWork<S> {
             shown_dot: shown(),
             activated1: wide(),
             activated2: wide(),
-            rnn: Workspace::new(config.hidden),
+            rnn: Workspace::new(config.hidden, config.hidden, path),
             arriving: [wide(), wide()],
             grad1: wide(),
             grad2: wide(),
@@ -278,7 +287,7 @@ impl<S: Real> CriticWork<S> {
             [0, 1].map(|n: usize| OutputGradient::Last(self.arriving[n].view())),
             &mut self.rnn,
             &mut self.grad2,
-            into.as_mut().map(|into| (&mut into.rnn, &mut self.scratch)),
+            into.as_mut().map(|into| &mut into.rnn),
         );
 
         // The readout.
@@ -345,16 +354,14 @@ impl<S: Real> CriticWork<S> {
         scores
     }
 
-    /// The gradient penalty at `x` `[rows, D]` and its gradients: for every
-    /// sequence `share · (‖g‖ − 1)²`. They are added to `into`; without it all that they are made of is
-    /// kept. Returns Σ (‖g‖ − 1)².
-    pub(super) fn add_penalty(
+    /// The gradient penalty at `x` `[rows, D]`, for every sequence `share · (‖g‖ − 1)²`, and what
+    /// [`Self::add_penalty_gradient`] goes on from. Returns Σ (‖g‖ − 1)².
+    pub(super) fn penalty(
         &mut self,
         weights: &CriticWeights<S>,
         x: &Buffer<S>,
         packed: &PackedBatch,
         share: f64,
-        into: Option<&mut CriticGradient<S>>,
     ) -> f64 {
         let (leak, path) = (S::from_f64(LEAK), weights.path);
         let ones = vec![S::from_f64(1.); packed.sequences.len()];
@@ -372,14 +379,13 @@ impl<S: Real> CriticWork<S> {
         weights.second.jvp(self.dot1.view(), self.dot2.view_mut());
         let activated2 = self.activated2.as_slice();
         leaky_relu_backward_in_place(path, leak, self.dot2.as_mut_slice(), activated2);
-
-        self.adjoint(weights, packed, into);
         penalty
     }
 
     /// What follows the JVP: its own backward pass, which has the δ of the first one, and the double
-    /// backward pass. Gradients are added to `into`; without it all that they are made of is kept.
-    fn adjoint(
+    /// backward pass. The penalty's gradients are added to `into`; without it all that they are made of
+    /// is kept.
+    pub(super) fn add_penalty_gradient(
         &mut self,
         weights: &CriticWeights<S>,
         packed: &PackedBatch,
@@ -395,7 +401,7 @@ impl<S: Real> CriticWork<S> {
             &packed.once,
             &mut self.rnn,
             &mut self.adjoint2,
-            into.as_mut().map(|into| (&mut into.rnn, &mut *scratch)),
+            into.as_mut().map(|into| &mut into.rnn),
         );
         Self::backward_dense(
             weights,

@@ -80,7 +80,7 @@ impl<S: Real> CriticWork<S> {
     ) {
         let (path, scratch) = (weights.path, &mut self.scratch);
         let x = self.activated2.view();
-        weights.rnn.add_first_of(x, rows.segments(), &self.rnn, &mut into.rnn, scratch);
+        weights.rnn.add_first_of(x, rows.segments(), &mut self.rnn, &mut into.rnn);
         for (copy, direction, row) in rows.last() {
             let last = self.rnn.hidden(direction, row);
             for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {
@@ -93,7 +93,7 @@ impl<S: Real> CriticWork<S> {
         into.first.add_rows(path, all, self.grad1.view(), self.shown.view(), scratch);
     }
 
-    /// Adds the gradients of one sequence's penalty, after [`CriticWork::add_penalty`] that added none.
+    /// Adds the gradients of one sequence's penalty, after [`CriticWork::add_penalty_gradient`] that added none.
     pub(in super::super) fn add_penalty_of(
         &mut self,
         weights: &CriticWeights<S>,
@@ -102,7 +102,7 @@ impl<S: Real> CriticWork<S> {
     ) {
         let (path, scratch) = (weights.path, &mut self.scratch);
         let along = [self.activated2.view(), self.dot2.view()];
-        weights.rnn.add_second_of(along, rows.segments(), &self.rnn, &mut into.rnn, scratch);
+        weights.rnn.add_second_of(along, rows.segments(), &mut self.rnn, &mut into.rnn);
         for (_, direction, row) in rows.last() {
             let last = self.rnn.hidden_dot(direction, row);
             for (to, &h) in into.readout.row_mut(direction).iter_mut().zip(last) {

@@ -15,7 +15,7 @@ use hg_lstm::kernel::{Buffer, Real, SimdPath, Start, multiply};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Sequences in a micro-batch. The last bits of a result depend on it.
 const MICRO_BATCH_SIZE: usize = 8;
@@ -81,12 +81,10 @@ struct MicroBatch<S: Real> {
 #[derive(Debug)]
 struct Work<S: Real> {
     generator: GeneratorWork<S>,
-    critic: CriticWork<S>,
     /// Real rows, then synthetic ones.
     both: Buffer<S>,
     between: Buffer<S>,
-    /// The penalty's passes and one patient's gradient, in a private step alone.
-    penalty: CriticWork<S>,
+    /// One patient's gradient, in a private step alone.
     of_patient: CriticGradient<S>,
 }
 
@@ -117,28 +115,61 @@ struct Pool<S: Real> {
     generator: GeneratorConfig,
     critic: CriticConfig,
     path: SimdPath,
-    waiting: Mutex<Vec<Work<S>>>,
+    works: Idle<Work<S>>,
+    critics: Idle<CriticWork<S>>,
+}
+
+/// Buffers of one kind. Those that were given back last are taken first: they may still be in the cache.
+#[derive(Debug)]
+struct Idle<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Idle<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Idle<T> {
+    fn take(&self, new: impl FnOnce() -> T) -> T {
+        let idle = self.list().pop();
+        idle.unwrap_or_else(new)
+    }
+
+    fn give_back(&self, buffers: T) {
+        self.list().push(buffers);
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<T>> {
+        // A panic elsewhere leaves the list as sound as it was.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<S: Real> Pool<S> {
     /// Lends buffers to `job`.
     fn with<T>(&self, job: impl FnOnce(&mut Work<S>) -> T) -> T {
-        // A panic elsewhere leaves the list of idle buffers as sound as it was.
-        let waiting = || self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = waiting().pop();
-        let mut work = idle.unwrap_or_else(|| {
-            let width = self.critic.layout.width();
-            Work {
-                generator: GeneratorWork::new(&self.generator, self.path),
-                critic: CriticWork::new(&self.critic, self.path),
-                both: Buffer::new(0, width),
-                between: Buffer::new(0, width),
-                penalty: CriticWork::new(&self.critic, self.path),
-                of_patient: CriticGradient::new(&self.critic),
-            }
+        let width = self.critic.layout.width();
+        let mut work = self.works.take(|| Work {
+            generator: GeneratorWork::new(&self.generator, self.path),
+            both: Buffer::new(0, width),
+            between: Buffer::new(0, width),
+            of_patient: CriticGradient::new(&self.critic),
         });
         let result = job(&mut work);
-        waiting().push(work);
+        self.works.give_back(work);
+        result
+    }
+
+    /// The working buffers of a pass through the critic.
+    fn critic(&self) -> CriticWork<S> {
+        self.critics.take(|| CriticWork::new(&self.critic, self.path))
+    }
+
+    /// Lends them to `job`.
+    fn with_critic<T>(&self, job: impl FnOnce(&mut CriticWork<S>) -> T) -> T {
+        let mut critic = self.critic();
+        let result = job(&mut critic);
+        self.critics.give_back(critic);
         result
     }
 }
@@ -157,16 +188,16 @@ pub struct Engine<S: Real> {
     gradient_noise: Option<CriticGradient<S>>,
 }
 
-/// The gradients of a network over all micro-batches, in the engine's form and then by name.
+/// The gradients of a network over all micro-batches: by name, and of all ranks in the engine's form.
 #[derive(Debug)]
 struct Total<G> {
-    sum: G,
+    of_ranks: Option<G>,
     by_name: Gradients,
 }
 
 impl<G> Total<G> {
-    fn new(sum: G) -> Self {
-        Self { sum, by_name: Gradients::new() }
+    fn new() -> Self {
+        Self { of_ranks: None, by_name: Gradients::new() }
     }
 }
 
@@ -190,10 +221,11 @@ impl<S: Real> Engine<S> {
                 generator: generator.clone(),
                 critic: critic.clone(),
                 path,
-                waiting: Mutex::default(),
+                works: Idle::default(),
+                critics: Idle::default(),
             },
-            on_generator: Total::new(GeneratorGradient::new(generator)),
-            on_critic: Total::new(CriticGradient::new(critic)),
+            on_generator: Total::new(),
+            on_critic: Total::new(),
             gradient_noise: None,
         }
     }
@@ -345,14 +377,16 @@ impl<S: Real> Engine<S> {
             .par_iter_mut()
             .zip(&real.micro_batches)
             .map(|(micro_batch, (packed, _))| {
-                pool.with(|Work { generator, critic: work, .. }| {
+                let MicroBatch { out, grad_out, .. } = micro_batch;
+                pool.with(|Work { generator, .. }| {
                     generator.forward(weights, packed, noise);
-                    micro_batch.out.copy_from(&generator.out);
+                    out.copy_from(&generator.out);
+                });
+                pool.with_critic(|work| {
                     let on_scores = vec![S::from_f64(on_score); packed.sequences.len()];
-                    let x = &generator.out;
-                    let scores = work.forward_and_backward(critic, x, &on_scores, packed, None);
+                    let scores = work.forward_and_backward(critic, out, &on_scores, packed, None);
                     work.input_gradient(critic, packed);
-                    micro_batch.grad_out.copy_from(&work.grad_input);
+                    grad_out.copy_from(&work.grad_input);
                     [scores.iter().sum()]
                 })
             })
@@ -380,10 +414,16 @@ impl<S: Real> Engine<S> {
                 });
             },
         );
-        let Total { sum, by_name } = &mut self.on_generator;
-        let parts = micro_batches.iter_mut().map(|part| part.on_generator.buffers());
-        total(ranks, count, parts, sum.buffers())?;
-        sum.export(by_name)?;
+        let Total { of_ranks, by_name } = &mut self.on_generator;
+        if ranks.is_alone() {
+            let parts: Vec<_> = micro_batches.iter().map(|part| &part.on_generator).collect();
+            GeneratorGradient::export(&parts, by_name)?;
+        } else {
+            let sum = of_ranks.get_or_insert_with(|| GeneratorGradient::new(&pool.generator));
+            let parts = micro_batches.iter_mut().map(|part| part.on_generator.buffers());
+            total(ranks, count, parts, sum.buffers())?;
+            GeneratorGradient::export(&[sum], by_name)?;
+        }
         let loss = aligned.weight * alignment - score;
         Ok((GeneratorMeasures { loss, alignment }, by_name))
     }
@@ -453,19 +493,29 @@ fn critic_step<'a, S: Real>(
                            rows: &Buffer<S>| {
         into.clear();
 
-        // Real and synthetic sequences below one another, scored in one pass.
+        // Real and synthetic sequences below one another, and what lies between them.
         work.take_real(packed, rows);
         fake(work, packed);
-        let Work { critic, both, between, .. } = work;
+        let Work { both, between, .. } = work;
+        interpolate(both, alpha, packed, between);
+
+        // All scored in one pass; the gradient penalty's first passes, which another thread may take.
         let count = packed.sequences.len();
         let on_score = |n: usize| S::from_f64(if n < count { -share } else { share });
         let on_scores: Vec<S> = (0..2 * count).map(on_score).collect();
-        let scores = critic.add_first(weights, both, &on_scores, packed, into);
+        let weight = share * penalty_weight;
+        let (scores, (mut critic, penalty)) = rayon::join(
+            || pool.with_critic(|work| work.add_first(weights, both, &on_scores, packed, into)),
+            || {
+                let mut critic = pool.critic();
+                let penalty = critic.penalty(weights, between, packed, weight);
+                (critic, penalty)
+            },
+        );
 
-        // The gradient penalty between them.
-        interpolate(both, alpha, packed, between);
-        let penalty =
-            critic.add_penalty(weights, between, packed, share * penalty_weight, Some(into));
+        // The penalty's gradients.
+        critic.add_penalty_gradient(weights, packed, Some(into));
+        pool.critics.give_back(critic);
         let (real, fake) = scores.split_at(count);
         [real.iter().sum::<f64>() - fake.iter().sum::<f64>(), penalty]
     };
@@ -479,15 +529,21 @@ fn critic_step<'a, S: Real>(
 
     let count = real.count();
     let [wasserstein, penalty] = ranks.totals(count, &sums)?.map(|sum| sum * share);
-    let Total { sum, by_name } = into;
-    let parts = micro_batches.iter_mut().map(|part| part.on_critic.buffers());
-    total(ranks, count, parts, sum.buffers())?;
-    sum.export(weights, by_name)?;
+    let Total { of_ranks, by_name } = into;
+    if ranks.is_alone() {
+        let parts: Vec<_> = micro_batches.iter().map(|part| &part.on_critic).collect();
+        CriticGradient::export(&parts, weights, by_name)?;
+    } else {
+        let sum = of_ranks.get_or_insert_with(|| CriticGradient::new(&pool.critic));
+        let parts = micro_batches.iter_mut().map(|part| part.on_critic.buffers());
+        total(ranks, count, parts, sum.buffers())?;
+        CriticGradient::export(&[sum], weights, by_name)?;
+    }
     let loss = penalty_weight * penalty - wasserstein;
     Ok((CriticMeasures { loss, wasserstein, penalty }, by_name))
 }
 
-/// Adds up the gradients of all micro-batches, of which `parts` are this rank's.
+/// Adds up the gradients of all ranks' micro-batches, of which `parts` are this rank's.
 fn total<'a, S: Real>(
     ranks: &Ranks,
     count: usize,

@@ -1,11 +1,8 @@
 //! The critic step of training under a privacy guarantee: clipped by patient, with noise.
 
-use super::{
-    CriticGradient, Engine, Gradients, MicroBatch, Noise, PackedBatch, RealBatch, Total, Work,
-    total,
-};
+use super::{CriticGradient, CriticWork, Engine, Gradients, Noise, PackedBatch, RealBatch, Work};
 use crate::cpu::critic::{CriticWeights, SequenceRows, interpolate};
-use crate::{Parameters, Ranks, Result};
+use crate::{Parameters, Result};
 use hg_lstm::kernel::Real;
 use rayon::prelude::*;
 
@@ -63,26 +60,25 @@ impl<S: Real> Engine<S> {
         let (generator, critic) = (&self.generator_weights, &self.critic_weights);
         let micro_batches = &mut self.micro_batches[..real.len()];
         micro_batches.par_iter_mut().zip(real).for_each(|(micro_batch, (packed, rows))| {
+            let (mut first, mut penalty) = (self.pool.critic(), self.pool.critic());
             self.pool.with(|work| {
                 work.take_real(packed, rows);
                 work.take_fake(generator, packed, noise);
-                let MicroBatch { on_critic: into, .. } = micro_batch;
                 work.add_patients(
-                    critic,
+                    (critic, [&mut first, &mut penalty]),
                     packed,
                     (alpha, penalty_weight),
                     (guard.clip_norm, share),
-                    into,
+                    &mut micro_batch.on_critic,
                 );
             });
+            [first, penalty].into_iter().for_each(|work| self.pool.critics.give_back(work));
         });
 
-        let of_patients = micro_batches.iter_mut().map(|micro_batch| &mut micro_batch.on_critic);
-        let parts = std::iter::once(of_noise).chain(of_patients).map(CriticGradient::buffers);
-        let Total { sum, by_name } = &mut self.on_critic;
-        total(&Ranks::default(), 1 + real.len(), parts, sum.buffers())?;
-        sum.export(critic, by_name)?;
-        Ok(by_name)
+        let of_patients = micro_batches.iter().map(|micro_batch| &micro_batch.on_critic);
+        let parts: Vec<_> = std::iter::once(&*of_noise).chain(of_patients).collect();
+        CriticGradient::export(&parts, critic, &mut self.on_critic.by_name)?;
+        Ok(&self.on_critic.by_name)
     }
 }
 
@@ -90,19 +86,20 @@ impl<S: Real> Work<S> {
     /// Sets `into` to the sum of the clipped gradients of the patients in [`Work::both`], times `share`.
     fn add_patients(
         &mut self,
-        weights: &CriticWeights<S>,
+        (weights, [critic, penalty]): (&CriticWeights<S>, [&mut CriticWork<S>; 2]),
         packed: &PackedBatch,
         (alpha, penalty_weight): (&[S], f64),
         (clip_norm, share): (f64, f64),
         into: &mut CriticGradient<S>,
     ) {
-        let Self { critic, both, between, penalty, of_patient, .. } = self;
+        let Self { both, between, of_patient, .. } = self;
         let count = packed.sequences.len();
         let on_score = [-1., 1.].map(S::from_f64);
         let on_scores: Vec<S> = (0..2 * count).map(|n| on_score[n / count]).collect();
         critic.forward_and_backward(weights, both, &on_scores, packed, None);
         interpolate(both, alpha, packed, between);
-        penalty.add_penalty(weights, between, packed, penalty_weight, None);
+        penalty.penalty(weights, between, packed, penalty_weight);
+        penalty.add_penalty_gradient(weights, packed, None);
 
         into.clear();
         for n in 0..count {
