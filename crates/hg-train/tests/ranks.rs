@@ -83,8 +83,11 @@ impl Case {
     }
 }
 
-/// What iterations measured, to the bit.
-fn steps(store: &MemoryStore) -> Result<Vec<(u64, Vec<(String, u64)>)>> {
+/// An iteration and its numbers by name, as bits.
+type Measured = (u64, Vec<(String, u64)>);
+
+/// What iterations measured.
+fn steps(store: &MemoryStore) -> Result<Vec<Measured>> {
     let bits = |step: StepMetrics| {
         let of = |(name, x): &(std::borrow::Cow<'_, str>, f64)| (name.to_string(), x.to_bits());
         (step.iteration, step.scalars.iter().map(of).collect())
