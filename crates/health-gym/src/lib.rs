@@ -46,7 +46,7 @@ pub use hg_eval as measures;
 pub use hg_train as training;
 
 pub use hg_data::{DataFrame, Schema, Table};
-pub use hg_train::{CancelToken, Event, Outcome, Run, StepMetrics, TrainConfig};
+pub use hg_train::{CancelToken, Event, Outcome, Run, Shard, StepMetrics, TrainConfig};
 
 /// The README's example compiles.
 #[cfg(doctest)]

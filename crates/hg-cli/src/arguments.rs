@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use health_gym::training::Preset;
+use health_gym::training::{Preset, Shard};
 use std::path::PathBuf;
 
 /// Turn a private clinical cohort into a synthetic one that can be shared.
@@ -33,7 +33,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv\n  \
         hg generate runs/pbc --patients 500 --given sex=f --given 'age>=70' --out cohort.csv\n  \
         hg generate runs/pbc --patients 500 --share sex=m:0.5 --share 'age>=60:0.3' --out cohort.csv\n  \
-        hg generate runs/pbc --like statics.csv --out cohort.csv")]
+        hg generate runs/pbc --like statics.csv --out cohort.csv\n  \
+        hg generate runs/pbc --patients 100000 --shard 2/8 --out part2.csv")]
     Generate(GenerateArguments),
     /// Compare a run's synthetic cohort with the real one, or any two tables.
     #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  \
@@ -228,6 +229,10 @@ pub(crate) struct GenerateArguments {
     /// static columns: patient n has the statics of row n. An empty cell stands for any.
     #[arg(long, value_name = "TABLE", conflicts_with_all = ["patients", "given", "share"])]
     pub(crate) like: Option<PathBuf>,
+    /// Make one of several parts of the cohort alone, as `2/8`, from `1/8` to `8/8`: the rows of all
+    /// parts, one after the other, are those of the whole cohort.
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE, hide_default_value = true)]
+    pub(crate) shard: Shard,
     /// The file to write, .csv, .parquet or .arrow; the folder where there are several tables.
     #[arg(long)]
     pub(crate) out: PathBuf,
