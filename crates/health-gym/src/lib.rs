@@ -28,6 +28,7 @@ mod release;
 mod session;
 mod shadow;
 mod simulated;
+pub mod sweep;
 mod synthesizer;
 
 pub use card::{Card, CardAnswer, ColumnDistance, Guarantee, Measured, guarantee_of};

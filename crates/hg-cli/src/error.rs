@@ -14,6 +14,12 @@ pub(crate) enum Error {
         "stopped after iteration {iteration}; go on with: hg train --resume {}", run.display()
     )]
     Interrupted { run: PathBuf, iteration: u64 },
+    /// Ctrl-C in a sweep.
+    #[error("stopped; the same command goes on")]
+    SweepStopped,
+    /// Runs of a sweep that failed, each with its message.
+    #[error("of {of} runs {} failed: {}", failed.len(), failed.join(", "))]
+    RunsFailed { failed: Vec<String>, of: usize },
     /// Ctrl-C while an evaluation trains shadow runs.
     #[error("stopped; the run and its report are as they were")]
     Stopped,
@@ -23,8 +29,8 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::HealthGym(error) if error.is_bad_input() => 2,
-            Self::Interrupted { .. } | Self::Stopped => 130,
-            Self::HealthGym(_) | Self::Other(_) => 1,
+            Self::Interrupted { .. } | Self::SweepStopped | Self::Stopped => 130,
+            Self::HealthGym(_) | Self::Other(_) | Self::RunsFailed { .. } => 1,
         }
     }
 }

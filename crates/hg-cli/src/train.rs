@@ -12,8 +12,9 @@ use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::training::minutes;
-use health_gym::{Event, Outcome, Run, Schema, StepMetrics, Training, train_run};
+use health_gym::{Evaluated, Event, Outcome, Run, Schema, StepMetrics, Training, train_run};
 use indicatif::ProgressBar;
+use std::path::PathBuf;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
     if arguments.print_config {
@@ -21,27 +22,7 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         return Ok(());
     }
     let (run, encoded) = open(arguments)?;
-    let patients = encoded.lengths.len();
-    tracing::info!(
-        patients,
-        longest = encoded.steps,
-        features = encoded.features,
-        left_out = encoded.counts.dropped_patients,
-        "read the cohort"
-    );
-    of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
-    if let Some(plan) = &run.manifest.privacy {
-        tracing::info!("{}", plan.forecast(&run.critic()));
-    }
-    let pace = match arguments.minutes {
-        Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
-        None => measured(&run, &encoded),
-    };
-    train(&run, &encoded, pace)?;
-
-    let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
-    run.write_synthetic(&cohort)?;
-    let (evaluated, page) = evaluate::evaluate(&run)?;
+    let (evaluated, page) = make(&run, &encoded, arguments.minutes)?;
     let evaluation = &evaluated.evaluation;
     if json {
         let columns = evaluation.detail::<Columns>("column-distances");
@@ -61,6 +42,36 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool) -> Result<()> {
         println!("{}", run.folder().display());
     }
     Ok(())
+}
+
+/// Trains a run from its newest checkpoint on, and makes its cohort, report and card. `time` is what its
+/// iterations were chosen for.
+pub(crate) fn make(
+    run: &Run,
+    encoded: &Encoded,
+    time: Option<f64>,
+) -> Result<(Evaluated, PathBuf)> {
+    let patients = encoded.lengths.len();
+    tracing::info!(
+        patients,
+        longest = encoded.steps,
+        features = encoded.features,
+        left_out = encoded.counts.dropped_patients,
+        "read the cohort"
+    );
+    of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
+    if let Some(plan) = &run.manifest.privacy {
+        tracing::info!("{}", plan.forecast(&run.critic()));
+    }
+    let pace = match time {
+        Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
+        None => measured(run, encoded),
+    };
+    train(run, encoded, pace)?;
+
+    let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
+    run.write_synthetic(&cohort)?;
+    evaluate::evaluate(run)
 }
 
 fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
