@@ -14,7 +14,7 @@ impl Scratch {
         let folder = tempfile::tempdir().expect("a folder");
         let table = std::fs::read_to_string(repository("data/pbc/pbcseq.csv")).expect("reads");
         let is_few = |line: &&str| {
-            line.split(',').next().is_some_and(|id| id.parse::<usize>().map_or(true, |id| id <= 48))
+            line.split(',').next().is_some_and(|id| id.parse::<usize>().map_or(true, |id| id <= 24))
         };
         let few: Vec<&str> = table.lines().filter(is_few).collect();
         std::fs::write(folder.path().join("few.csv"), few.join("\n") + "\n").expect("writes");
@@ -281,6 +281,14 @@ fn what_is_wrong_is_said_before_a_run_begins() {
     refused(&good, "", &[], "is there, and is no sweep's folder\nhint: ");
     let output = hg(&["sweep", "rank", &scratch.path("").display().to_string()]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    // A table that does not fit fails before anything is said of the sweep.
+    let table = std::fs::read_to_string(scratch.path("few.csv")).expect("reads");
+    std::fs::write(scratch.path("odd.csv"), table.replacen(",f,", ",x,", 1)).expect("writes");
+    let odd = scratch.path("odd.toml");
+    let text = std::fs::read_to_string(&good).expect("reads").replace("few.csv", "odd.csv");
+    std::fs::write(&odd, text).expect("writes");
+    refused(&odd, "odd", &[], "odd.csv, row 1, column `sex`");
+    assert!(!scratch.path("odd/sweep.toml").exists());
     // Another table at the same place.
     let table = scratch.path("few.csv");
     let text = std::fs::read_to_string(&table).expect("reads");
@@ -330,16 +338,20 @@ fn ctrl_c_stops_with_a_checkpoint_and_the_same_command_goes_on() {
     let scratch = Scratch::new();
     let file = scratch.sweep("sweep.toml", "seeds = [0, 1]");
     done(&scratch.run(&file, "whole", &[]));
-    for (out, jobs) in [("one", "1"), ("two", "2")] {
+    for (out, jobs, signal) in [("one", "1", "-INT"), ("two", "2", "-INT"), ("dead", "2", "-KILL")]
+    {
         let sweep = scratch.command(&file, out, &["--jobs", jobs]).spawn().expect("starts");
         let begun = scratch.path(&format!("{out}/001-seed=0/checkpoints/00000002"));
         wait_for(|| begun.exists(), "a checkpoint");
-        // To the process alone: those that it started are told by it.
-        let kill = Command::new("kill").args(["-INT", &sweep.id().to_string()]).status();
+        // To the process alone: those that it started are told by it, or see that it is no more.
+        let kill = Command::new("kill").args([signal, &sweep.id().to_string()]).status();
         assert!(kill.expect("kills").success());
         let output = sweep.wait_with_output().expect("ends");
-        assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-        assert!(stderr(&output).contains("the same command goes on"), "{}", stderr(&output));
+        if signal == "-INT" {
+            assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+            let says = "the same command goes on";
+            assert!(stderr(&output).contains(says), "{}", stderr(&output));
+        }
         assert!(runs(&scratch.path(out)).iter().any(|run| !run.join("card.json").exists()));
         done(&scratch.run(&file, out, &["--jobs", jobs]));
         assert_same_sweeps(&scratch.path(out), &scratch.path("whole"), 2);

@@ -31,6 +31,9 @@ pub(crate) fn run(arguments: &SweepArguments, json: bool) -> Result<()> {
     };
     let sweep = Sweep::load(file)?;
     let folder = SweepFolder::of(out, &sweep)?;
+    if !folder.has_locks() {
+        refuse_or_warn(&folder, arguments.jobs)?;
+    }
     let cancel = cancelled_by_ctrl_c()?;
     if arguments.worker {
         cancel_with_stdin(&cancel);
@@ -51,7 +54,7 @@ pub(crate) fn run(arguments: &SweepArguments, json: bool) -> Result<()> {
         start(jobs, &arguments, json, &cancel)?;
     } else {
         for run in &runs {
-            work(&folder, run, (arguments.worker, json))?;
+            work((&folder, &sweep), run, (arguments.worker, json))?;
             if cancel.is_cancelled() {
                 return Err(Error::SweepStopped);
             }
@@ -64,8 +67,23 @@ pub(crate) fn run(arguments: &SweepArguments, json: bool) -> Result<()> {
     }
 }
 
+/// Without locks, nothing keeps two processes from one run.
+fn refuse_or_warn(folder: &SweepFolder, jobs: u64) -> Result<()> {
+    let said = format!("{}: its file system has no locks", folder.path().display());
+    if jobs > 1 {
+        let hint = "hint: in place of `--jobs 2`, start `--task 1/2` and `--task 2/2`";
+        return Err(Error::Other(format!("{said}, which `--jobs` takes\n{hint}")));
+    }
+    tracing::warn!("{said}: see to it that no two processes have the same task");
+    Ok(())
+}
+
 /// Does a run, where it is not done and nobody else is at it.
-fn work(folder: &SweepFolder, planned: &PlannedRun, (is_worker, json): (bool, bool)) -> Result<()> {
+fn work(
+    (folder, sweep): (&SweepFolder, &Sweep),
+    planned: &PlannedRun,
+    (is_worker, json): (bool, bool),
+) -> Result<()> {
     let name = planned.name.as_str();
     let lock = match folder.claim(name)? {
         Claim::Ours(lock) => lock,
@@ -77,7 +95,7 @@ fn work(folder: &SweepFolder, planned: &PlannedRun, (is_worker, json): (bool, bo
         Claim::Done | Claim::Failed(_) => return Ok(()),
     };
     tracing::info!("{name}: begins");
-    match make(folder, planned) {
+    match make((folder, sweep), planned) {
         Ok(()) if json => {}
         Ok(()) => println!("{}", folder.run(name).display()),
         Err(Error::Interrupted { iteration, .. }) => {
@@ -95,17 +113,18 @@ fn work(folder: &SweepFolder, planned: &PlannedRun, (is_worker, json): (bool, bo
 }
 
 /// What `hg train` does, from where it was interrupted.
-fn make(folder: &SweepFolder, planned: &PlannedRun) -> Result<()> {
+fn make((folder, sweep): (&SweepFolder, &Sweep), planned: &PlannedRun) -> Result<()> {
     let path = folder.run(&planned.name);
     let (run, encoded) = match folder.is_begun(&planned.name)? {
         true => {
-            let run = Run::open(&path)?;
+            // The table may have moved since the run began.
+            let run = Run::open(&path)?.with_data(Some(&sweep.data))?;
             run.warn_of_other_vectors()?;
             let encoded = run.real()?;
             (run, encoded)
         }
         false => {
-            let (data, schema) = folder.sources();
+            let Sweep { data, schema, .. } = sweep;
             Run::create(&path, data, schema, planned.config.clone(), None, program())?
         }
     };

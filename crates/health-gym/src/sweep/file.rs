@@ -150,6 +150,7 @@ impl Sweep {
             }
             settings.ask_as(schema)?;
             let config = settings.resolve()?;
+            config.device.check()?;
             config.refuse_weaker_than(schema)?;
             Ok(config)
         };

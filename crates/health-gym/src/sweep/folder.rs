@@ -3,7 +3,7 @@
 use super::file::{PlannedRun, Sweep};
 use super::{refused, unwritable};
 use crate::{Error, Result};
-use hg_data::write_atomically;
+use hg_data::{Encoder, Schema, Subset, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -23,6 +23,7 @@ const FIRST_OF_RUN: &str = "run.toml";
 pub struct SweepFolder {
     path: PathBuf,
     pub(super) record: Record,
+    has_locks: bool,
 }
 
 /// What `sweep.toml` says: the sweep with every run by its name.
@@ -68,14 +69,11 @@ impl Record {
         })
     }
 
-    /// What another sweep has otherwise.
+    /// What another sweep has otherwise. Table and schema may have moved.
     fn difference(&self, other: &Self) -> Option<&'static str> {
         let differs = [
-            ("another table", (&self.data, &self.data_sha256) != (&other.data, &other.data_sha256)),
-            (
-                "schema",
-                (&self.schema, &self.schema_sha256) != (&other.schema, &other.schema_sha256),
-            ),
+            ("another table", self.data_sha256 != other.data_sha256),
+            ("another schema", self.schema_sha256 != other.schema_sha256),
             ("another preset", self.preset != other.preset),
             ("other settings", self.settings != other.settings),
             ("other runs", self.runs != other.runs),
@@ -154,16 +152,14 @@ impl SweepFolder {
         let state = path.join(STATE);
         std::fs::create_dir_all(&state).map_err(unwritable(&state))?;
 
-        // One worker writes what the sweep is; the others wait, and compare.
+        // One worker says what the sweep is; the others wait, and compare.
         let lock = state.join("sweep.lock");
         let lock_file = File::create(&lock).map_err(unwritable(&lock))?;
-        match lock_file.lock() {
-            Err(e) if e.kind() != ErrorKind::Unsupported => return Err(unwritable(&lock)(e)),
-            // Without locks, all of them write the same.
-            _ => {}
-        }
+        let has_locks = lock_file.lock().is_ok();
         let file = path.join(RECORD);
         if !file.exists() {
+            // A table that does not fit would fail every run.
+            Encoder::fit_file(&Schema::load(&sweep.schema)?, &sweep.data, Subset::Whole)?;
             let text = toml::to_string(&record).map_err(|e| refused(&file, e.to_string()))?;
             let text =
                 format!("# Written by `hg sweep`: what each run is. Do not change it.\n{text}");
@@ -171,7 +167,7 @@ impl SweepFolder {
                 out.write_all(text.as_bytes()).map_err(unwritable(&file))
             })?;
         }
-        let folder = Self::open(path)?;
+        let folder = Self { has_locks, ..Self::open(path)? };
         if let Some(what) = folder.record.difference(&record) {
             let problem = format!(
                 "is the folder of another sweep: it has {what}\nhint: choose another --out, or sweep.toml in \
@@ -193,7 +189,7 @@ impl SweepFolder {
         })?;
         let record =
             toml::from_str(&text).map_err(|e| refused(&file, format!("is damaged: {e}")))?;
-        Ok(Self { path: path.to_owned(), record })
+        Ok(Self { path: path.to_owned(), record, has_locks: false })
     }
 
     /// Where it lies.
@@ -201,9 +197,9 @@ impl SweepFolder {
         &self.path
     }
 
-    /// The table, and its schema's file.
-    pub fn sources(&self) -> (&Path, &Path) {
-        (&self.record.data, &self.record.schema)
+    /// Whether a run that is claimed is locked: not every file system over a network can do that.
+    pub fn has_locks(&self) -> bool {
+        self.has_locks
     }
 
     /// The folder of a run.
@@ -245,12 +241,8 @@ impl SweepFolder {
                 let who = std::fs::read_to_string(&path).unwrap_or_default();
                 return Ok(Claim::Busy(who.lines().last().unwrap_or("another process").to_owned()));
             }
-            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
-                tracing::warn!(
-                    "{}: the file system has no locks: see to it that no two processes have the same task",
-                    self.path.display()
-                );
-            }
+            // Whoever has no locks was told so.
+            Err(TryLockError::Error(_)) if !self.has_locks => {}
             Err(TryLockError::Error(e)) => return Err(unwritable(&path)(e)),
         }
         match self.state(name)? {
