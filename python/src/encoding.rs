@@ -231,7 +231,7 @@ impl SimulatedRows {
 impl Steps {
     fn of(fitted: Arc<Fitted>, encoded: Encoded) -> Result<Self, Failure> {
         let Encoded { values, lengths, steps, .. } = &encoded;
-        let cells = fitted.encoder.cells(values, lengths, *steps, 0)?;
+        let cells = fitted.encoder.cells(values, lengths, *steps, Default::default())?;
         Ok(Self { fitted, encoded, cells })
     }
 }

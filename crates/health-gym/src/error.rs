@@ -30,6 +30,14 @@ pub enum Error {
         /// What is wrong and the hint.
         problem: String,
     },
+    /// A sweep's file or folder that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Sweep {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What is wrong and the hint.
+        problem: String,
+    },
     /// The report's figures cannot be written as JSON.
     #[error("cannot write the figures as JSON: {source}")]
     Json {
@@ -50,7 +58,8 @@ impl Error {
     /// program, the machine or the training.
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Data(_) | Self::Evaluate(hg_eval::Error::Data(_)) | Self::Release { .. } => true,
+            Self::Data(_) | Self::Evaluate(hg_eval::Error::Data(_)) => true,
+            Self::Release { .. } | Self::Sweep { .. } => true,
             Self::Train(error) => error.is_bad_input(),
             _ => false,
         }

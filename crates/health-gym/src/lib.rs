@@ -28,6 +28,7 @@ mod release;
 mod session;
 mod shadow;
 mod simulated;
+pub mod sweep;
 mod synthesizer;
 
 pub use card::{Card, CardAnswer, ColumnDistance, Guarantee, Measured, guarantee_of};
@@ -46,7 +47,7 @@ pub use hg_eval as measures;
 pub use hg_train as training;
 
 pub use hg_data::{DataFrame, Schema, Table};
-pub use hg_train::{CancelToken, Event, Outcome, Run, StepMetrics, TrainConfig};
+pub use hg_train::{CancelToken, Event, Outcome, Run, Shard, StepMetrics, TrainConfig};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use health_gym::training::Preset;
+use health_gym::training::{Preset, Shard};
 use std::path::PathBuf;
 
 /// Turn a private clinical cohort into a synthetic one that can be shared.
@@ -33,8 +33,20 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  hg generate runs/pbc --patients 1000 --out cohort.csv\n  \
         hg generate runs/pbc --patients 500 --given sex=f --given 'age>=70' --out cohort.csv\n  \
         hg generate runs/pbc --patients 500 --share sex=m:0.5 --share 'age>=60:0.3' --out cohort.csv\n  \
-        hg generate runs/pbc --like statics.csv --out cohort.csv")]
+        hg generate runs/pbc --like statics.csv --out cohort.csv\n  \
+        hg generate runs/pbc --patients 100000 --shard 2/8 --out part2.csv")]
     Generate(GenerateArguments),
+    /// Train many runs on one table: a grid or a list of settings, each with several seeds.
+    ///
+    /// Each run is what `hg train` makes, in a folder of its own. Several processes may share the work: those
+    /// with one --task do its runs together, and a task of a Slurm array needs no --task. What was
+    /// interrupted goes on with the same command. `hg sweep rank OUT` says which runs are best.
+    #[command(after_help = "Example:\n  hg sweep sweep.toml --out sweep --jobs 4\n  \
+        hg sweep sweep.toml --out sweep --task 2/8\n  hg sweep rank sweep\n\nsweep.toml:\n  \
+        data = \"data/pbc/pbcseq.csv\"\n  schema = \"data-schemas/pbc.toml\"\n  seeds = [0, 1, 2]\n  \
+        [settings]\n  iterations = 2000\n  [grid]\n  model.hidden = [64, 128]\n  \
+        optimiser.learning_rate = [1e-3, 5e-4]")]
+    Sweep(SweepArguments),
     /// Compare a run's synthetic cohort with the real one, or any two tables.
     #[command(after_help = "Example:\n  hg evaluate runs/pbc\n  \
         hg evaluate runs/pbc --attacks thorough\n  hg evaluate --real a.csv \
@@ -187,6 +199,40 @@ pub(crate) struct TrainArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct SweepArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<SweepCommand>,
+    /// The TOML that says what the runs are.
+    #[arg(required = true)]
+    pub(crate) sweep: Option<PathBuf>,
+    /// The folder of the sweep; it is made where it is not there.
+    #[arg(long, required = true)]
+    pub(crate) out: Option<PathBuf>,
+    /// Do one of several shares of the runs alone, as `2/8`, from `1/8` to `8/8`. Without it a task of a Slurm
+    /// array does its share, and anything else all runs.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) task: Option<Shard>,
+    /// So many runs at once on this machine, which share its cores.
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u64).range(1..=1024))]
+    pub(crate) jobs: u64,
+    /// Stop when stdin ends; what `--jobs` starts does so.
+    #[arg(long, hide = true)]
+    pub(crate) worker: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SweepCommand {
+    /// Rank the runs that are done, and the settings over their seeds; write OUT/ranking.json, and link
+    /// OUT/best to the best run.
+    #[command(after_help = "Example:\n  hg sweep rank sweep")]
+    Rank {
+        /// The sweep's folder.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
     /// The generator's weights.
     #[arg(long)]
@@ -228,6 +274,10 @@ pub(crate) struct GenerateArguments {
     /// static columns: patient n has the statics of row n. An empty cell stands for any.
     #[arg(long, value_name = "TABLE", conflicts_with_all = ["patients", "given", "share"])]
     pub(crate) like: Option<PathBuf>,
+    /// Make one of several parts of the cohort alone, as `2/8`, from `1/8` to `8/8`: the rows of all
+    /// parts, one after the other, are those of the whole cohort.
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE, hide_default_value = true)]
+    pub(crate) shard: Shard,
     /// The file to write, .csv, .parquet or .arrow; the folder where there are several tables.
     #[arg(long)]
     pub(crate) out: PathBuf,

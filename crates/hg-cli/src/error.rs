@@ -17,6 +17,12 @@ pub(crate) enum Error {
     /// What rank 0 says, and another rank need not repeat.
     #[error("rank 0 says why")]
     OnRank0,
+    /// Ctrl-C in a sweep.
+    #[error("stopped; the same command goes on")]
+    SweepStopped,
+    /// Runs of a sweep that failed, each with its message.
+    #[error("of {of} runs {} failed: {}", failed.len(), failed.join(", "))]
+    RunsFailed { failed: Vec<String>, of: usize },
     /// Ctrl-C while an evaluation trains shadow runs.
     #[error("stopped; the run and its report are as they were")]
     Stopped,
@@ -27,8 +33,8 @@ impl Error {
         match self {
             Self::HealthGym(error) if error.is_bad_input() => 2,
             Self::OnRank0 => 2,
-            Self::Interrupted { .. } | Self::Stopped => 130,
-            Self::HealthGym(_) | Self::Other(_) => 1,
+            Self::Interrupted { .. } | Self::SweepStopped | Self::Stopped => 130,
+            Self::HealthGym(_) | Self::Other(_) | Self::RunsFailed { .. } => 1,
         }
     }
 }

@@ -14,6 +14,7 @@ mod schema;
 mod settings;
 mod signals;
 mod simulate;
+mod sweep;
 mod train;
 mod watch;
 
@@ -88,6 +89,7 @@ fn execute(command: Command, json: bool, ranks: &Ranks) -> Result<(), error::Err
         Command::Import(arguments) => interchange::import(&arguments),
         Command::Export { run, out } => interchange::export(&run, &out),
         Command::Watch { run } => watch::run(&run),
+        Command::Sweep(arguments) => sweep::run(&arguments, json),
         Command::Encode { table, schema, out } => interchange::encode(&table, &schema, &out, json),
         Command::Decode { encoded, encoder, out, seed } => {
             interchange::decode(&encoded, &encoder, &out, seed, json)

@@ -13,8 +13,9 @@ use chrono::Local;
 use health_gym::data::Encoded;
 use health_gym::measures::{Columns, Pairs};
 use health_gym::training::{Ranks, minutes};
-use health_gym::{Event, Outcome, Run, Schema, StepMetrics, Training, train_run_shared};
+use health_gym::{Evaluated, Event, Outcome, Run, Schema, StepMetrics, Training, train_run_shared};
 use indicatif::ProgressBar;
+use std::path::PathBuf;
 
 pub(crate) fn run(arguments: &TrainArguments, json: bool, ranks: &Ranks) -> Result<()> {
     if arguments.print_config {
@@ -26,32 +27,12 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool, ranks: &Ranks) -> Resu
     }
     refuse_processes_together(ranks)?;
     let (run, encoded) = open_shared(arguments, ranks, open)?;
-    let patients = encoded.lengths.len();
-    tracing::info!(
-        patients,
-        longest = encoded.steps,
-        features = encoded.features,
-        left_out = encoded.counts.dropped_patients,
-        "read the cohort"
-    );
-    of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
-    if let Some(plan) = &run.manifest.privacy {
-        tracing::info!("{}", plan.forecast(&run.critic()));
-    }
-    let pace = match arguments.minutes {
-        Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
-        None if ranks.is_alone() => measured(&run, &encoded),
-        None => None,
-    };
-    train(&run, &encoded, ranks, pace)?;
+    train(&run, &encoded, ranks, arguments.minutes)?;
     if !ranks.is_first() {
         return Ok(());
     }
     run.clear_away()?;
-
-    let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
-    run.write_synthetic(&cohort)?;
-    let (evaluated, page) = evaluate::evaluate(&run)?;
+    let (evaluated, page) = finish(&run, encoded.lengths.len())?;
     let evaluation = &evaluated.evaluation;
     if json {
         let columns = evaluation.detail::<Columns>("column-distances");
@@ -71,6 +52,19 @@ pub(crate) fn run(arguments: &TrainArguments, json: bool, ranks: &Ranks) -> Resu
         println!("{}", run.folder().display());
     }
     Ok(())
+}
+
+/// Trains a run from its newest checkpoint on, and makes its cohort, report and card.
+pub(crate) fn make(run: &Run, encoded: &Encoded) -> Result<()> {
+    train(run, encoded, &Ranks::default(), None)?;
+    finish(run, encoded.lengths.len()).map(drop)
+}
+
+/// The cohort, the report and the card of a run that is trained.
+fn finish(run: &Run, patients: usize) -> Result<(Evaluated, PathBuf)> {
+    let cohort = run.sampler()?.sample(patients, run.manifest.train.seed)?;
+    run.write_synthetic(&cohort)?;
+    evaluate::evaluate(run)
 }
 
 fn open(arguments: &TrainArguments) -> Result<(Run, Encoded)> {
@@ -110,7 +104,25 @@ fn measured(run: &Run, encoded: &Encoded) -> Option<Pace> {
     is_worth_it.then(each).flatten().map(Pace::measured)
 }
 
-fn train(run: &Run, encoded: &Encoded, ranks: &Ranks, pace: Option<Pace>) -> Result<()> {
+/// Trains a run from its newest checkpoint on, and says what of. `time` is what its iterations were chosen for.
+fn train(run: &Run, encoded: &Encoded, ranks: &Ranks, time: Option<f64>) -> Result<()> {
+    tracing::info!(
+        patients = encoded.lengths.len(),
+        longest = encoded.steps,
+        features = encoded.features,
+        left_out = encoded.counts.dropped_patients,
+        "read the cohort"
+    );
+    of_rows(&encoded.counts).iter().for_each(|said| tracing::info!("{said}"));
+    if let Some(plan) = &run.manifest.privacy {
+        tracing::info!("{}", plan.forecast(&run.critic()));
+    }
+    let pace = match time {
+        Some(time) => Some(Pace::of_budget(minutes(time)?, run.manifest.train.iterations)),
+        None if ranks.is_alone() => measured(run, encoded),
+        None => None,
+    };
+
     let cancel = cancelled_by_ctrl_c()?;
     tell_of_a_stop(run, ranks, &cancel);
     let bar = progress_bar(run.manifest.train.iterations);

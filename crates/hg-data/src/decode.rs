@@ -15,6 +15,41 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 
+/// Where the draws within bins come from, of sequences of a cohort that stand behind others: they are the
+/// same as where all of them are decoded at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Draws {
+    /// The cohort's seed.
+    pub seed: u64,
+    /// Sequences with a row that stand before these.
+    pub sequences: usize,
+    /// Their rows.
+    pub rows: usize,
+}
+
+impl Draws {
+    /// Those of the column at a position, of which there is one a sequence where it is static, else one
+    /// a row.
+    fn of_column(self, position: usize, is_static: bool) -> ChaCha8Rng {
+        /// Words of the stream that a draw takes.
+        const WORDS: u128 = 2;
+        let before = if is_static { self.sequences } else { self.rows };
+        let mut draws = ChaCha8Rng::seed_from_u64(self.seed);
+        draws.set_stream(position as u64);
+        draws.set_word_pos(before as u128 * WORDS);
+        draws
+    }
+}
+
+/// How the patients of a table that is a part of a cohort are numbered.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbering {
+    /// The first one's number.
+    pub first: usize,
+    /// The cohort's last one's, which decides their type.
+    pub last: usize,
+}
+
 impl Encoder {
     /// Turns encoded sequences `[patients, steps, features]` (row-major) into a
     /// table with the original names, order, levels and types. Patients are numbered
@@ -34,10 +69,11 @@ impl Encoder {
         steps: usize,
         seed: u64,
     ) -> Result<DataFrame> {
-        self.table_of(&self.cells(values, lengths, steps, seed)?)
+        let draws = Draws { seed, ..Default::default() };
+        self.table_of(&self.cells(values, lengths, steps, draws)?)
     }
 
-    /// The cells of what [`Encoder::decode`] makes a table of.
+    /// The cells of what [`Encoder::decode`] makes a table of; the sequences may be some of a cohort.
     ///
     /// # Errors
     /// As [`Encoder::decode`].
@@ -46,7 +82,7 @@ impl Encoder {
         values: &[f32],
         lengths: &[usize],
         steps: usize,
-        seed: u64,
+        draws: Draws,
     ) -> Result<Cells> {
         let features = self.features();
         let count = lengths.len().checked_mul(steps).and_then(|rows| rows.checked_mul(features));
@@ -62,8 +98,7 @@ impl Encoder {
         let mut columns: Vec<Decoded> = of_columns
             .enumerate()
             .map(|(n, ((column, fitted), place))| {
-                let mut draws = ChaCha8Rng::seed_from_u64(seed);
-                draws.set_stream(n as u64);
+                let mut draws = draws.of_column(n, column.is_static);
                 let is_distance = self.construction.get(n).is_some();
                 let how = Reading { column, fitted, place, is_distance };
                 how.cells(&rows, &of_row, &mut draws)
@@ -79,8 +114,16 @@ impl Encoder {
     /// # Errors
     /// Where an encoder that was edited says something that does not go together.
     pub fn table_of(&self, cells: &Cells) -> Result<DataFrame> {
+        self.numbered_table_of(cells, Numbering { first: 1, last: cells.patients() })
+    }
+
+    /// The table of some cells, with patients numbered as the cohort has them of which they are a part.
+    ///
+    /// # Errors
+    /// As [`Encoder::table_of`].
+    pub fn numbered_table_of(&self, cells: &Cells, numbering: Numbering) -> Result<DataFrame> {
         let rows = rows(&cells.lengths);
-        let mut columns = vec![self.patients(&rows).into_column()];
+        let mut columns = vec![self.patients(&rows, numbering).into_column()];
         let of_columns = self.schema.columns.iter().zip(&self.columns).zip(&cells.columns);
         for ((column, fitted), Decoded { cells, shown }) in of_columns {
             if !column.is_derived() {
@@ -96,12 +139,14 @@ impl Encoder {
         Ok(DataFrame::new(rows.len(), columns)?.select(self.order.iter().map(String::as_str))?)
     }
 
-    /// Patients numbered from 1, in the type of the column.
-    fn patients(&self, rows: &[Row]) -> Series {
+    /// Numbered patients, in the type of the column.
+    fn patients(&self, rows: &[Row], Numbering { first, last }: Numbering) -> Series {
         let name: PlSmallStr = self.schema.patient.column.as_str().into();
-        let numbers = || rows.iter().map(|row| row.patient as i64 + 1);
+        let of_rows = || rows.iter().map(|row| (row.patient + first) as i64);
+        // The last number goes with them: where a type has no room for it, no part has that type.
+        let numbers = || of_rows().chain([last as i64]);
         let source = &self.patient.source;
-        match self.patient.width {
+        let numbered = match self.patient.width {
             Some(width) => {
                 let padded = numbers().map(|number| format!("{number:0width$}"));
                 source.restore(Series::new(name, padded.collect::<Vec<_>>()))
@@ -111,7 +156,8 @@ impl Encoder {
                 source.restore(Series::new(name, texts.collect::<Vec<_>>()))
             }
             None => source.restore(Series::new(name, numbers().collect::<Vec<_>>())),
-        }
+        };
+        numbered.head(Some(rows.len()))
     }
 
     /// The grid of the time column.
@@ -172,7 +218,8 @@ impl Encoder {
         let dates = || -> Vec<f64> { times.iter().map(|&passed| grid.date(passed)).collect() };
         Ok(match &self.time {
             TimeSource::Number { source, integer } => {
-                let numbers = if *integer && times.iter().all(|time| time.fract() == 0.) {
+                let is_whole = *integer && self.has_whole_steps(grid.width);
+                let numbers = if is_whole && times.iter().all(|time| time.fract() == 0.) {
                     Series::new(name, times.iter().map(|&time| time as i64).collect::<Vec<_>>())
                 } else {
                     Series::new(name, times)
@@ -193,6 +240,13 @@ impl Encoder {
                 self.time.series(name, &dates())?.unwrap_or_default()
             }
         })
+    }
+
+    /// Whether times that begin at a whole number are whole: of the grid, not of the rows at hand, so that
+    /// all parts of a cohort have one type.
+    fn has_whole_steps(&self, width: Option<f64>) -> bool {
+        let has_steps = self.lengths.iter().skip(2).any(|&patients| patients > 0);
+        !has_steps || width.is_none_or(|width| width.fract() == 0.)
     }
 
     /// The cells of a column of dates or durations, from their seconds.

@@ -64,7 +64,7 @@ mod write;
 pub use bins::FittedBins;
 pub use calibration::{Calibration, Distribution};
 pub use decision_view::DecisionView;
-pub use decode::Cells;
+pub use decode::{Cells, Draws, Numbering};
 pub use encode::{Encoded, Encoder, FittedColumn, FittedKind, PatientSource, ValueGrid};
 pub use error::{Error, Result};
 pub use files::{fill_then_rename, fingerprint, fingerprint_of, write_atomically};

@@ -432,7 +432,7 @@ mod tests {
 
     fn cells(encoder: &Encoder, encoded: &Encoded) -> Cells {
         let Encoded { values, lengths, steps, .. } = encoded;
-        encoder.cells(values, lengths, *steps, 0).expect("decodes")
+        encoder.cells(values, lengths, *steps, Default::default()).expect("decodes")
     }
 
     fn pbc() -> (Encoder, Cells) {

@@ -1,7 +1,7 @@
 //! What decoding restores of a table besides its numbers: types, gaps, texts, times.
 
 use anyhow::{Context, Result, ensure};
-use hg_data::{DataFrame, Encoded, Encoder, Error, Schema, Subset, Table};
+use hg_data::{DataFrame, Draws, Encoded, Encoder, Error, Numbering, Schema, Subset, Table};
 use polars_core::prelude::*;
 
 /// A schema with these entries for time and columns.
@@ -212,5 +212,48 @@ fn values_of_another_shape_are_refused() -> Result<()> {
         ensure!(matches!(refused, Error::Shape { got, .. } if got == values), "{refused}");
     }
     ensure!(encoder.decode(&[0.5, 0.5], &[1], 2, 1)?.height() == 1);
+    Ok(())
+}
+
+#[test]
+fn a_part_of_a_cohort_is_decoded_as_it_is_in_the_whole() -> Result<()> {
+    let columns = "[[columns]]\nname = \"x\"\nkind = \"numeric\"\nbins = { edges = [10.0] }\n\
+                   [[columns]]\nname = \"s\"\nkind = \"numeric\"\nstatic = true\nbins = { edges = [30.0] }";
+    let schema = schema("step = 0.5", columns)?;
+    // Two in three patients have two rows, so that times are 0.5 too.
+    let ids: Vec<i8> = (0..90).map(|n| n / 3 * 2 + i8::from(n % 3 == 2)).collect();
+    let times: Vec<f64> = (0..90).map(|n| if n % 3 == 1 { 1. } else { 0. }).collect();
+    let x: Vec<f64> = (0..90).map(|n| f64::from(n % 20)).collect();
+    let s: Vec<f64> = ids.iter().map(|&id| f64::from(id)).collect();
+    let frame = df!("id" => ids, "t" => times, "x" => x, "s" => s)?;
+    let (encoder, encoded) = Encoder::fit(&schema, &frame.into(), Subset::Whole)?;
+
+    let Encoded { values, lengths, steps, features, .. } = &encoded;
+    let stride = steps * features;
+    let last = lengths.len();
+    let part = |from: usize, to: usize| -> Result<DataFrame> {
+        let rows = lengths[..from].iter().sum();
+        let draws = Draws { seed: 3, sequences: from, rows };
+        let (values, lengths) = (&values[from * stride..to * stride], &lengths[from..to]);
+        let cells = encoder.cells(values, lengths, *steps, draws)?;
+        // As if there were more patients than an i8 can number.
+        let last = if last == to && from == 0 { last } else { 200 };
+        Ok(encoder.numbered_table_of(&cells, Numbering { first: from + 1, last })?)
+    };
+    let whole = part(0, last)?;
+    ensure!(whole.equals_missing(&encoder.decode(values, lengths, *steps, 3)?));
+    ensure!(*whole.column("id")?.dtype() == DataType::Int8);
+
+    for cut in [1, 2, 31, last - 1] {
+        let (first, second) = (part(0, cut)?, part(cut, last)?);
+        for name in ["t", "x", "s"] {
+            ensure!(*first.column(name)?.dtype() == *second.column(name)?.dtype(), "{cut} {name}");
+        }
+        ensure!(*first.column("id")?.dtype() == DataType::Int64);
+        let together = first.vstack(&second)?;
+        for name in ["id", "t", "x", "s"] {
+            ensure!(texts(&together, name)? == texts(&whole, name)?, "{cut} {name}");
+        }
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@
 //! step, three for an autocorrelation and a correlation.
 
 use crate::Features;
-use hg_data::{Encoded, Encoder, Kind, Observed, Schema};
+use hg_data::{Draws, Encoded, Encoder, Kind, Observed, Schema};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::Range;
@@ -163,7 +163,7 @@ pub fn summaries_of_encoded(encoder: &Encoder, cohort: &Encoded, most: usize) ->
     let row = |(patient, step)| cohort.row(patient, step).iter().copied();
     let steps = chosen().flat_map(|patient| (0..cohort.steps).map(move |step| (patient, step)));
     let values: Vec<f32> = steps.flat_map(row).collect();
-    match encoder.cells(&values, &lengths, cohort.steps, 0) {
+    match encoder.cells(&values, &lengths, cohort.steps, Draws::default()) {
         Ok(cells) => summaries_of(&encoder.schema, &cells.observed()),
         Err(_) => Features::default(),
     }

@@ -12,6 +12,8 @@ use std::ops::Range;
 
 /// Places that are filled at once.
 const FILLED_AT_ONCE: usize = 10 * PLACES;
+/// Parts that the noise of so many places may have: more than are ever made.
+const PARTS_OF_GROUP: u64 = 1 << 32;
 /// Patients that are made for each place, at most.
 const MADE_FOR_EACH: usize = 1000;
 /// Patients that are made at least before it is said that nobody has what is asked.
@@ -187,7 +189,7 @@ impl Sampler {
         (given, shares): (&Given, &Shares),
         observe: &mut dyn FnMut(usize),
     ) -> Result<(DataFrame, usize)> {
-        self.refuse_impossible(patients)?;
+        self.places(patients)?;
         let mut places = vec![0; patients];
         if !shares.is_empty() {
             let kinds = self.kinds(seed, given, shares, patients)?;
@@ -258,7 +260,9 @@ impl Sampler {
         })
     }
 
-    /// Makes patients until all places are filled, `least` at least before it gives up.
+    /// Makes patients until all places of the shard are filled, `least` at least before it gives up. The
+    /// places of a group are filled together, with noise of their own, so that a group needs no other one;
+    /// a shard that has some of them fills all.
     fn fill(
         &self,
         asked: &dyn Asked,
@@ -267,31 +271,38 @@ impl Sampler {
         observe: &mut dyn FnMut(usize),
     ) -> Result<(DataFrame, usize)> {
         let most = if self.chooses() { CANDIDATES } else { 1 };
-        let (mut found, mut part) = (Cells::default(), 0);
+        let (mut found, mut all) = (Cells::default(), 0);
         let patients = asked.patients();
-        for first in (0..patients).step_by(FILLED_AT_ONCE) {
+        let in_shard = self.places(patients)?;
+        for group in in_shard.start / FILLED_AT_ONCE..in_shard.end.div_ceil(FILLED_AT_ONCE) {
+            let first = group * FILLED_AT_ONCE;
             let mut filling = Filling::new(first..patients.min(first + FILLED_AT_ONCE), most);
-            let mut made = 0;
-            while !filling.is_done(made, least) {
+            let (mut made, first_part) = (0, group as u64 * PARTS_OF_GROUP);
+            for part in first_part.. {
+                if filling.is_done(made, least) {
+                    break;
+                }
                 let next = self.part(seed, part)?;
-                (part, made) = (part + 1, made + next.patients());
+                made += next.patients();
                 let may_take = asked.places(&next, filling.places.clone());
                 filling.take(&next, &may_take);
             }
+            all += made;
             let empty = filling.empty();
             if let Some(fitting) = empty.iter().map(|&at| filling.fitting[at]).max() {
                 let places: Vec<usize> = empty.iter().map(|at| first + at).collect();
                 return Err(Error::Rare { given: asked.named(&places), found: fitting, made });
             }
-            for (place, held) in filling.places.clone().zip(&filling.of_place) {
+            let held_for = filling.places.clone().zip(&filling.of_place);
+            for (place, held) in held_for.filter(|(place, _)| in_shard.contains(place)) {
                 let mut own = Cells::default();
                 own.add(&filling.held, held);
                 asked.give(&mut own, place);
-                found.add(&own, &self.chosen(&own, 1, seed, place as u64));
+                found.add(&own, &self.chosen(&own, 1, seed, (place as u64, 0)));
             }
             observe(found.patients());
         }
-        Ok((self.encoder().table_of(&found)?, part as usize * MADE_IN_PART))
+        Ok((self.table(&found, patients)?, all))
     }
 
     /// Patients of the generator, as many as are made at once, of lengths as they come.

@@ -362,6 +362,14 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
+    /// Refuses a device that is not there.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the program was built without it, or there is none.
+    pub fn check(self) -> Result<()> {
+        self.open().map(drop)
+    }
+
     /// The device.
     ///
     /// # Errors

@@ -2,14 +2,15 @@
 
 use crate::checkpoint::{AVERAGED, Checkpoint, fill};
 use crate::random::{Purpose, noise_of, stream};
-use crate::{Error, Result, Store, TrainConfig, layout_of};
+use crate::{Error, Result, Shard, Store, TrainConfig, layout_of};
 use candle_core::{DType, Device};
-use hg_data::{Calibration, Cells, DataFrame, Encoded, Encoder};
+use hg_data::{Calibration, Cells, DataFrame, Draws, Encoded, Encoder, Numbering};
 use hg_judge::{CANDIDATES, Features, Resampler, of_values, summaries_of};
 use hg_lstm::Lengths;
 use hg_models::{Engine, Generator, RowLayout};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 /// Sequences made at once.
 const MADE_TOGETHER: usize = 256;
@@ -39,10 +40,37 @@ pub(crate) struct Source {
     pub(crate) part: u64,
 }
 
+/// Sequences of a part that stand before others.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Before {
+    pub(crate) sequences: usize,
+    /// Their steps, of those that have any.
+    pub(crate) steps: usize,
+}
+
+impl Before {
+    fn of(lengths: impl Iterator<Item = usize>) -> Self {
+        lengths.fold(Self::default(), |before, length| Self {
+            sequences: before.sequences + 1,
+            steps: before.steps + length,
+        })
+    }
+
+    /// Where each of these stands for so many.
+    fn times(self, count: usize) -> Self {
+        Self { sequences: self.sequences * count, steps: self.steps * count }
+    }
+}
+
 /// `count` lengths, drawn with the frequencies of real ones: `frequencies[n]` have `n` steps.
-pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, mut rng: ChaCha8Rng) -> Vec<usize> {
+pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, rng: ChaCha8Rng) -> Vec<usize> {
+    lengths(frequencies, rng).take(count).collect()
+}
+
+/// Lengths without end, drawn with the frequencies of real ones.
+fn lengths(frequencies: &[usize], mut rng: ChaCha8Rng) -> impl Iterator<Item = usize> {
     let all: usize = frequencies.iter().sum();
-    let mut draw = || {
+    std::iter::repeat_with(move || {
         let mut position = rng.random_range(0..all.max(1));
         let found = frequencies.iter().position(|&count| {
             let here = position < count;
@@ -50,8 +78,7 @@ pub(crate) fn draw_lengths(frequencies: &[usize], count: usize, mut rng: ChaCha8
             here
         });
         found.unwrap_or(1)
-    };
-    (0..count).map(|_| draw()).collect()
+    })
 }
 
 /// A cohort of these lengths, `steps` being the longest.
@@ -61,7 +88,18 @@ pub(crate) fn cohort(
     lengths: Vec<usize>,
     source: Source,
 ) -> Result<Encoded> {
-    let values = rows(generator, config, &lengths, source)?.into();
+    cohort_behind(0, generator, config, lengths, source)
+}
+
+/// The sequences of a cohort that stand behind `before` others.
+fn cohort_behind(
+    before: usize,
+    generator: &Generator,
+    config: &TrainConfig,
+    lengths: Vec<usize>,
+    source: Source,
+) -> Result<Encoded> {
+    let values = rows(generator, config, &lengths, (source, before))?.into();
     let steps = lengths.iter().copied().max().unwrap_or(1);
     let features = generator.config().layout.width();
     Ok(Encoded { values, lengths, steps, features, counts: Default::default() })
@@ -72,7 +110,7 @@ fn rows(
     generator: &Generator,
     config: &TrainConfig,
     lengths: &[usize],
-    source: Source,
+    (source, before): (Source, usize),
 ) -> Result<Vec<f32>> {
     let layout: &RowLayout = &generator.config().layout;
     let steps = lengths.iter().copied().max().unwrap_or(1);
@@ -82,7 +120,7 @@ fn rows(
     let mut engine = Engine::<f32>::new(generator.config(), &config.critic(layout));
     for (batch, lengths) in lengths.chunks(MADE_TOGETHER).enumerate() {
         let noise = |sequence: usize, values: &mut [f32]| {
-            let sequence = batch * MADE_TOGETHER + sequence;
+            let sequence = before + batch * MADE_TOGETHER + sequence;
             noise_of(&config.model, source.seed, source.noise, source.part, sequence, values);
         };
         let lengths = Lengths::new(lengths.to_vec(), steps)?;
@@ -100,6 +138,8 @@ pub struct Sampler {
     calibration: Option<Calibration>,
     /// Where it is none, every patient is taken.
     resampler: Option<Resampler>,
+    /// What is made of a cohort.
+    shard: Shard,
 }
 
 impl Sampler {
@@ -136,11 +176,21 @@ impl Sampler {
             Generator::init(config.generator(&layout), &mut rng, DType::F32, &Device::Cpu)?;
         fill(generator.parameters(), &checkpoint.averaged()?, AVERAGED.as_ref())?;
         let config = config.clone();
-        let mut sampler = Self { encoder, config, generator, calibration: None, resampler: None };
+        let (calibration, resampler, shard) = (None, None, Shard::WHOLE);
+        let mut sampler = Self { encoder, config, generator, calibration, resampler, shard };
         if sampler.config.model.calibration {
             sampler.calibration = Some(sampler.calibrate()?);
         }
         Ok(sampler)
+    }
+
+    /// Makes of every cohort a shard alone, at about that share of the work: its patients are those that
+    /// stand there in the whole cohort, with their numbers, so that the shards' rows, put below one
+    /// another, are the whole cohort's.
+    #[must_use]
+    pub fn with_shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
+        self
     }
 
     /// Patients who have about so many rows.
@@ -181,22 +231,71 @@ impl Sampler {
         seed: u64,
         observe: &mut dyn FnMut(usize),
     ) -> Result<DataFrame> {
-        self.refuse_impossible(patients)?;
+        let places = self.places(patients)?;
         let source = |part| Source { seed, noise: Purpose::Generation, part };
-        let lengths =
-            draw_lengths(&self.encoder.lengths, patients, stream(seed, Purpose::Lengths, 0));
+        let mut lengths = lengths(&self.encoder.lengths, stream(seed, Purpose::Lengths, 0));
+
         if self.resampler.is_none() {
-            return Ok(self.encoder.table_of(&self.cells(lengths, source(0))?)?);
+            let before = Before::of(lengths.by_ref().take(places.start));
+            let lengths = lengths.take(places.len()).collect();
+            return self.table(&self.cells_behind(before, lengths, source(0))?, patients);
         }
+
+        // A part of the cohort has noise of its own; the shard may begin and end within one.
         let mut found = Cells::default();
-        for (part, places) in lengths.chunks(PLACES).enumerate() {
+        let first = places.start / PLACES;
+        lengths.by_ref().take(first * PLACES).for_each(drop);
+        for part in first..places.end.div_ceil(PLACES) {
+            let of_part = part * PLACES..(part + 1) * PLACES;
+            let taken = places.start.max(of_part.start)..places.end.min(of_part.end);
+            let before = Before::of(lengths.by_ref().take(taken.start - of_part.start));
+            let places: Vec<usize> = lengths.by_ref().take(taken.len()).collect();
+
             let part = part as u64;
             let of_candidates = places.iter().flat_map(|&length| [length; CANDIDATES]).collect();
-            let candidates = self.cells(of_candidates, source(part))?;
-            found.add(&candidates, &self.chosen(&candidates, places.len(), seed, part));
+            let candidates =
+                self.cells_behind(before.times(CANDIDATES), of_candidates, source(part))?;
+            let chosen = self.chosen(&candidates, places.len(), seed, (part, before.sequences));
+            found.add(&candidates, &chosen);
             observe(found.patients());
         }
-        Ok(self.encoder.table_of(&found)?)
+        self.table(&found, patients)
+    }
+
+    /// The places, from 0, that are made of a cohort of so many patients.
+    ///
+    /// # Errors
+    /// When there are none, or too many for a table.
+    pub(crate) fn places(&self, patients: usize) -> Result<Range<usize>> {
+        if patients == 0 {
+            let problem = "`patients` is 0\nhint: ask for at least 1 patient";
+            return Err(Error::Config(problem.into()));
+        }
+        let places = self.shard.range(patients);
+        if patients < self.shard.of() {
+            let problem = format!(
+                "`patients` is {patients}, and shard {} asks for more shards than that\n\
+                 hint: ask for {patients} shards at most",
+                self.shard
+            );
+            return Err(Error::Config(problem));
+        }
+        let most = self.patients_of(f64::from(u32::MAX));
+        if places.len() > most {
+            let problem = format!(
+                "`patients` is {}, and a table has room for the rows of about {most}\n\
+                 hint: ask for shards of the cohort, or for fewer patients",
+                places.len()
+            );
+            return Err(Error::Config(problem));
+        }
+        Ok(places)
+    }
+
+    /// The table of what was made of a cohort of so many patients.
+    pub(crate) fn table(&self, made: &Cells, patients: usize) -> Result<DataFrame> {
+        let first = self.shard.range(patients).start + 1;
+        Ok(self.encoder.numbered_table_of(made, Numbering { first, last: patients })?)
     }
 
     /// Whether some patients are chosen among candidates, and others not.
@@ -204,17 +303,18 @@ impl Sampler {
         self.resampler.is_some()
     }
 
-    /// The candidate for each place who is taken.
+    /// The candidate for each place who is taken; `before` places of the part stand before these.
     pub(crate) fn chosen(
         &self,
         candidates: &Cells,
         places: usize,
         seed: u64,
-        part: u64,
+        (part, before): (u64, usize),
     ) -> Vec<usize> {
         let Some(resampler) = &self.resampler else { return (0..places).collect() };
         let mut rng = stream(seed, Purpose::Resampling, part);
-        let draws: Vec<f64> = (0..places).map(|_| rng.random()).collect();
+        let draws = std::iter::repeat_with(|| rng.random());
+        let draws: Vec<f64> = draws.skip(before).take(places).collect();
         resampler.choose(&summaries_of(&self.encoder.schema, &candidates.observed()), &draws)
     }
 
@@ -245,29 +345,20 @@ impl Sampler {
         Resampler::fit((real, &held), &mut make, MOST_MADE.min(self.patients_of(MOST_ROWS)))
     }
 
-    pub(crate) fn refuse_impossible(&self, patients: usize) -> Result<()> {
-        if patients == 0 {
-            let problem = "`patients` is 0\nhint: ask for at least 1 patient";
-            return Err(Error::Config(problem.into()));
-        }
-        let most = self.patients_of(f64::from(u32::MAX));
-        if patients > most {
-            let problem = format!(
-                "`patients` is {patients}, and a table has room for the rows of about {most}\n\
-                 hint: ask for fewer, several times, each with another seed"
-            );
-            return Err(Error::Config(problem));
-        }
-        Ok(())
-    }
-
     /// The cells of a cohort of these lengths.
     pub(crate) fn cells(&self, lengths: Vec<usize>, source: Source) -> Result<Cells> {
-        let mut made = cohort(&self.generator, &self.config, lengths, source)?;
+        self.cells_behind(Before::default(), lengths, source)
+    }
+
+    /// The cells of those of a cohort who stand behind others.
+    fn cells_behind(&self, before: Before, lengths: Vec<usize>, source: Source) -> Result<Cells> {
+        let Before { sequences, steps } = before;
+        let mut made = cohort_behind(sequences, &self.generator, &self.config, lengths, source)?;
         if let Some(calibration) = &self.calibration {
             calibration.apply(&mut made);
         }
-        let draws = source.seed.wrapping_add(source.part.wrapping_mul(APART));
+        let seed = source.seed.wrapping_add(source.part.wrapping_mul(APART));
+        let draws = Draws { seed, sequences, rows: steps };
         Ok(self.encoder.cells(&made.values, &made.lengths, made.steps, draws)?)
     }
 
