@@ -144,8 +144,10 @@ fn a_shard_costs_its_share_of_the_work() {
         began.elapsed().as_secs_f64()
     };
     let least = time(&["--shard", "1/600"]);
-    let (whole, part) = (time(&[]), time(&["--shard", "5/8"]));
-    // A loaded machine may be slow at times: half is far from an eighth, and from all.
+    let whole = time(&[]);
+    // A loaded machine may be slow at times: the best of three, and half is far from an eighth, and from all.
+    let part =
+        [(); 3].map(|()| time(&["--shard", "5/8"])).into_iter().fold(f64::INFINITY, f64::min);
     assert!(part - least < (whole - least) / 2., "{part} of {whole}, {least} for nothing");
 }
 
