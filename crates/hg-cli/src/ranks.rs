@@ -9,6 +9,8 @@ use health_gym::{CancelToken, Run};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How many processes Open MPI or MPICH started together.
@@ -112,11 +114,22 @@ fn refuse_other_bits(ranks: &Ranks) -> Result<()> {
 /// How long a rank that was asked to stop waits for an iteration's end before it says so.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// A training that goes on until this is dropped.
+pub(crate) struct Training(Arc<AtomicBool>);
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Says on rank 0, once training was asked to stop and its iteration does not end at once, what is kept:
 /// another rank may be gone, and `mpiexec` about to end all of them.
-pub(crate) fn tell_of_a_stop(run: &Run, ranks: &Ranks, cancel: &CancelToken) {
+pub(crate) fn tell_of_a_stop(run: &Run, ranks: &Ranks, cancel: &CancelToken) -> Training {
+    let has_ended = Arc::<AtomicBool>::default();
+    let training = Training(has_ended.clone());
     if ranks.is_alone() || !ranks.is_first() {
-        return;
+        return training;
     }
     let (run, cancel) = (run.clone(), cancel.clone());
     std::thread::spawn(move || {
@@ -124,6 +137,9 @@ pub(crate) fn tell_of_a_stop(run: &Run, ranks: &Ranks, cancel: &CancelToken) {
             std::thread::sleep(PATIENCE / 3);
         }
         std::thread::sleep(PATIENCE);
+        if has_ended.load(Ordering::SeqCst) {
+            return;
+        }
         let newest = run.store().newest().ok().flatten();
         let kept = match newest.map(|newest| newest.iteration()) {
             Some(iteration) => format!("the newest checkpoint is of iteration {iteration}"),
@@ -135,6 +151,7 @@ pub(crate) fn tell_of_a_stop(run: &Run, ranks: &Ranks, cancel: &CancelToken) {
             resume(&run, "hg-mpi")
         );
     });
+    training
 }
 
 fn resume(run: &Run, program: &str) -> String {

@@ -124,7 +124,7 @@ fn train(run: &Run, encoded: &Encoded, ranks: &Ranks, time: Option<f64>) -> Resu
     };
 
     let cancel = cancelled_by_ctrl_c()?;
-    tell_of_a_stop(run, ranks, &cancel);
+    let in_training = tell_of_a_stop(run, ranks, &cancel);
     let bar = progress_bar(run.manifest.train.iterations);
     let mut validation = None;
     let trained = train_run_shared(run, encoded, ranks, &cancel, &mut |event| match event {
@@ -150,6 +150,7 @@ fn train(run: &Run, encoded: &Encoded, ranks: &Ranks, time: Option<f64>) -> Resu
         }),
         _ => {}
     });
+    drop(in_training);
     bar.finish_and_clear();
     let Training { outcome, iteration } = trained?;
     match outcome {
