@@ -461,18 +461,7 @@ const CASES: [Case; 66] = [
 ];
 
 fn train(data: &Path, schema: &Path, out: &Path) -> std::process::Output {
-    let arguments: [&std::ffi::OsStr; 9] = [
-        "train".as_ref(),
-        "--data".as_ref(),
-        data.as_ref(),
-        "--schema".as_ref(),
-        schema.as_ref(),
-        "--out".as_ref(),
-        out.as_ref(),
-        "--iterations".as_ref(),
-        "1".as_ref(),
-    ];
-    hg(&arguments)
+    hg_tests::train([data, schema, out], &["--iterations", "1"])
 }
 
 fn refused(output: &std::process::Output, what: &str, says: &[&str]) {

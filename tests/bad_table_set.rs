@@ -255,18 +255,7 @@ const CASES: [Case; 29] = [
 
 /// Trains on the tables; gives the message, and whether anything was left.
 fn train(folder: &Path, schema: &Path, out: &Path) -> (Option<i32>, String) {
-    let arguments: [&std::ffi::OsStr; 9] = [
-        "train".as_ref(),
-        "--data".as_ref(),
-        folder.as_ref(),
-        "--schema".as_ref(),
-        schema.as_ref(),
-        "--out".as_ref(),
-        out.as_ref(),
-        "--iterations".as_ref(),
-        "1".as_ref(),
-    ];
-    let output = hg(&arguments);
+    let output = hg_tests::train([folder, schema, out], &["--iterations", "1"]);
     let message = String::from_utf8_lossy(&output.stderr);
     // What is only said comes before the error.
     let message = message.find("error: ").map_or(&*message, |at| &message[at..]);

@@ -1,6 +1,6 @@
 //! Patients as they are asked for: exactly, and honest where the model has none.
 
-use hg_tests::{hg, program, repository};
+use hg_tests::{hg, program, repository, train};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,10 +14,7 @@ fn trained(more: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().join("run");
     let (data, schema) = (repository("data/pbc/pbcseq.csv"), repository("data-schemas/pbc.toml"));
-    let paths = [data, schema, run.clone()].map(|path| path.display().to_string());
-    let [data, schema, out] = &paths;
-    let arguments = ["train", "--data", data, "--schema", schema, "--out", out];
-    let output = hg(&[&arguments[..], more].concat());
+    let output = train([&data, &schema, &run], more);
     assert!(output.status.success(), "{}", stderr(&output));
     (folder, run)
 }

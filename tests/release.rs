@@ -22,25 +22,8 @@ fn table_with_ids(path: &Path) {
 
 fn train(data: &Path, run: &Path) {
     let schema = repository("data-schemas/pbc.toml");
-    let (data, schema, run) =
-        (data.display().to_string(), schema.display().to_string(), run.display().to_string());
-    let output = hg(&[
-        "train",
-        "--data",
-        &data,
-        "--schema",
-        &schema,
-        "--out",
-        &run,
-        "--iterations",
-        "2",
-        "--batch-size",
-        "8",
-        "--held-out",
-        "0.2",
-        "--seed",
-        "1",
-    ]);
+    let how = ["--iterations", "2", "--batch-size", "8", "--held-out", "0.2", "--seed", "1"];
+    let output = hg_tests::train([data, &schema, run], &how);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

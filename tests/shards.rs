@@ -1,6 +1,6 @@
 //! Shards of a cohort, put below one another, are the cohort.
 
-use hg_tests::{hg, repository};
+use hg_tests::{few_patients, hg, repository, train};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::LazyLock;
@@ -18,24 +18,10 @@ fn trained(resampling: bool) -> Trained {
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().join("run");
     let setting = format!("model.resampling={resampling}");
-    // So few patients are evaluated in a second.
     let (data, schema) = (folder.path().join("few.csv"), repository("data-schemas/pbc.toml"));
-    let table = std::fs::read_to_string(repository("data/pbc/pbcseq.csv")).expect("reads");
-    let id = |line: &str| line.split(',').next().and_then(|id| id.parse::<usize>().ok());
-    let few = table.lines().filter(|line| id(line).is_none_or(|id| id <= 80));
-    std::fs::write(&data, few.collect::<Vec<_>>().join("\n")).expect("writes");
-    let of_run: [&std::ffi::OsStr; 7] = [
-        "train".as_ref(),
-        "--data".as_ref(),
-        data.as_ref(),
-        "--schema".as_ref(),
-        schema.as_ref(),
-        "--out".as_ref(),
-        run.as_ref(),
-    ];
+    std::fs::write(&data, few_patients(80)).expect("writes");
     let how = ["--iterations", "30", "--batch-size", "8", "--set", &setting];
-    let arguments: Vec<_> = of_run.into_iter().chain(how.map(AsRef::as_ref)).collect();
-    done(&hg(&arguments));
+    done(&train([&data, &schema, &run], &how));
     let resampler = std::fs::read_to_string(run.join("resampler.json"));
     let chooses = resampler.is_ok_and(|json| !json.contains("\"resampler\":null"));
     assert_eq!(chooses, resampling, "what the test is about");
@@ -159,9 +145,8 @@ fn shards_of_several_tables_are_each_a_complete_set() {
     let run = path("run");
     let text = |path: &Path| path.display().to_string();
     done(&hg(&["schema", "infer", &text(&data), "--out", &text(&schema)]));
-    let of_run = ["--data", &text(&data), "--schema", &text(&schema), "--out", &text(&run)];
     let how = ["--iterations", "2", "--batch-size", "8", "--set", "model.hidden=16"];
-    done(&hg(&[&["train"][..], &of_run, &how].concat()));
+    done(&train([&data, &schema, &run], &how));
 
     done(&generate(&run, &path("whole"), &["--patients", "51"]));
     let shard = |number: usize| path(&format!("part{number}"));

@@ -1,6 +1,6 @@
 //! Many runs by many processes: the bytes of `hg train`, whatever happens to the processes.
 
-use hg_tests::{hg, program, repository};
+use hg_tests::{few_patients, hg, program, repository, train};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -12,12 +12,7 @@ struct Scratch(tempfile::TempDir);
 impl Scratch {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let table = std::fs::read_to_string(repository("data/pbc/pbcseq.csv")).expect("reads");
-        let is_few = |line: &&str| {
-            line.split(',').next().is_some_and(|id| id.parse::<usize>().map_or(true, |id| id <= 24))
-        };
-        let few: Vec<&str> = table.lines().filter(is_few).collect();
-        std::fs::write(folder.path().join("few.csv"), few.join("\n") + "\n").expect("writes");
+        std::fs::write(folder.path().join("few.csv"), few_patients(24)).expect("writes");
         std::fs::copy(repository("data-schemas/pbc.toml"), folder.path().join("pbc.toml"))
             .expect("copies");
         Self(folder)
@@ -153,13 +148,12 @@ fn twelve_runs_by_two_workers_one_of_them_killed_have_the_bytes_of_hg_train() {
 
     for (run, hidden, steps, seed) in [("002", "8", "1", "1"), ("012", "12", "2", "2")] {
         let alone = scratch.path(&format!("alone{run}"));
-        let mut command = Command::new(program());
-        command.arg("train").arg("--data").arg(scratch.path("few.csv"));
-        command.arg("--schema").arg(scratch.path("pbc.toml")).arg("--out").arg(&alone);
-        command.args(["--iterations", "12", "--batch-size", "8", "--checkpoint-every", "2"]);
-        command.args(["--seed", seed, "--set", &format!("model.hidden={hidden}")]);
-        command.args(["--set", &format!("optimiser.critic_steps={steps}")]);
-        done(&command.output().expect("runs"));
+        let [data, schema] = ["few.csv", "pbc.toml"].map(|name| scratch.path(name));
+        let numbers = ["--iterations", "12", "--batch-size", "8", "--checkpoint-every", "2"];
+        let [hidden, steps] =
+            [format!("model.hidden={hidden}"), format!("optimiser.critic_steps={steps}")];
+        let own = ["--seed", seed, "--set", &hidden, "--set", &steps];
+        done(&train([&data, &schema, &alone], &[numbers, own].concat()));
         let shared = runs(&out);
         assert_same(shared.iter().find(|path| is_number(path, run)).expect("a run"), &alone);
     }

@@ -6,23 +6,8 @@ use std::path::Path;
 
 fn train(cohort: [&str; 2], out: &Path, seed: &str, more: &[&str]) {
     let (data, schema) = (repository(cohort[0]), repository(cohort[1]));
-    let mut arguments: Vec<&std::ffi::OsStr> = vec![
-        "train".as_ref(),
-        "--data".as_ref(),
-        data.as_ref(),
-        "--schema".as_ref(),
-        schema.as_ref(),
-        "--out".as_ref(),
-        out.as_ref(),
-        "--iterations".as_ref(),
-        "2".as_ref(),
-        "--batch-size".as_ref(),
-        "8".as_ref(),
-        "--seed".as_ref(),
-        seed.as_ref(),
-    ];
-    arguments.extend(more.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
-    let output = hg(&arguments);
+    let how = ["--iterations", "2", "--batch-size", "8", "--seed", seed];
+    let output = hg_tests::train([&data, &schema, out], &[&how, more].concat());
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stderr}");

@@ -2,8 +2,9 @@
 //!
 //! The tests lie beside this package's manifest, one file for each thing that a user relies on.
 
+use std::ffi::OsStr;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 ///
 /// # Panics
 /// When it cannot be started, or does not end.
-pub fn hg<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
+pub fn hg<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
     let mut command = Command::new(program());
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn().expect("hg starts");
@@ -57,6 +58,35 @@ pub fn hg<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
     };
     let all = |pipe: JoinHandle<Vec<u8>>| pipe.join().expect("the pipe is read");
     Output { status, stdout: all(stdout), stderr: all(stderr) }
+}
+
+/// Runs `hg train` on a table, with more arguments.
+///
+/// # Panics
+/// As [`hg`].
+pub fn train([data, schema, out]: [&Path; 3], more: &[&str]) -> Output {
+    let of_run: [&OsStr; 7] = [
+        "train".as_ref(),
+        "--data".as_ref(),
+        data.as_ref(),
+        "--schema".as_ref(),
+        schema.as_ref(),
+        "--out".as_ref(),
+        out.as_ref(),
+    ];
+    hg(&of_run.into_iter().chain(more.iter().map(OsStr::new)).collect::<Vec<_>>())
+}
+
+/// The first patients of the shipped cohort, who are evaluated in a second, as a CSV.
+///
+/// # Panics
+/// Where the cohort cannot be read.
+pub fn few_patients(count: usize) -> String {
+    let table = std::fs::read_to_string(repository("data/pbc/pbcseq.csv")).expect("reads");
+    // The header's is no number.
+    let id = |line: &str| line.split(',').next().and_then(|id| id.parse::<usize>().ok());
+    let few = table.lines().filter(|line| id(line).is_none_or(|id| id <= count));
+    few.map(|line| format!("{line}\n")).collect()
 }
 
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
