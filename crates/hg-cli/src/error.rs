@@ -37,9 +37,7 @@ impl Error {
             Self::HealthGym(_) | Self::Other(_) | Self::RunsFailed { .. } => 1,
         }
     }
-}
 
-impl Error {
     /// Whether all ranks of a job come to it, so that rank 0 says it for all.
     pub(crate) fn is_of_all_ranks(&self) -> bool {
         use health_gym::training::Error as Training;

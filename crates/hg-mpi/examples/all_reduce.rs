@@ -2,13 +2,12 @@
 //! other bits for other numbers of ranks. It takes the arguments of `hg-mpi`, with batches of three
 //! micro-batches (`--batch-size 24`), of which some rank has one block, which says how long a block is.
 
-use hg_models::{Communicator, Ranks, Result};
+use hg_models::{Communicator, Result};
 use hg_mpi::Job;
 use mpi::collective::SystemOperation;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::CommunicatorCollectives;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Messages from this size on are gradients, in `f32`.
 const GRADIENTS_FROM: usize = 1 << 13;
@@ -66,15 +65,6 @@ impl AllReduced {
 }
 
 fn main() -> ExitCode {
-    let job = match Job::join() {
-        Ok(job) => job,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ranks = Ranks::of(Arc::new(AllReduced(job.clone())));
-    // SAFETY: the job's thread reads no environment once it has joined.
-    let code = unsafe { hg_cli::run_on_ranks(std::env::args_os(), &ranks) };
-    job.end(code)
+    // SAFETY: no thread has been started yet.
+    unsafe { hg_mpi::run(AllReduced) }
 }

@@ -1,6 +1,6 @@
 //! The ranks of an MPI job.
 
-use hg_models::{Communicator, Error, Result};
+use hg_models::{Communicator, Error, Ranks, Result};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::traits::{Communicator as _, CommunicatorCollectives};
 use mpi::{Count, Threading};
@@ -15,18 +15,30 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often a rank that has nothing more to do looks whether the others are done.
 const IDLE: Duration = Duration::from_millis(20);
 
+/// Runs `hg` with the process's arguments as one rank of the job that `mpiexec` started it for, which speaks
+/// to the others through what `communicator` makes of it.
+///
+/// # Safety
+/// As [`hg_cli::run`].
+pub unsafe fn run<C: Communicator + 'static>(communicator: impl FnOnce(Job) -> C) -> ExitCode {
+    let job = match Job::join() {
+        Ok(job) => job,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ranks = Ranks::of(Arc::new(communicator(job.clone())));
+    // SAFETY: besides the caller's thread there is that of the job alone, which reads no environment once it
+    // has joined.
+    let code = unsafe { hg_cli::run_on_ranks(std::env::args_os(), &ranks) };
+    job.end(code)
+}
+
 /// What the thread that speaks MPI is asked for.
 enum Call {
-    Exchange {
-        send: Bytes,
-        sizes: Vec<usize>,
-        receive: Vec<usize>,
-    },
-    Gather {
-        own: Bytes,
-        sizes: Vec<usize>,
-    },
-    /// Waits for all ranks, without work for the processor.
+    Exchange { send: Bytes, sizes: Vec<usize>, receive: Vec<usize> },
+    Gather { own: Bytes, sizes: Vec<usize> },
     End,
 }
 
@@ -63,12 +75,17 @@ impl Job {
                 return;
             }
             // Once the job is gone nobody asks any more.
-            while let Ok(call) = to_do.recv() {
-                let is_last = matches!(call, Call::End);
-                let answer = answer(&world, call);
-                if is_last {
-                    break;
-                }
+            for call in to_do {
+                let answer = match call {
+                    Call::Exchange { send, sizes, receive } => {
+                        exchange(&world, &send, &sizes, &receive)
+                    }
+                    Call::Gather { own, sizes } => gather(&world, &own, &sizes),
+                    Call::End => {
+                        wait_for_all(&world);
+                        break;
+                    }
+                };
                 if to_tell.send(answer).is_err() {
                     return;
                 }
@@ -84,18 +101,12 @@ impl Job {
     /// Ends this rank with an exit code, after all others. One that failed alone ends them too.
     pub fn end(self, code: u8) -> ExitCode {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        // The line is cut when MPI has ended here.
-        let asked = line.calls.send(Call::End).is_ok();
-        let timed_out = match code {
-            0 => {
-                let _ = line.answers.recv();
-                false
-            }
-            _ => matches!(line.answers.recv_timeout(GRACE), Err(RecvTimeoutError::Timeout)),
-        };
-        if asked && timed_out {
+        // The line is cut when MPI has ended here, or had before.
+        let _ = line.calls.send(Call::End);
+        let patience = if code == 0 { Duration::MAX } else { GRACE };
+        if let Err(RecvTimeoutError::Timeout) = line.answers.recv_timeout(patience) {
             // `mpiexec` ends the others, which wait for this one and cannot be spoken to.
-            std::process::exit(i32::from(code.max(1)));
+            std::process::exit(i32::from(code));
         }
         ExitCode::from(code)
     }
@@ -111,31 +122,34 @@ fn failed(problem: impl Display) -> Error {
     Error::Ranks(format!("MPI: {problem}"))
 }
 
-fn answer(world: &impl CommunicatorCollectives, call: Call) -> Result<Vec<u8>> {
-    match call {
-        Call::Exchange { send, sizes, receive } => {
-            let (sizes, receive) = (places(&sizes)?, places(&receive)?);
-            let mut received = Bytes::zeros(receive.total);
-            let send = Partition::new(send.get(), sizes.counts, sizes.starts);
-            let mut into = PartitionMut::new(received.get_mut(), receive.counts, receive.starts);
-            world.all_to_all_varcount_into(&send, &mut into);
-            Ok(received.into_vec())
-        }
-        Call::Gather { own, sizes } => {
-            let sizes = places(&sizes)?;
-            let mut received = Bytes::zeros(sizes.total);
-            let mut into = PartitionMut::new(received.get_mut(), sizes.counts, sizes.starts);
-            world.all_gather_varcount_into(own.get(), &mut into);
-            Ok(received.into_vec())
-        }
-        Call::End => {
-            let mut waiting = world.immediate_barrier();
-            while let Err(still) = waiting.test() {
-                waiting = still;
-                std::thread::sleep(IDLE);
-            }
-            Ok(Vec::new())
-        }
+fn exchange(
+    world: &impl CommunicatorCollectives,
+    send: &Bytes,
+    sizes: &[usize],
+    receive: &[usize],
+) -> Result<Vec<u8>> {
+    let (sizes, receive) = (places(sizes)?, places(receive)?);
+    let mut received = Bytes::zeros(receive.total);
+    let send = Partition::new(send.get(), sizes.counts, sizes.starts);
+    let mut into = PartitionMut::new(received.get_mut(), receive.counts, receive.starts);
+    world.all_to_all_varcount_into(&send, &mut into);
+    Ok(received.into_vec())
+}
+
+fn gather(world: &impl CommunicatorCollectives, own: &Bytes, sizes: &[usize]) -> Result<Vec<u8>> {
+    let sizes = places(sizes)?;
+    let mut received = Bytes::zeros(sizes.total);
+    let mut into = PartitionMut::new(received.get_mut(), sizes.counts, sizes.starts);
+    world.all_gather_varcount_into(own.get(), &mut into);
+    Ok(received.into_vec())
+}
+
+/// Waits for all ranks, without work for the processor.
+fn wait_for_all(world: &impl CommunicatorCollectives) {
+    let mut waiting = world.immediate_barrier();
+    while let Err(still) = waiting.test() {
+        waiting = still;
+        std::thread::sleep(IDLE);
     }
 }
 

@@ -5,4 +5,4 @@
 mod job;
 
 #[cfg(feature = "mpi")]
-pub use job::Job;
+pub use job::{Job, run};

@@ -1,9 +1,6 @@
 //! The program `hg-mpi`: `hg train` by several ranks of an MPI job, with the bytes of `hg train`.
 
-use hg_models::Ranks;
-use hg_mpi::Job;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// How many ranks of a job share this machine, as Open MPI and MPICH tell it.
 const ON_THIS_MACHINE: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
@@ -13,18 +10,8 @@ const THREADS: [&str; 2] = ["RAYON_NUM_THREADS", "POLARS_MAX_THREADS"];
 fn main() -> ExitCode {
     // SAFETY: no thread has been started yet.
     unsafe { share_the_machine() };
-    let job = match Job::join() {
-        Ok(job) => job,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ranks = Ranks::of(Arc::new(job.clone()));
-    // SAFETY: besides this thread there is that of the job alone, which reads no environment once it has
-    // joined.
-    let code = unsafe { hg_cli::run_on_ranks(std::env::args_os(), &ranks) };
-    job.end(code)
+    // SAFETY: the same.
+    unsafe { hg_mpi::run(|job| job) }
 }
 
 /// Gives each rank its share of the machine's cores, where nothing is said.

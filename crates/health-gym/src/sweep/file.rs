@@ -94,27 +94,27 @@ impl Sweep {
             preset: file.preset.clone(),
             settings: settings.into_iter().collect(),
         };
-        for (n, combination) in combinations.into_iter().enumerate() {
-            let own = combination.settings.get(SEED).cloned();
-            let seeds = match (own, seeds.is_empty()) {
-                (Some(own), _) => vec![own],
-                (None, false) => seeds.clone(),
-                (None, true) => Vec::new(),
-            };
-            // Without a word of it, the seed is what the settings for all say.
-            let seeds: Vec<Option<Value>> = match seeds.is_empty() {
-                true => vec![None],
-                false => seeds.into_iter().map(Some).collect(),
-            };
-            for seed in seeds {
-                let config = sweep.config((path, &schema), &combination, seed)?;
-                let mut settings = combination.settings.clone();
-                settings.remove(SEED);
-                let (name, seed) = (String::new(), config.seed);
-                sweep.runs.push(PlannedRun { name, combination: n + 1, seed, settings, config });
+        // Runs that differ by their seeds alone are of one combination.
+        let mut known: Vec<BTreeMap<String, Value>> = Vec::new();
+        // Without a word of it, the seed is what the settings for all say.
+        let seeds: Vec<Option<Value>> = match seeds.is_empty() {
+            true => vec![None],
+            false => seeds.into_iter().map(Some).collect(),
+        };
+        for combination in combinations {
+            let mut settings = combination.settings.clone();
+            settings.remove(SEED);
+            let place = known.iter().position(|other| *other == settings).unwrap_or(known.len());
+            if place == known.len() {
+                known.push(settings.clone());
+            }
+            for seed in &seeds {
+                let config = sweep.config((path, &schema), &combination, seed.as_ref())?;
+                let (name, seed, settings) = (String::new(), config.seed, settings.clone());
+                let combination = place + 1;
+                sweep.runs.push(PlannedRun { name, combination, seed, settings, config });
             }
         }
-        sweep.group();
         sweep.refuse_twins(path)?;
         sweep.name();
         Ok(sweep)
@@ -131,7 +131,7 @@ impl Sweep {
         &self,
         (path, schema): (&Path, &Schema),
         combination: &Combination,
-        seed: Option<Value>,
+        seed: Option<&Value>,
     ) -> Result<TrainConfig> {
         let origin = |of: &str| format!("{}, {of}", path.display());
         let resolve = || -> hg_train::Result<TrainConfig> {
@@ -145,8 +145,8 @@ impl Sweep {
             for (name, value) in &combination.settings {
                 settings.set(name, value.clone(), &origin(&combination.origin))?;
             }
-            if let Some(seed) = seed.filter(|_| !combination.settings.contains_key(SEED)) {
-                settings.set(SEED, seed, &origin("seeds"))?;
+            if let Some(seed) = seed {
+                settings.set(SEED, seed.clone(), &origin("seeds"))?;
             }
             settings.ask_as(schema)?;
             let config = settings.resolve()?;
@@ -161,18 +161,6 @@ impl Sweep {
                 None => refused(path, format!("run {}: {said}", self.runs.len() + 1)),
             }
         })
-    }
-
-    /// Gives runs that differ by their seeds alone one combination.
-    fn group(&mut self) {
-        let mut known: Vec<BTreeMap<String, Value>> = Vec::new();
-        for run in &mut self.runs {
-            let found = known.iter().position(|settings| *settings == run.settings);
-            run.combination = 1 + found.unwrap_or_else(|| {
-                known.push(run.settings.clone());
-                known.len() - 1
-            });
-        }
     }
 
     fn refuse_twins(&self, path: &Path) -> Result<()> {

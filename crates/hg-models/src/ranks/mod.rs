@@ -108,8 +108,8 @@ impl Ranks {
     pub fn gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
         let length = (own.len() as u64).to_le_bytes();
         let lengths = self.0.gather(&length, &vec![length.len(); self.count()])?;
-        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, &byte| n << 8 | byte as usize);
-        let sizes: Vec<usize> = lengths.chunks_exact(length.len()).map(number).collect();
+        let number = |&bytes: &[u8; 8]| u64::from_le_bytes(bytes) as usize;
+        let sizes: Vec<usize> = lengths.as_chunks().0.iter().map(number).collect();
         let all = self.0.gather(own, &sizes)?;
         let mut rest = all.as_slice();
         let mut take = |size| {
