@@ -91,6 +91,7 @@ fn a_bad_setting_is_refused_with_its_origin() {
         ("model.hidden=0", "`model.hidden` is 0\nhint: it must be at least 1"),
         ("device=abacus", "flag: `device = \"abacus\"`: unknown variant"),
         ("tf32=true", "`tf32` is true, and the cpu has none\nhint: "),
+        ("bf16=1", "flag: `bf16 = 1`: invalid type"),
         ("hidden", "--set hidden\nhint: write it as KEY=VALUE"),
         ("validation.held_out=1.5", "`validation.held_out` is 1.5\nhint: it must be in [0, 1)"),
     ] {
@@ -149,4 +150,29 @@ fn vectors_are_chosen_by_name_and_going_on_with_others_is_said() {
     let (code, said) = run(others, &["train", "--resume", &out]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("HG_VECTORS=portable keeps them"), "{said}");
+}
+
+/// The instruction for products of bf16 is a faster way to the same numbers.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_run_in_bf16_has_the_same_bytes_with_and_without_the_instruction_and_others_than_one_in_full() {
+    if !is_x86_feature_detected!("avx2") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let [data, schema] = ["data/pbc/pbcseq.csv", "data-schemas/pbc.toml"]
+        .map(|path| hg_tests::repository(path).display().to_string());
+    let cohort = |vectors: Option<&str>, set: &str| {
+        let out = folder.path().join(format!("{set}-{vectors:?}"));
+        let mut command = Command::new(hg_tests::program());
+        command.args(["train", "--data", &data, "--schema", &schema, "--iterations", "3"]);
+        command.args(["--set", set, "--set", "model.resampling=false", "--out"]).arg(&out);
+        vectors.map(|vectors| command.env("HG_VECTORS", vectors));
+        let output = command.output().expect("runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(out.join("synthetic.csv")).expect("a cohort")
+    };
+    let widest = cohort(None, "bf16=true");
+    assert!(widest == cohort(Some("avx2"), "bf16=true"));
+    assert!(widest != cohort(None, "bf16=false"));
 }

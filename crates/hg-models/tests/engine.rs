@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
-use hg_lstm::kernel::SimdPath;
+use hg_lstm::kernel::{Factors, SimdPath};
 use hg_lstm::{Lengths, Recurrence, ReverseAlignment};
 use hg_models::{
     Alignment, Carried, Critic, CriticConfig, CriticMeasures, Engine, Generator, GeneratorConfig,
@@ -163,7 +163,10 @@ impl Case {
     }
 
     fn by_hand(&self, path: SimdPath) -> Result<Outcome> {
-        let (mut engine, batch) = self.engine(path)?;
+        self.by(self.engine(path)?)
+    }
+
+    fn by(&self, (mut engine, batch): (Engine<f64>, RealBatch<f64>)) -> Result<Outcome> {
         let (generator, critic) = (self.generator.parameters(), self.critic.parameters());
         let noise = |n: usize, values: &mut [f64]| values.copy_from_slice(&self.noise[n]);
         let (measures, on_critic) =
@@ -331,6 +334,27 @@ fn generated_rows_are_the_networks_and_0_beyond_each_length() -> Result<()> {
             let rows = engine.generate(case.generator.parameters(), &case.lengths, &noise)?;
             ensure!(rows.len() == exact.len() && rows.iter().any(|&x| x > 0.5));
             ensure!(rows.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 1e-12), "{path:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Rounding is to 8 bits, so that one product is off by a few thousandths; a product left out, or one of
+/// other factors, is off by far more.
+#[test]
+fn factors_in_bf16_move_losses_and_gradients_by_the_size_of_the_rounding() -> Result<()> {
+    let mut case = mixed(ReverseAlignment::Flipped)?;
+    case.alignment_weight = 0.;
+    for path in SimdPath::available() {
+        let exact = case.by_hand(path)?;
+        let (engine, batch) = case.engine(path)?;
+        let rounded = case.by((engine.with_factors(Factors::Bf16), batch))?;
+        for (ours, exact) in rounded.measures.iter().zip(&exact.measures) {
+            ensure!((ours - exact).abs() < 1e-2 * exact.abs().max(1e-2), "{ours} {exact}");
+        }
+        for (ours, exact) in rounded.gradients.iter().zip(&exact.gradients) {
+            let off = off_by(ours, exact)?;
+            ensure!((1e-5..2e-2).contains(&off), "{path:?}: {off}");
         }
     }
     Ok(())

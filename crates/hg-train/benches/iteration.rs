@@ -30,6 +30,9 @@ struct Arguments {
     /// Keep a privacy guarantee: the batch is a Poisson sample of twenty times as many.
     #[arg(long)]
     private: bool,
+    /// Round the factors of recurrent products to bf16.
+    #[arg(long)]
+    bf16: bool,
     /// Train on the first NVIDIA GPU.
     #[arg(long)]
     cuda: bool,
@@ -48,13 +51,13 @@ const DISCRETE: [usize; 9] = [2, 2, 2, 13, 10, 10, 10, 10, 10];
 fn main() -> anyhow::Result<()> {
     let start = Instant::now();
     let vectors = hg_train::vectors()?;
-    let Arguments { batch, steps, hidden, numeric, repeat, private, cuda, json, serve } =
+    let Arguments { batch, steps, hidden, numeric, repeat, private, bf16, cuda, json, serve } =
         Arguments::parse();
     let layout = RowLayout::new(numeric, DISCRETE.to_vec());
     let patients = if private { 20 * batch } else { batch };
     let encoded = random_rows(&layout, patients, steps);
     let device = if cuda { DeviceKind::Cuda } else { DeviceKind::Cpu };
-    let mut config = TrainConfig { device, ..Default::default() };
+    let mut config = TrainConfig { device, bf16, ..Default::default() };
     config.batching.batch_size = batch;
     config.model.hidden = hidden;
     // As published, and as the peers do.

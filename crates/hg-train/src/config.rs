@@ -19,6 +19,9 @@ pub struct TrainConfig {
     pub device: DeviceKind,
     /// Whether a GPU multiplies in TF32 (10 bits of mantissa, sums in f32): faster, less exact.
     pub tf32: bool,
+    /// Whether the processor rounds the factors of recurrent products to bf16 (8 bits of mantissa, sums in
+    /// f32): faster where it has AVX-512 BF16, less exact, the same bytes with and without.
+    pub bf16: bool,
     /// The networks.
     pub model: ModelConfig,
     /// The losses and the steps against their gradients.
@@ -204,6 +207,7 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceKind::Cpu,
             tf32: false,
+            bf16: false,
             model: ModelConfig::default(),
             optimiser: OptimiserConfig::default(),
             batching: BatchingConfig::default(),
@@ -478,6 +482,11 @@ impl TrainConfig {
                            `device = \"cuda\"`";
             return Err(Error::Config(problem.into()));
         }
+        if self.bf16 && self.device != DeviceKind::Cpu {
+            let problem = "`bf16` is true, and that is for the cpu\nhint: leave it out, or set `tf32`, \
+                           which is a GPU's";
+            return Err(Error::Config(problem.into()));
+        }
         // Those of a rule are sound whatever the cohort.
         let windows = batching.windows.lengths(1);
         if windows.contains(&0) || !windows.is_sorted() {
@@ -569,6 +578,7 @@ mod tests {
             );
         }
         assert!(problem(|c| c.tf32 = true).contains("tf32"));
+        assert!(problem(|c| (c.bf16, c.device) = (true, DeviceKind::Cuda)).contains("bf16"));
         TrainConfig::default().check().expect("the defaults work");
     }
 }

@@ -8,7 +8,7 @@ use crate::random::{Purpose, fill_noise, noise_of, stream};
 use crate::{Batch, Error, Result, TrainConfig};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
-use hg_lstm::kernel::Real;
+use hg_lstm::kernel::{Factors, Real};
 use hg_models::{
     Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Guard,
     Parameters, Ranks, RealBatch, critic_loss, generator_loss,
@@ -108,8 +108,9 @@ impl Draws<'_> {
 }
 
 impl<S: Real> Fused<S> {
-    pub(crate) fn new(generator: &Generator, critic: &Critic) -> Self {
-        Self { engine: Engine::new(generator.config(), critic.config()), batch: None }
+    pub(crate) fn new(generator: &Generator, critic: &Critic, factors: Factors) -> Self {
+        let engine = Engine::new(generator.config(), critic.config()).with_factors(factors);
+        Self { engine, batch: None }
     }
 
     fn critic(

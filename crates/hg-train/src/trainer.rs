@@ -15,6 +15,7 @@ use crate::{
 use candle_core::{DType, Device, Tensor};
 use hg_data::{Encoded, Encoder};
 use hg_lstm::Recurrence;
+use hg_lstm::kernel::Factors;
 use hg_models::{
     Carried, Critic, CriticConfig, Generator, GeneratorConfig, Gradients, Parameters, Ranks,
     RowLayout, read_weights,
@@ -129,8 +130,9 @@ impl Trainer {
         layout: &RowLayout,
         encoded: &Encoded,
     ) -> Result<Self> {
+        let factors = if config.bf16 { Factors::Bf16 } else { Factors::Full };
         let steps = |generator: &_, critic: &_| match config.device {
-            DeviceKind::Cpu => Steps::Single(Fused::new(generator, critic)),
+            DeviceKind::Cpu => Steps::Single(Fused::new(generator, critic, factors)),
             DeviceKind::Cuda => Steps::Tape(DType::F32),
         };
         let device = config.device.open()?;
@@ -150,7 +152,8 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn in_f64(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
-        let steps = |generator: &_, critic: &_| Steps::Double(Fused::new(generator, critic));
+        let steps =
+            |generator: &_, critic: &_| Steps::Double(Fused::new(generator, critic, Factors::Full));
         Self::with_steps(config, layout, encoded, (DType::F64, Device::Cpu), steps)
     }
 

@@ -49,7 +49,7 @@ impl<S: Real, D: LocalSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S>
         // Uᵀ δp_{t+1}, and what c of the step after gives to c.
         let mut grad_hidden = vec![S::default(); schedule.count() * hidden];
         let mut carried = vec![S::default(); schedule.count() * hidden];
-        let mut until = schedule.steps();
+        let (mut until, mut rounded) = (schedule.steps(), Vec::new());
         for step in (0..schedule.steps()).rev() {
             let after = schedule.active_at_next(step);
             // SAFETY: `check` compared the schedule with the rows; no two sequences
@@ -64,7 +64,7 @@ impl<S: Real, D: LocalSource<S>, F: FnMut(Segment<'_>, Matrix<'_, S>)> Kernel<S>
                         c_rows: Rows::Apart(hidden),
                         rows: after.len(),
                     };
-                    product.add::<V>(&u.backwards, Start::Zero);
+                    u.backwards.add::<V>(&product, Start::Zero, &mut rounded);
                 }
                 for (position, (row, before)) in schedule.visits(step).enumerate() {
                     let arrives = match arriving {

@@ -21,7 +21,7 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
         let (hidden, stride) = (u.hidden, states.stride);
         let base = states.values.as_mut_ptr();
         let nothing = vec![S::default(); hidden];
-        let mut fed = 0;
+        let (mut fed, mut rounded) = (0, Vec::new());
         for step in 0..schedule.steps() {
             // SAFETY: `check` compared the schedule with the rows; no two sequences
             // share a row, and a step reads rows of the step before alone.
@@ -29,7 +29,8 @@ impl<S: Real> Kernel<S> for Forward<'_, S> {
                 if let Some(input) = &input {
                     input.feed::<V>(schedule, step, &mut fed, base, stride);
                 }
-                u.add_recurrent_product::<V>(schedule, step, base, stride, part::HIDDEN);
+                let (rows, part) = ((base, stride), part::HIDDEN);
+                u.add_recurrent_product::<V>(schedule, step, rows, part, &mut rounded);
                 for (row, before) in schedule.visits(step) {
                     let row = base.add(row * stride);
                     let cell_before = match before {

@@ -22,7 +22,7 @@ impl<S: Real> Kernel<S> for Jvp<'_, S> {
         let Self { input, u, schedule, states, tangents } = self;
         let (hidden, stride) = (u.hidden, tangents.stride);
         let base = tangents.values.as_mut_ptr();
-        let mut fed = 0;
+        let (mut fed, mut rounded) = (0, Vec::new());
         for step in 0..schedule.steps() {
             // SAFETY: `check` compared the schedule with the rows; no two sequences
             // share a row, and a step reads rows of the step before alone.
@@ -30,7 +30,8 @@ impl<S: Real> Kernel<S> for Jvp<'_, S> {
                 if let Some(input) = &input {
                     input.feed::<V>(schedule, step, &mut fed, base, stride);
                 }
-                u.add_recurrent_product::<V>(schedule, step, base, stride, part::GRAD_HIDDEN);
+                let (rows, part) = ((base, stride), part::GRAD_HIDDEN);
+                u.add_recurrent_product::<V>(schedule, step, rows, part, &mut rounded);
                 for (row, before) in schedule.visits(step) {
                     let cell_dot_before = before
                         .map(|row| base.add(row * stride + part::GRAD_CELL * hidden).cast_const());

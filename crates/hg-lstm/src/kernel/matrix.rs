@@ -145,6 +145,11 @@ impl<'a, S> Matrix<'a, S> {
         Self { values, rows, width, stride }
     }
 
+    /// One row.
+    pub(super) fn row(&self, row: usize) -> &'a [S] {
+        &self.values[row * self.stride..][..self.width]
+    }
+
     /// `width` columns from `start` on.
     ///
     /// # Panics

@@ -58,6 +58,7 @@
 
 mod activation;
 mod backward;
+mod factor;
 mod forward;
 mod jvp;
 mod local_gradients;
@@ -71,6 +72,7 @@ pub use activation::{exp_of_negative_in_place, sigmoid_in_place};
 pub use backward::{
     OutputGradient, backward, backward_by_segments, backward_with_local_gradients, double_backward,
 };
+pub use factor::Factors;
 pub use forward::{forward, forward_from};
 pub use jvp::{jvp, jvp_from};
 pub use local_gradients::local_gradients;
@@ -85,6 +87,7 @@ pub use product::{
 pub use simd::{Real, SimdPath, VECTORS};
 pub use step_schedule::{Segment, StepSchedule};
 
+use factor::Factor;
 use product::{Product, Rows, Steps};
 
 /// The parts of a row of states `[7H]`, each of the padded hidden width: the gates f, i, a, o,
@@ -101,9 +104,9 @@ pub struct RecurrentWeights<S: Real> {
     hidden: usize,
     path: SimdPath,
     /// `U`ᵀ, for `U h` over rows.
-    forwards: Panels<S>,
+    forwards: Factor<S>,
     /// `U`, for `Uᵀ δp` over rows.
-    backwards: Panels<S>,
+    backwards: Factor<S>,
 }
 
 impl<S: Real> RecurrentWeights<S> {
@@ -113,8 +116,17 @@ impl<S: Real> RecurrentWeights<S> {
     /// # Panics
     /// When `hidden` is no multiple of [`PADDING`].
     pub fn new(hidden: usize, path: SimdPath) -> Self {
+        Self::with_factors(hidden, path, Factors::Full)
+    }
+
+    /// [`RecurrentWeights::new`], for products whose factors are rounded, or not.
+    ///
+    /// # Panics
+    /// When `hidden` is no multiple of [`PADDING`].
+    pub fn with_factors(hidden: usize, path: SimdPath, factors: Factors) -> Self {
         assert!(hidden.is_multiple_of(PADDING));
-        Self { hidden, path, forwards: Panels::new(path), backwards: Panels::new(path) }
+        let [forwards, backwards] = [(); 2].map(|()| Factor::new(path, factors));
+        Self { hidden, path, forwards, backwards }
     }
 
     /// Whether no weights have been packed yet.
@@ -133,7 +145,7 @@ impl<S: Real> RecurrentWeights<S> {
     }
 
     /// Adds `U h` to the pre-activations of the rows of `step`, h being part
-    /// `hidden_part` of the rows one step earlier.
+    /// `hidden_part` of the rows one step earlier; `rounded` is where h is rounded.
     ///
     /// # Safety
     /// `base` has the schedule's rows `stride` apart, with that part in each, and the
@@ -143,9 +155,9 @@ impl<S: Real> RecurrentWeights<S> {
         &self,
         schedule: &StepSchedule,
         step: usize,
-        base: *mut S,
-        stride: usize,
+        (base, stride): (*mut S, usize),
         hidden_part: usize,
+        rounded: &mut Vec<S>,
     ) {
         let before = schedule.active_before(step);
         if before.is_empty() {
@@ -161,7 +173,7 @@ impl<S: Real> RecurrentWeights<S> {
                 c_rows: Rows::At(schedule.active(step), stride),
                 rows: before.len(),
             };
-            product.add::<V>(&self.forwards, Start::Keep);
+            self.forwards.add::<V>(&product, Start::Keep, rounded);
         }
     }
 }

@@ -5,15 +5,15 @@
 //! C[r, n] (+)= Σ_k A[r, k] · B[k, n]
 //! ```
 //!
-//! B is cut into panels of at most `Vector::ACROSS` vectors and blocks of `DEPTH_BLOCK`
+//! B is cut into panels of at most `Register::ACROSS` vectors and blocks of `DEPTH_BLOCK`
 //! rows, so that one panel of one block stays in the L1 cache while all rows of A
-//! pass over it; a tile of at most `Vector::ROWS` rows of C stays in registers over
+//! pass over it; a tile of at most `Register::ROWS` rows of C stays in registers over
 //! a block. Every entry of C is one chain of multiply-adds in the order of k,
 //! whatever the tile: results do not depend on how rows and columns are grouped.
 
 use super::check_rows;
 use super::matrix::{Matrix, MatrixMut, PADDING};
-use super::simd::{Kernel, Real, SimdPath, Vector, dispatch};
+use super::simd::{Kernel, Real, Register, SimdPath, Vector, dispatch};
 use aligned_vec::{AVec, ConstAlign};
 
 /// Rows of B in a block: with three AVX-512 vectors across, 24 KiB of f32.
@@ -21,7 +21,7 @@ const DEPTH_BLOCK: usize = 128;
 
 /// Cuts `columns` into the fewest panels of nearly equal width: (first column,
 /// vectors) of each.
-fn panels<V: Vector>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
+fn panels<V: Register>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
     let vectors = columns / V::LANES;
     let count = vectors.div_ceil(V::ACROSS);
     (0..count).map(move |n| {
@@ -213,7 +213,7 @@ impl<S: Real> Product<'_, S> {
     /// A's steps are offsets; every row of A has `b.depth` readable numbers and every row of
     /// C `b.columns` writable ones that no other thread touches; a bias has as many.
     #[inline(always)]
-    pub(super) unsafe fn add<V: Vector<Scalar = S>>(&self, b: &Panels<S>, start: Start<'_, S>) {
+    pub(super) unsafe fn add<V: Register<Scalar = S>>(&self, b: &Panels<S>, start: Start<'_, S>) {
         let mut at = 0;
         for block in (0..b.depth).step_by(DEPTH_BLOCK) {
             let depth = DEPTH_BLOCK.min(b.depth - block);
@@ -255,7 +255,7 @@ impl<S: Real> Panel<'_, S> {
     /// # Safety
     /// As [`Product::add`].
     #[inline(always)]
-    unsafe fn add<V: Vector<Scalar = S>>(&self, vectors: usize) {
+    unsafe fn add<V: Register<Scalar = S>>(&self, vectors: usize) {
         // SAFETY: the caller's.
         unsafe {
             match vectors {
@@ -272,7 +272,7 @@ impl<S: Real> Panel<'_, S> {
     /// # Safety
     /// As [`Product::add`].
     #[inline(always)]
-    unsafe fn add_rows<V: Vector<Scalar = S>, const N: usize>(&self) {
+    unsafe fn add_rows<V: Register<Scalar = S>, const N: usize>(&self) {
         if N > V::ACROSS {
             return; // Never reached; keeps such tiles from being compiled.
         }
@@ -302,7 +302,7 @@ impl<S: Real> Panel<'_, S> {
     /// As [`Product::add`].
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "plain counted loops unroll into registers")]
-    unsafe fn add_tile<V: Vector<Scalar = S>, const R: usize, const N: usize>(&self, row: usize) {
+    unsafe fn add_tile<V: Register<Scalar = S>, const R: usize, const N: usize>(&self, row: usize) {
         if R > V::ROWS {
             return; // Never reached; keeps such tiles from being compiled.
         }

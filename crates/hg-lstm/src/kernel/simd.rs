@@ -4,6 +4,7 @@
 //! A kernel implements [`Kernel`] generically over [`Vector`]; [`dispatch`]
 //! runs it compiled for the widest vectors that the processor has.
 
+use super::factor::Pairs;
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
@@ -120,7 +121,8 @@ pub trait Real:
 
 /// What [`Real`] needs inside this crate.
 pub(crate) mod private {
-    use super::Vector;
+    use super::super::factor::Pairs;
+    use super::{Real, SimdPath, Vector};
 
     /// The vectors of a float type and the constants of its exponential.
     pub trait Vectors: Copy + 'static {
@@ -149,12 +151,19 @@ pub(crate) mod private {
         const SMALL: [Self; 3];
         /// Smaller numbers are flushed to zero; products of two greater ones are normal.
         const NEGLIGIBLE: Self;
+
+        /// Rounded to the nearest bf16, ties to even; 0 where it is negligible.
+        fn to_bf16(self) -> Self;
+        /// How pairs of bf16 are multiplied on a path, where this processor and this type can.
+        fn pairs(path: SimdPath) -> Option<Pairs<Self>>
+        where
+            Self: Real;
     }
 }
 
 macro_rules! real {
     ($t:ty, $series:expr, $log2_e:expr, $ln2:expr, $rounder:expr, $vanishes:expr, $lanes:literal,
-     $negligible:literal, $neon:ident, $avx2:ident, $avx512:ident) => {
+     $negligible:literal, $neon:ident, $avx2:ident, $avx512:ident, $of:ident, $to:ident, $pairs:expr) => {
         impl Real for $t {}
         impl private::Vectors for $t {
             type Portable = Lanes<$t, $lanes>;
@@ -171,6 +180,14 @@ macro_rules! real {
             const VANISHES: Self = $vanishes;
             const SMALL: [Self; 3] = [0., 1., 2.];
             const NEGLIGIBLE: Self = $negligible;
+
+            fn to_bf16(self) -> Self {
+                if self.abs() < $negligible { 0. } else { half::bf16::$of(self).$to() }
+            }
+
+            fn pairs(path: SimdPath) -> Option<Pairs<Self>> {
+                $pairs(path)
+            }
         }
     };
 }
@@ -186,7 +203,10 @@ real!(
     1e-18,
     float32x4_t,
     __m256,
-    __m512
+    __m512,
+    from_f32,
+    to_f32,
+    pairs_of_f32
 );
 real!(
     f64,
@@ -212,41 +232,65 @@ real!(
     1e-150,
     float64x2_t,
     __m256d,
-    __m512d
+    __m512d,
+    from_f64,
+    to_f64,
+    |_| None
 );
 
-/// A register of numbers.
+#[cfg(target_arch = "x86_64")]
+fn pairs_of_f32(path: SimdPath) -> Option<Pairs<f32>> {
+    let has = path == SimdPath::Avx512 && is_x86_feature_detected!("avx512bf16");
+    has.then_some(x86::PAIRS)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn pairs_of_f32(_: SimdPath) -> Option<Pairs<f32>> {
+    None
+}
+
+/// A register, as products use it: its numbers are sums, and a factor is read as numbers of the same
+/// size.
 ///
 /// # Safety
-/// Values are made by [`Vector::splat`] and [`Vector::load`] alone, which must
-/// only be called where the processor has the vector's instructions: within
-/// [`Kernel::run`]. The other methods rely on that.
-pub unsafe trait Vector: Copy {
+/// Values are made by [`Register::splat`] and [`Register::load`] alone, which must
+/// only be called where the processor has the register's instructions: within
+/// [`Kernel::run`] or a function compiled for them. The other methods rely on that.
+pub unsafe trait Register: Copy {
     /// The type of one lane.
     type Scalar: private::Vectors;
-    /// Numbers in a vector.
+    /// Numbers in a register.
     const LANES: usize;
-    /// Rows of the register tile in products, at most 8, and its vectors across, at
-    /// most 4: as large as the registers hold beside a row of B and one broadcast.
+    /// Rows of the register tile in products, at most 8, and its registers across, at
+    /// most 4: as large as there are registers beside a row of B and one broadcast.
     const ROWS: usize;
-    /// See [`Vector::ROWS`].
+    /// See [`Register::ROWS`].
     const ACROSS: usize;
 
     /// The same number in every lane.
     ///
     /// # Safety
-    /// The processor has this vector's instructions.
+    /// The processor has this register's instructions.
     unsafe fn splat(x: Self::Scalar) -> Self;
     /// `LANES` numbers from memory, at any alignment.
     ///
     /// # Safety
-    /// As [`Vector::splat`], and `from` is readable for `LANES` numbers.
+    /// As [`Register::splat`], and `from` is readable for `LANES` numbers.
     unsafe fn load(from: *const Self::Scalar) -> Self;
     /// Writes `LANES` numbers to memory, at any alignment.
     ///
     /// # Safety
     /// `to` is writable for `LANES` numbers.
     unsafe fn store(self, to: *mut Self::Scalar);
+    /// `self · x + y`, rounded once where that is one instruction.
+    fn mul_add(self, x: Self, y: Self) -> Self;
+}
+
+/// A register of numbers to compute with.
+///
+/// # Safety
+/// As [`Register`].
+pub unsafe trait Vector: Register {
     /// `self + x`
     fn add(self, x: Self) -> Self;
     /// `self − x`
@@ -255,8 +299,6 @@ pub unsafe trait Vector: Copy {
     fn mul(self, x: Self) -> Self;
     /// `self / x`
     fn div(self, x: Self) -> Self;
-    /// `self · x + y`, rounded once where that is one instruction.
-    fn mul_add(self, x: Self, y: Self) -> Self;
     /// `y − self · x`, rounded once where that is one instruction.
     fn neg_mul_add(self, x: Self, y: Self) -> Self;
     /// The lesser of self and `limit`; NaN stays NaN.
@@ -275,7 +317,7 @@ pub unsafe trait Vector: Copy {
     /// on it any more. NaN stays NaN.
     ///
     /// # Safety
-    /// As [`Vector::splat`].
+    /// As [`Register::splat`].
     #[inline(always)]
     unsafe fn flush_to_zero(self) -> Self {
         use private::Vectors;
@@ -331,7 +373,7 @@ pub struct Lanes<T, const N: usize>([T; N]);
 macro_rules! portable {
     ($t:ty, $n:literal, $mantissa:literal) => {
         // SAFETY: needs no instructions beyond the target's.
-        unsafe impl Vector for Lanes<$t, $n> {
+        unsafe impl Register for Lanes<$t, $n> {
             type Scalar = $t;
             const LANES: usize = $n;
             const ROWS: usize = 2;
@@ -351,6 +393,13 @@ macro_rules! portable {
                 unsafe { to.cast::<[$t; $n]>().write_unaligned(self.0) }
             }
             #[inline(always)]
+            fn mul_add(self, x: Self, y: Self) -> Self {
+                self.mul(x).add(y)
+            }
+        }
+        // SAFETY: as above.
+        unsafe impl Vector for Lanes<$t, $n> {
+            #[inline(always)]
             fn add(self, x: Self) -> Self {
                 Self(std::array::from_fn(|n| self.0[n] + x.0[n]))
             }
@@ -365,10 +414,6 @@ macro_rules! portable {
             #[inline(always)]
             fn div(self, x: Self) -> Self {
                 Self(std::array::from_fn(|n| self.0[n] / x.0[n]))
-            }
-            #[inline(always)]
-            fn mul_add(self, x: Self, y: Self) -> Self {
-                self.mul(x).add(y)
             }
             #[inline(always)]
             fn neg_mul_add(self, x: Self, y: Self) -> Self {

@@ -1,6 +1,6 @@
 //! Vectors of NEON, which every AArch64 processor has.
 
-use super::{Kernel, Real, Vector};
+use super::{Kernel, Real, Register, Vector};
 use std::arch::aarch64::*;
 
 /// Runs a kernel compiled for NEON.
@@ -22,7 +22,7 @@ macro_rules! vector {
     ) => {
         // SAFETY: only `splat` and `load` make values, and both are unsafe; the
         // instructions of the other methods exist where a value does.
-        unsafe impl Vector for $v {
+        unsafe impl Register for $v {
             type Scalar = $t;
             const LANES: usize = $lanes;
             // 24 sums, a row of B and a broadcast: 28 of 32 registers.
@@ -44,6 +44,14 @@ macro_rules! vector {
                 unsafe { $store(to, self) }
             }
             #[inline(always)]
+            fn mul_add(self, x: Self, y: Self) -> Self {
+                // SAFETY: see above.
+                unsafe { $fma(y, self, x) }
+            }
+        }
+        // SAFETY: as above.
+        unsafe impl Vector for $v {
+            #[inline(always)]
             fn add(self, x: Self) -> Self {
                 // SAFETY: see above; so for all that follow.
                 unsafe { $add(self, x) }
@@ -62,11 +70,6 @@ macro_rules! vector {
             fn div(self, x: Self) -> Self {
                 // SAFETY: see above.
                 unsafe { $div(self, x) }
-            }
-            #[inline(always)]
-            fn mul_add(self, x: Self, y: Self) -> Self {
-                // SAFETY: see above.
-                unsafe { $fma(y, self, x) }
             }
             #[inline(always)]
             fn neg_mul_add(self, x: Self, y: Self) -> Self {

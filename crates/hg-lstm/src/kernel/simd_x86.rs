@@ -1,6 +1,8 @@
 //! Vectors of AVX2 with FMA and of AVX-512.
 
-use super::{Kernel, Real, Vector};
+use super::super::factor::Pairs;
+use super::super::product::{Panels, Product, Start};
+use super::{Kernel, Real, Register, Vector};
 use std::arch::x86_64::*;
 
 /// Runs a kernel compiled for AVX2 and FMA.
@@ -41,7 +43,7 @@ macro_rules! vector {
         abs $abs:expr; sign $sign:expr; above $above:expr; power $power:expr
     ) => {
         // SAFETY: only `splat` and `load` make values, and both are unsafe.
-        unsafe impl Vector for $v {
+        unsafe impl Register for $v {
             type Scalar = $t;
             const LANES: usize = $lanes;
             const ROWS: usize = $rows;
@@ -59,6 +61,13 @@ macro_rules! vector {
                 intrinsic!($store(to, self))
             }
             #[inline(always)]
+            fn mul_add(self, x: Self, y: Self) -> Self {
+                intrinsic!($fma(self, x, y))
+            }
+        }
+        // SAFETY: as above.
+        unsafe impl Vector for $v {
+            #[inline(always)]
             fn add(self, x: Self) -> Self {
                 intrinsic!($add(self, x))
             }
@@ -73,10 +82,6 @@ macro_rules! vector {
             #[inline(always)]
             fn div(self, x: Self) -> Self {
                 intrinsic!($div(self, x))
-            }
-            #[inline(always)]
-            fn mul_add(self, x: Self, y: Self) -> Self {
-                intrinsic!($fma(self, x, y))
             }
             #[inline(always)]
             fn neg_mul_add(self, x: Self, y: Self) -> Self {
@@ -156,3 +161,65 @@ vector!(
     above _mm256_blendv_pd(no, yes, _mm256_cmp_pd::<_CMP_GT_OQ>(a, b));
     power _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(a)))
 );
+
+/// Products of pairs of bf16 by AVX-512 BF16.
+pub(super) const PAIRS: Pairs<f32> = Pairs { round: round_to_pairs, add: add_pairs };
+
+/// Sums in f32, to which pairs of bf16 are multiplied. As a factor a lane is a pair.
+#[derive(Clone, Copy)]
+struct Bf16Pairs(__m512);
+
+// SAFETY: only `splat` and `load` make values, and both are unsafe. A pair is moved and never computed
+// with as a float.
+unsafe impl Register for Bf16Pairs {
+    type Scalar = f32;
+    const LANES: usize = <__m512 as Register>::LANES;
+    const ROWS: usize = <__m512 as Register>::ROWS;
+    const ACROSS: usize = <__m512 as Register>::ACROSS;
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        Self(intrinsic!(_mm512_set1_ps(x)))
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(intrinsic!(_mm512_loadu_ps(from)))
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        intrinsic!(_mm512_storeu_ps(to, self.0))
+    }
+    #[inline(always)]
+    fn mul_add(self, x: Self, y: Self) -> Self {
+        // The same 512 bits.
+        let pairs = |lanes: __m512| intrinsic!(std::mem::transmute::<__m512, __m512bh>(lanes));
+        Self(intrinsic!(_mm512_dpbf16_ps(y.0, pairs(self.0), pairs(x.0))))
+    }
+}
+
+/// [`Pairs::add`].
+///
+/// # Safety
+/// As [`Product::add`]; the processor has AVX-512 BF16.
+#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+unsafe fn add_pairs(product: &Product<'_, f32>, b: &Panels<f32>, start: Start<'_, f32>) {
+    // SAFETY: the caller's.
+    unsafe { product.add::<Bf16Pairs>(b, start) }
+}
+
+/// [`Pairs::round`].
+///
+/// # Safety
+/// The processor has AVX-512 BF16.
+#[target_feature(enable = "avx512f,avx512vl,avx512bf16,avx2,fma")]
+unsafe fn round_to_pairs(from: &[f32], into: &mut [f32]) {
+    for (from, into) in from.chunks_exact(16).zip(into.chunks_exact_mut(8)) {
+        // SAFETY: the caller's; there are 16 numbers and room for 8 pairs.
+        unsafe {
+            let numbers = <__m512 as Register>::load(from.as_ptr()).flush_to_zero();
+            let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(numbers));
+            // The first of two has the lower half.
+            let paired = _mm256_rol_epi32::<16>(rounded);
+            _mm256_storeu_ps(into.as_mut_ptr(), _mm256_castsi256_ps(paired));
+        }
+    }
+}

@@ -8,8 +8,9 @@ use super::linear::{Linear, LinearGradient, Width, numbers, pad_rows};
 use super::micro_batch::Directions;
 use crate::{Parameters, Result};
 use hg_lstm::kernel::{
-    self, Buffer, GRADIENT_PARTS, Matrix, OutputGradient, PADDING, Panels, Real, RecurrentWeights,
-    STATE_PARTS, Segment, SimdPath, Start, StepSchedule, add_transposed_product_of_rows, padded,
+    self, Buffer, Factors, GRADIENT_PARTS, Matrix, OutputGradient, PADDING, Panels, Real,
+    RecurrentWeights, STATE_PARTS, Segment, SimdPath, Start, StepSchedule,
+    add_transposed_product_of_rows, padded,
 };
 
 /// The two directions' prefixes in the interchange names.
@@ -78,6 +79,13 @@ impl<S: Real> BiLstm<S> {
             path,
         };
         Self { directions: [direction(), direction()], hidden }
+    }
+
+    /// Takes the factors of recurrent products so, from the next load on.
+    pub(super) fn set_factors(&mut self, factors: Factors) {
+        for Direction { recurrent, wide, path, .. } in &mut self.directions {
+            *recurrent = RecurrentWeights::with_factors(*wide, *path, factors);
+        }
     }
 
     pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{Gradients, LEAK};
 use crate::{GeneratorConfig, Parameters, Result, RowLayout};
 use hg_lstm::ReverseAlignment;
 use hg_lstm::kernel::{
-    Buffer, OutputGradient, Panels, Real, SimdPath, Start, exp_of_negative_in_place,
+    Buffer, Factors, OutputGradient, Panels, Real, SimdPath, Start, exp_of_negative_in_place,
     leaky_relu_backward_in_place, leaky_relu_in_place, padded, sigmoid_in_place,
 };
 
@@ -40,6 +40,11 @@ impl<S: Real> GeneratorWeights<S> {
             config: config.clone(),
             path,
         }
+    }
+
+    /// Takes the factors of recurrent products so, from the next load on.
+    pub(super) fn set_factors(&mut self, factors: Factors) {
+        self.rnn.set_factors(factors);
     }
 
     pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {

@@ -20,7 +20,7 @@ use super::{Gradients, LEAK};
 use crate::critic::{COMPARED, embedding_name};
 use crate::{CriticConfig, Parameters, Result};
 use hg_lstm::kernel::{
-    Buffer, OutputGradient, Panels, Real, SimdPath, Start, leaky_relu_backward_in_place,
+    Buffer, Factors, OutputGradient, Panels, Real, SimdPath, Start, leaky_relu_backward_in_place,
     leaky_relu_in_place, scale_in_place, sum_of_squares,
 };
 
@@ -62,6 +62,11 @@ impl<S: Real> CriticWeights<S> {
             config: config.clone(),
             path,
         }
+    }
+
+    /// Takes the factors of recurrent products so, from the next load on.
+    pub(super) fn set_factors(&mut self, factors: Factors) {
+        self.rnn.set_factors(factors);
     }
 
     pub(super) fn load(&mut self, parameters: &Parameters) -> Result<()> {

@@ -11,7 +11,7 @@ use super::micro_batch::PackedBatch;
 use crate::{CriticConfig, Error, GeneratorConfig, Parameters, Ranks, Result};
 use candle_core::Tensor;
 use hg_lstm::Lengths;
-use hg_lstm::kernel::{Buffer, Real, SimdPath, Start, multiply};
+use hg_lstm::kernel::{Buffer, Factors, Real, SimdPath, Start, multiply};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -228,6 +228,15 @@ impl<S: Real> Engine<S> {
             on_critic: Total::new(),
             gradient_noise: None,
         }
+    }
+
+    /// The same, taking the factors of recurrent products so. What is rounded is no longer the derivative of
+    /// what is computed; the difference is of the size of the rounding.
+    #[must_use]
+    pub fn with_factors(mut self, factors: Factors) -> Self {
+        self.generator_weights.set_factors(factors);
+        self.critic_weights.set_factors(factors);
+        self
     }
 
     /// Shares the work of each batch with other ranks: every rank makes the same calls, packs its own
