@@ -454,6 +454,20 @@ impl TrainConfig {
         Split { share: self.validation.held_out, seed: self.seed }
     }
 
+    fn refuse_arithmetic_of_another_device(&self) -> Result<()> {
+        if self.tf32 && self.device == DeviceKind::Cpu {
+            let problem = "`tf32` is true, and the cpu has none\nhint: leave it out, or set \
+                           `device = \"cuda\"`";
+            return Err(Error::Config(problem.into()));
+        }
+        if self.bf16 && self.device != DeviceKind::Cpu {
+            let problem = "`bf16` is true, and that is for the cpu\nhint: leave it out, or set `tf32`, \
+                           which is a GPU's";
+            return Err(Error::Config(problem.into()));
+        }
+        Ok(())
+    }
+
     /// Refuses settings that cannot work.
     ///
     /// # Errors
@@ -477,16 +491,7 @@ impl TrainConfig {
             let hint = format!("it must be at most {MOST_UNITS}");
             return Err(Error::Config(format!("`{name}` is {value}\nhint: {hint}")));
         }
-        if self.tf32 && self.device == DeviceKind::Cpu {
-            let problem = "`tf32` is true, and the cpu has none\nhint: leave it out, or set \
-                           `device = \"cuda\"`";
-            return Err(Error::Config(problem.into()));
-        }
-        if self.bf16 && self.device != DeviceKind::Cpu {
-            let problem = "`bf16` is true, and that is for the cpu\nhint: leave it out, or set `tf32`, \
-                           which is a GPU's";
-            return Err(Error::Config(problem.into()));
-        }
+        self.refuse_arithmetic_of_another_device()?;
         // Those of a rule are sound whatever the cohort.
         let windows = batching.windows.lengths(1);
         if windows.contains(&0) || !windows.is_sorted() {
