@@ -1,5 +1,6 @@
 //! The CUDA toolkit, and what can be checked of the CUDA code without a GPU.
 
+use crate::mpi;
 use crate::tasks::{WORKSPACE, cargo, execute, target, venv};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -116,6 +117,9 @@ pub(crate) fn check(home: &Path) -> Result<()> {
     eprintln!("── the workspace with the feature cuda");
     let mut check = cargo();
     check.args(["clippy", "--release", "--workspace", "--all-targets", "--features", "cuda"]);
+    if !mpi::features().is_empty() {
+        check.args(["--features", "hg-mpi/nccl"]);
+    }
     check.args(["--", "--deny", "warnings"]);
     let mut path = std::ffi::OsString::from(home.join("bin"));
     path.push(":");

@@ -62,6 +62,7 @@ pub(crate) fn open_shared(
         ranks.broadcast(folder.unwrap_or_default()).map_err(TrainingError::from)?;
         let (_, run, encoded) = opened?;
         refuse_unseen(&run, ranks)?;
+        refuse_other_devices(&run, ranks)?;
         return Ok((run, encoded));
     }
     let folder = ranks.broadcast(&[]).map_err(TrainingError::from)?;
@@ -73,8 +74,29 @@ pub(crate) fn open_shared(
     let said = opened.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let all = ranks.gather(said.as_bytes()).map_err(TrainingError::from)?;
     match opened {
-        Ok(opened) if all.iter().all(Vec::is_empty) => Ok(opened),
+        Ok(opened) if all.iter().all(Vec::is_empty) => {
+            refuse_other_devices(&opened.0, ranks)?;
+            Ok(opened)
+        }
         _ => Err(Error::OnRank0),
+    }
+}
+
+/// Refuses ranks whose GPU is not there, or is of another kind than rank 0's.
+fn refuse_other_devices(run: &Run, ranks: &Ranks) -> Result<()> {
+    let own = run.manifest.train.device.name();
+    let said =
+        own.as_ref().map_or_else(|e| format!("without one ({e})"), |own| format!("with {own}"));
+    let all = ranks.gather(said.as_bytes()).map_err(TrainingError::from)?;
+    own?;
+    match all.iter().enumerate().find(|(_, other)| **other != all[0]) {
+        None => Ok(()),
+        Some((rank, other)) => Err(bad_input(format!(
+            "rank {rank} computes {}, rank 0 {}: the last bits of their sums differ\nhint: give every rank a GPU \
+             of the same kind, or say `--device cpu`",
+            String::from_utf8_lossy(other),
+            String::from_utf8_lossy(&all[0]),
+        ))),
     }
 }
 

@@ -12,6 +12,7 @@ mod layout;
 mod losses;
 mod parameters;
 mod ranks;
+mod units;
 
 pub use cpu::{Alignment, CriticMeasures, Engine, GeneratorMeasures, Gradients, Guard, RealBatch};
 pub use critic::{COMPARED, Critic, CriticConfig, CriticOutput};
@@ -22,6 +23,7 @@ pub use losses::{
 };
 pub use parameters::{Parameters, read_weights};
 pub use ranks::{Communicator, Ranks};
+pub use units::{SharedBatch, Units};
 
 use std::path::PathBuf;
 

@@ -94,13 +94,27 @@ pub fn correlation_loss(
     lengths: &Lengths,
     limits: Option<&[f64]>,
 ) -> Result<Tensor> {
-    let clipped = |x: &Tensor| -> Result<Tensor> {
-        let r = correlation(x, lengths)?;
-        let Some(limits) = limits else { return Ok(r) };
+    alignment_of(&correlation(fake, lengths)?, &correlation(real, lengths)?, limits)
+}
+
+/// The alignment of two correlation matrices `[D, D]`, each entry compared up to its limit, a scalar.
+pub(crate) fn alignment_of(fake: &Tensor, real: &Tensor, limits: Option<&[f64]>) -> Result<Tensor> {
+    let clipped = |r: &Tensor| -> Result<Tensor> {
+        let Some(limits) = limits else { return Ok(r.clone()) };
         let limits = Tensor::from_slice(limits, r.shape(), r.device())?.to_dtype(r.dtype())?;
         Ok(r.minimum(&limits)?.maximum(&limits.neg()?)?)
     };
     Ok((clipped(fake)? - clipped(real)?)?.abs()?.mean_all()?)
+}
+
+/// The correlation `[D, D]` of columns whose centred products `[D, D]` are these.
+pub(crate) fn correlation_of_products(products: &Tensor) -> Result<Tensor> {
+    let width = products.dim(0)?;
+    let identity = Tensor::eye(width, products.dtype(), products.device())?;
+    let squares = (products * identity)?.sum(0)?;
+    let norms = squares.sqrt_with_floor(COLUMN_NORM_FLOOR)?;
+    let both = norms.reshape((width, 1))?.matmul(&norms.reshape((1, width))?)?;
+    Ok((products / both)?)
 }
 
 /// `R` `[D, D]`: Pearson correlation of the features of `x` `[batch, steps, D]`

@@ -10,8 +10,44 @@ const THREADS: [&str; 2] = ["RAYON_NUM_THREADS", "POLARS_MAX_THREADS"];
 fn main() -> ExitCode {
     // SAFETY: no thread has been started yet.
     unsafe { share_the_machine() };
+    #[cfg(feature = "nccl")]
     // SAFETY: the same.
-    unsafe { hg_mpi::run(|job| job) }
+    unsafe {
+        choose_a_gpu();
+        hg_mpi::run(hg_mpi::Gpus::of)
+    }
+    #[cfg(not(feature = "nccl"))]
+    // SAFETY: the same.
+    unsafe {
+        hg_mpi::run(|job| job)
+    }
+}
+
+/// Which of its machine's ranks this is, as Open MPI, MPICH and Slurm tell it.
+#[cfg(feature = "nccl")]
+const WHICH_HERE: [&str; 3] = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"];
+/// What says which GPUs a process sees.
+#[cfg(feature = "nccl")]
+const GPUS: &str = "CUDA_VISIBLE_DEVICES";
+
+/// Shows each rank one of the GPUs that its machine shows, in their order.
+///
+/// # Safety
+/// There may be no other thread.
+#[cfg(feature = "nccl")]
+unsafe fn choose_a_gpu() {
+    let number = |name| std::env::var(name).ok()?.parse::<usize>().ok();
+    let Some(here) = WHICH_HERE.into_iter().find_map(number) else { return };
+    let shown = std::env::var(GPUS).unwrap_or_default();
+    let shown: Vec<&str> = shown.split(',').filter(|gpu| !gpu.is_empty()).collect();
+    let own = match shown.as_slice() {
+        [] => here.to_string(),
+        // The launcher has chosen.
+        [_] => return,
+        several => several[here % several.len()].to_owned(),
+    };
+    // SAFETY: the caller's.
+    unsafe { std::env::set_var(GPUS, own) };
 }
 
 /// Gives each rank its share of the machine's cores, where nothing is said.

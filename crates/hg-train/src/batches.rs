@@ -149,7 +149,9 @@ impl Batches {
             rows.resize(rows.len() + (steps - length) * features, 0.);
         }
         let shape = (share.len(), steps, *features);
-        let rows = Tensor::from_vec(rows, shape, &self.device)?.to_dtype(self.dtype)?;
+        // A GPU takes no tensor of nothing.
+        let device = if share.is_empty() { &Device::Cpu } else { &self.device };
+        let rows = Tensor::from_vec(rows, shape, device)?.to_dtype(self.dtype)?;
         Ok(Batch { rows, lengths: Lengths::new(lengths, steps)? })
     }
 

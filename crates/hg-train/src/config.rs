@@ -374,6 +374,22 @@ impl DeviceKind {
         self.open().map(drop)
     }
 
+    /// What computes: the GPU by its maker's name, of which others have other last bits.
+    ///
+    /// # Errors
+    /// As [`DeviceKind::check`].
+    pub fn name(self) -> Result<String> {
+        let name = match self.open()? {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => {
+                let name = device.cuda_stream().context().name();
+                name.map_err(candle_core::Error::wrap)?
+            }
+            _ => "the CPU".into(),
+        };
+        Ok(name)
+    }
+
     /// The device.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::{Factors, Real};
 use hg_models::{
     Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Guard,
-    Parameters, Ranks, RealBatch, critic_loss, generator_loss,
+    Parameters, Ranks, RealBatch, SharedBatch, Units,
 };
 use rand::Rng;
 use rand_distr::{Distribution, StandardUniform};
@@ -33,7 +33,7 @@ pub(crate) enum Steps {
     Double(Fused<f64>),
     /// candle's autograd: over the fused kernels on a GPU, and over the reference recurrence as
     /// the oracle.
-    Tape(DType),
+    Tape(Units, DType),
 }
 
 /// The engine with the real batch it was given last.
@@ -83,25 +83,27 @@ impl Draws<'_> {
         self.config.optimiser.correlation_limits.then(|| law.take(width * width).collect())
     }
 
-    /// The noise of a batch as `[batch, steps, Z]`, 0 beyond each length, where the batch is.
-    fn noise_tensor(&self, batch: &Batch, dtype: DType) -> Result<Tensor> {
+    /// The noise of a share of a batch as `[share, steps, Z]`, 0 beyond each length, where the batch is.
+    fn noise_tensor(&self, batch: &Batch, share: Range<usize>, dtype: DType) -> Result<Tensor> {
         let features = self.config.model.latent_features;
-        let shape = (batch.lengths.batch(), batch.lengths.steps(), features);
+        let shape = (share.len(), batch.lengths.steps(), features);
         let device = batch.rows.device();
         Ok(match dtype {
-            DType::F32 => Tensor::from_vec(self.noises::<f32>(batch), shape, device)?,
-            _ => Tensor::from_vec(self.noises::<f64>(batch), shape, device)?.to_dtype(dtype)?,
+            DType::F32 => Tensor::from_vec(self.noises::<f32>(batch, share), shape, device)?,
+            _ => Tensor::from_vec(self.noises::<f64>(batch, share), shape, device)?
+                .to_dtype(dtype)?,
         })
     }
 
     /// Every sequence draws from a stream of its own, so that all cores draw at once.
-    fn noises<S: Real>(&self, batch: &Batch) -> Vec<S> {
+    fn noises<S: Real>(&self, batch: &Batch, share: Range<usize>) -> Vec<S> {
         let features = self.config.model.latent_features;
         let width = batch.lengths.steps() * features;
-        let mut values = vec![S::default(); batch.lengths.batch() * width];
-        let sequences = values.par_chunks_exact_mut(width).zip(batch.lengths.rows()).enumerate();
+        let mut values = vec![S::default(); share.len() * width];
+        let lengths = &batch.lengths.rows()[share.clone()];
+        let sequences = values.par_chunks_exact_mut(width).zip(lengths).enumerate();
         sequences.for_each(|(sequence, (values, &length))| {
-            self.noise(sequence, &mut values[..length * features]);
+            self.noise(share.start + sequence, &mut values[..length * features]);
         });
         values
     }
@@ -184,19 +186,18 @@ fn no_batch() -> Error {
 }
 
 impl Steps {
-    /// Shares the work of batches with other ranks; autograd cannot.
-    pub(crate) fn share_with(&mut self, ranks: &Ranks) -> Result<()> {
+    /// Autograd, over the fused kernels or as the oracle.
+    pub(crate) fn tape(dtype: DType) -> Self {
+        Self::Tape(Units::default(), dtype)
+    }
+
+    /// Shares the work of batches with other ranks.
+    pub(crate) fn share_with(&mut self, ranks: &Ranks) {
         match self {
             Self::Single(fused) => fused.engine.share_with(ranks.clone()),
             Self::Double(fused) => fused.engine.share_with(ranks.clone()),
-            Self::Tape(_) if ranks.is_alone() => {}
-            Self::Tape(_) => {
-                let problem = "several ranks train on the CPU alone\nhint: `--device cpu`, or one \
-                               process for each GPU, each with a run of its own (`hg sweep`)";
-                return Err(Error::Config(problem.into()));
-            }
+            Self::Tape(units, _) => units.share_with(ranks.clone()),
         }
-        Ok(())
     }
 
     /// The part of a batch of so many patients that this rank packs.
@@ -204,7 +205,7 @@ impl Steps {
         match self {
             Self::Single(fused) => fused.engine.share(patients),
             Self::Double(fused) => fused.engine.share(patients),
-            Self::Tape(_) => 0..patients,
+            Self::Tape(units, _) => units.share(patients),
         }
     }
 
@@ -217,7 +218,7 @@ impl Steps {
             Self::Double(fused) => {
                 fused.batch = Some(fused.engine.pack(&batch.rows, &batch.lengths)?);
             }
-            Self::Tape(_) => {}
+            Self::Tape(..) => {}
         }
         Ok(())
     }
@@ -229,20 +230,18 @@ impl Steps {
         batch: &Batch,
         draws: Draws<'_>,
     ) -> Result<(Tensor, Cow<'_, Gradients>)> {
-        let dtype = match self {
+        let (units, dtype) = match self {
             Self::Single(fused) => return fused.critic(networks, draws),
             Self::Double(fused) => return fused.critic(networks, draws),
-            Self::Tape(dtype) => *dtype,
+            Self::Tape(units, dtype) => (units, *dtype),
         };
-        let (generator, critic) = networks;
         let Batch { rows, lengths } = batch;
-        let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
+        let noise = &draws.noise_tensor(batch, units.share(lengths.batch()), dtype)?;
         let alpha = Tensor::new(draws.alpha::<f64>(lengths.batch()), rows.device())?;
-        let alpha = alpha.to_dtype(dtype)?;
-        let weight = draws.config.optimiser.penalty_weight;
-        let loss = critic_loss(critic, rows, &fake, &alpha, lengths, weight)?;
-        let measures = together(&[&loss.total, &loss.wasserstein, &loss.penalty])?;
-        Ok((measures, Cow::Owned(by_name(critic.parameters(), &loss.total.backward()?))))
+        let (alpha, weight) = (alpha.to_dtype(dtype)?, draws.config.optimiser.penalty_weight);
+        let batch = SharedBatch { rows, noise, lengths };
+        let (measures, gradients) = units.critic(networks, batch, &alpha, weight)?;
+        Ok((measures, Cow::Owned(gradients)))
     }
 
     /// The generator's loss and alignment `[2]`, and its gradients.
@@ -252,20 +251,19 @@ impl Steps {
         batch: &Batch,
         draws: Draws<'_>,
     ) -> Result<(Tensor, Cow<'_, Gradients>)> {
-        let dtype = match self {
+        let (units, dtype) = match self {
             Self::Single(fused) => return fused.generator(networks, draws),
             Self::Double(fused) => return fused.generator(networks, draws),
-            Self::Tape(dtype) => *dtype,
+            Self::Tape(units, dtype) => (units, *dtype),
         };
-        let (generator, critic) = networks;
         let Batch { rows, lengths } = batch;
-        let fake = generator.forward(&draws.noise_tensor(batch, dtype)?, lengths)?;
+        let noise = &draws.noise_tensor(batch, units.share(lengths.batch()), dtype)?;
         let weight = draws.config.optimiser.correlation_weight;
-        let limits = draws.limits(critic.config().layout.width());
+        let limits = draws.limits(networks.1.config().layout.width());
         let aligned = Alignment { weight, limits: limits.as_deref() };
-        let (total, alignment) = generator_loss(critic, rows, &fake, lengths, aligned)?;
-        let measures = together(&[&total, &alignment])?;
-        Ok((measures, Cow::Owned(by_name(generator.parameters(), &total.backward()?))))
+        let batch = SharedBatch { rows, noise, lengths };
+        let (measures, gradients) = units.generator(networks, batch, aligned)?;
+        Ok((measures, Cow::Owned(gradients)))
     }
 }
 
@@ -273,9 +271,4 @@ impl Steps {
 pub fn by_name(parameters: &Parameters, gradients: &GradStore) -> Gradients {
     let of = |var| gradients.get(var).map(Tensor::detach);
     parameters.iter().filter_map(|(name, var)| Some((name.to_owned(), of(var)?))).collect()
-}
-
-/// Scalars as one tensor in f64, detached.
-fn together(scalars: &[&Tensor]) -> Result<Tensor> {
-    Ok(Tensor::stack(scalars, 0)?.detach().to_dtype(DType::F64)?)
 }

@@ -133,7 +133,7 @@ impl Trainer {
         let factors = if config.bf16 { Factors::Bf16 } else { Factors::Full };
         let steps = |generator: &_, critic: &_| match config.device {
             DeviceKind::Cpu => Steps::Single(Fused::new(generator, critic, factors)),
-            DeviceKind::Cuda => Steps::Tape(DType::F32),
+            DeviceKind::Cuda => Steps::tape(DType::F32),
         };
         let device = config.device.open()?;
         let mut trainer = Self::with_steps(config, layout, encoded, (DType::F32, device), steps)?;
@@ -163,7 +163,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn reference(config: &TrainConfig, layout: &RowLayout, encoded: &Encoded) -> Result<Self> {
-        let steps = |_: &_, _: &_| Steps::Tape(DType::F64);
+        let steps = |_: &_, _: &_| Steps::tape(DType::F64);
         let mut trainer =
             Self::with_steps(config, layout, encoded, (DType::F64, Device::Cpu), steps)?;
         trainer.generator = trainer.generator.with_recurrence(Recurrence::Reference);
@@ -223,7 +223,8 @@ impl Trainer {
                            hint: train without `mpiexec`";
             return Err(Error::Config(problem.into()));
         }
-        self.steps.share_with(ranks)
+        self.steps.share_with(ranks);
+        Ok(())
     }
 
     /// How long the parts of the last iteration took.
@@ -382,4 +383,48 @@ fn divergence(scalars: &[(Cow<'static, str>, f64)]) -> Option<String> {
     (penalty > GREATEST_PENALTY).then(|| {
         format!("the gradient penalty has grown to {penalty:.0}, more than {GREATEST_PENALTY}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hg_data::{Schema, Subset};
+
+    /// By autograd, as GPUs train: two units of a batch, so that the third rank has none.
+    #[test]
+    fn ranks_that_train_by_autograd_have_the_weights_of_a_process_alone() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
+        let table = root.join("data/pbc/pbcseq.csv");
+        let (encoder, encoded) =
+            Encoder::fit_file(&schema, &table, Subset::Whole).expect("a cohort");
+        let mut config = TrainConfig::default();
+        config.model.hidden = 6;
+        config.batching.batch_size = 140;
+        config.batching.windows = vec![3].into();
+        let train = |ranks: Ranks| {
+            let layout = crate::layout_of(&encoder);
+            let mut trainer = Trainer::reference(&config, &layout, &encoded).expect("a trainer");
+            trainer.share_with(&ranks).expect("shared");
+            for _ in 0..2 {
+                trainer.step().expect("a step");
+            }
+            let weights = trainer.generator.parameters().tensors().into_values();
+            let numbers = |x: Tensor| x.flatten_all().and_then(|x| x.to_vec1::<f64>());
+            let mut bits: Vec<u64> =
+                weights.flat_map(|x| numbers(x).expect("numbers")).map(f64::to_bits).collect();
+            bits.sort_unstable();
+            bits
+        };
+        let alone = train(Ranks::default());
+        for count in [2, 3] {
+            std::thread::scope(|scope| {
+                let running: Vec<_> =
+                    Ranks::threads(count).into_iter().map(|r| scope.spawn(|| train(r))).collect();
+                for thread in running {
+                    assert!(thread.join().expect("no panic") == alone, "{count} ranks");
+                }
+            });
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod threads;
 mod tree;
 
 use crate::{Error, Result};
+use candle_core::Tensor;
 use hg_lstm::kernel::Real;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -37,6 +38,23 @@ pub trait Communicator: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When a rank is gone.
     fn gather(&self, own: &[u8], sizes: &[usize]) -> Result<Vec<u8>>;
+
+    /// The sums over all ranks of whole numbers in i64 `[n]`, on the device where they are. Their order does not
+    /// matter, so that a library may choose it.
+    ///
+    /// # Errors
+    /// When a rank is gone.
+    fn add_whole(&self, own: &Tensor) -> Result<Tensor> {
+        let numbers = own.to_vec1::<i64>()?;
+        let bytes: &[u8] = bytemuck::cast_slice(&numbers);
+        let all = self.gather(bytes, &vec![bytes.len(); self.ranks()])?;
+        let all: Vec<i64> = bytemuck::pod_collect_to_vec(&all);
+        let mut sums = vec![0i64; numbers.len()];
+        for of_rank in all.chunks_exact(numbers.len().max(1)) {
+            sums.iter_mut().zip(of_rank).for_each(|(sum, x)| *sum = sum.wrapping_add(*x));
+        }
+        Ok(Tensor::from_vec(sums, numbers.len(), own.device())?)
+    }
 }
 
 /// A process that trains alone.
@@ -118,6 +136,11 @@ impl Ranks {
             Ok(part.to_vec())
         };
         sizes.into_iter().map(&mut take).collect()
+    }
+
+    /// As [`Communicator::add_whole`].
+    pub(crate) fn add_whole(&self, own: &Tensor) -> Result<Tensor> {
+        if self.is_alone() { Ok(own.clone()) } else { self.0.add_whole(own) }
     }
 
     /// Whether any rank says so.
