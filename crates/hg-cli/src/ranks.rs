@@ -24,8 +24,9 @@ pub(crate) fn refuse_processes_together(ranks: &Ranks) -> Result<()> {
         return Ok(());
     }
     Err(bad_input(format!(
-        "`mpiexec` started {together} processes, and `hg` trains alone\nhint: `hg-mpi` trains with \
-         them: cargo build --release --workspace --features hg-mpi/mpi"
+        "`mpiexec` started {together} processes, of which this one does not see the others, and it trains alone\n\
+         hint: take `hg-mpi`, built with the MPI that this `mpiexec` is of: \
+         cargo build --release --workspace --features hg-mpi/mpi"
     )))
 }
 
