@@ -1,6 +1,7 @@
 //! Named variables of a network, in a stable order.
 
-use crate::{Error, Result};
+use crate::{Error, Gradients, Result};
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use rand_chacha::ChaCha8Rng;
@@ -146,6 +147,12 @@ impl Parameters {
     /// Each name and variable, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The gradients of these variables by name, detached.
+    pub fn gradients(&self, of: &GradStore) -> Gradients {
+        let named = |(name, var): (&str, &Var)| Some((name.to_owned(), of.get(var)?.detach()));
+        self.iter().filter_map(named).collect()
     }
 
     /// The variable of a name.

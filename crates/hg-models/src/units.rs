@@ -142,8 +142,8 @@ impl Units {
             let fake = generator.forward(&unit.noise, &unit.lengths)?;
             units.push((unit, fake));
         }
-        let device = generator.parameters().device();
-        let (alignment, products) = self.alignment(&units, batch, device, aligned.limits)?;
+        let of = (sequences, generator.parameters().device());
+        let (alignment, products) = self.alignment(&units, batch, of, aligned.limits)?;
 
         let mut own = Vec::new();
         for ((unit, fake), products) in units.iter().zip(&products) {
@@ -152,7 +152,6 @@ impl Units {
             let loss = (products.affine(aligned.weight, 0.)? - &score)?;
             own.push(as_vector(generator.parameters(), &loss.backward()?, &[&score])?);
         }
-        let of = (sequences, generator.parameters().device());
         let sum = self.add_up(of, own, numbers_of(generator.parameters()) + 1)?;
         let (score, gradients) = of_vector(generator.parameters(), &sum, 1)?;
         let loss = (alignment.affine(aligned.weight, 0.)? - score.squeeze(0)?)?;
@@ -164,10 +163,9 @@ impl Units {
         &self,
         units: &[(Unit, Tensor)],
         batch: SharedBatch<'_>,
-        device: &Device,
+        of: (usize, &Device),
         limits: Option<&[f64]>,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        let of = (batch.lengths.batch(), device);
         let width = batch.rows.dim(2)?;
         // Rows that exist, real and synthetic.
         let rows = |(unit, fake): &(Unit, Tensor)| -> Result<[Tensor; 2]> {
@@ -270,8 +268,9 @@ fn as_vector(
     gradients: &GradStore,
     scalars: &[&Tensor],
 ) -> Result<Tensor> {
-    let gradient = |(_, var): (&str, &Var)| match gradients.get(var) {
-        Some(gradient) => Ok(gradient.clone()),
+    let mut gradients = parameters.gradients(gradients);
+    let gradient = |(name, var): (&str, &Var)| match gradients.remove(name) {
+        Some(gradient) => Ok(gradient),
         None => Ok(var.zeros_like()?),
     };
     let mut parts: Vec<Tensor> = parameters.iter().map(gradient).collect::<Result<_>>()?;
@@ -380,17 +379,12 @@ mod tests {
             let fake = generator.forward(&self.noise, lengths)?;
             let loss = critic_loss(critic, rows, &fake, &self.alpha, lengths, 10.)?;
             let measures = Tensor::stack(&[&loss.total, &loss.wasserstein, &loss.penalty], 0)?;
-            let of_critic = by_name(critic.parameters(), &loss.total.backward()?);
+            let of_critic = critic.parameters().gradients(&loss.total.backward()?);
             let (total, alignment) = generator_loss(critic, rows, &fake, lengths, self.aligned())?;
-            let of_generator = by_name(generator.parameters(), &total.backward()?);
+            let of_generator = generator.parameters().gradients(&total.backward()?);
             let on_generator = Tensor::stack(&[&total, &alignment], 0)?;
             all_of([(measures, of_critic), (on_generator, of_generator)])
         }
-    }
-
-    fn by_name(parameters: &Parameters, gradients: &GradStore) -> Gradients {
-        let of = |(name, var): (&str, &Var)| Some((name.to_owned(), gradients.get(var)?.detach()));
-        parameters.iter().filter_map(of).collect()
     }
 
     fn all_of(steps: [(Tensor, Gradients); 2]) -> anyhow::Result<Vec<f64>> {

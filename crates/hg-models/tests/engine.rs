@@ -2,14 +2,12 @@
 //! any shape, on every vector width and number of threads.
 
 use anyhow::{Context, Result, ensure};
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::{Factors, SimdPath};
 use hg_lstm::{Lengths, Recurrence, ReverseAlignment};
 use hg_models::{
     Alignment, Carried, Critic, CriticConfig, CriticMeasures, Engine, Generator, GeneratorConfig,
-    GeneratorMeasures, Gradients, Guard, Parameters, RealBatch, RowLayout, critic_loss,
-    generator_loss,
+    GeneratorMeasures, Gradients, Guard, RealBatch, RowLayout, critic_loss, generator_loss,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -117,8 +115,8 @@ impl Case {
             *to = measure.to_scalar::<f64>()?;
         }
         let gradients = [
-            by_name(self.critic.parameters(), &critic.total.backward()?),
-            by_name(self.generator.parameters(), &generator.backward()?),
+            self.critic.parameters().gradients(&critic.total.backward()?),
+            self.generator.parameters().gradients(&generator.backward()?),
         ];
         Ok(Outcome { measures: numbers, gradients })
     }
@@ -181,12 +179,6 @@ impl Case {
             gradients: [on_critic, on_generator.clone()],
         })
     }
-}
-
-/// The gradients of a network's variables by name, detached.
-fn by_name(parameters: &Parameters, gradients: &GradStore) -> Gradients {
-    let of = |var| gradients.get(var).map(Tensor::detach);
-    parameters.iter().filter_map(|(name, var)| Some((name.to_owned(), of(var)?))).collect()
 }
 
 fn numbers(x: &Tensor) -> Result<Vec<f64>> {

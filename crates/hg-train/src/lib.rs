@@ -43,7 +43,6 @@ pub use run::{Program, Run, RunManifest, RunStore, import_weights, vectors};
 pub use session::{CancelToken, Event, Outcome, Session, Validator};
 pub use settings::{Preset, Settings};
 pub use shard::Shard;
-pub use steps::by_name;
 pub use store::{MemoryStore, Spent, Store};
 pub use synthesis::Sampler;
 pub use trainer::{StepTimes, Trainer, layout_of};

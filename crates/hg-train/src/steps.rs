@@ -6,12 +6,11 @@
 use crate::privacy::Key;
 use crate::random::{Purpose, fill_noise, noise_of, stream};
 use crate::{Batch, Error, Result, TrainConfig};
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use hg_lstm::kernel::{Factors, Real};
 use hg_models::{
     Alignment, Critic, CriticMeasures, Engine, Generator, GeneratorMeasures, Gradients, Guard,
-    Parameters, Ranks, RealBatch, SharedBatch, Units,
+    Ranks, RealBatch, SharedBatch, Units,
 };
 use rand::Rng;
 use rand_distr::{Distribution, StandardUniform};
@@ -265,10 +264,4 @@ impl Steps {
         let (measures, gradients) = units.generator(networks, batch, aligned)?;
         Ok((measures, Cow::Owned(gradients)))
     }
-}
-
-/// The gradients of a network's variables by name, detached.
-pub fn by_name(parameters: &Parameters, gradients: &GradStore) -> Gradients {
-    let of = |var| gradients.get(var).map(Tensor::detach);
-    parameters.iter().filter_map(|(name, var)| Some((name.to_owned(), of(var)?))).collect()
 }

@@ -10,7 +10,7 @@ use hg_models::{
     Parameters, RowLayout,
 };
 use hg_models::{critic_loss, generator_loss, interpolate};
-use hg_train::{Adam, AdamConfig, StepScale, by_name};
+use hg_train::{Adam, AdamConfig, StepScale};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -224,7 +224,7 @@ fn critic_loss_its_second_order_gradients_and_adam_step_are_pytorchs() -> Result
         let loss = critic_loss(&critic, &real, &fake, &alpha, &goldens.lengths, WEIGHT)?;
         goldens.agrees(&format!("{name}.loss"), &loss.total)?;
         goldens.agrees(&format!("{name}.penalty"), &loss.penalty)?;
-        let gradients = by_name(critic.parameters(), &loss.total.backward()?);
+        let gradients = critic.parameters().gradients(&loss.total.backward()?);
         goldens.step_agrees(name, critic.parameters(), &gradients, &["linear3.bias"])?;
     }
     Ok(())
@@ -246,7 +246,7 @@ fn generator_loss_its_gradients_and_adam_step_are_pytorchs() -> Result<()> {
         let (loss, alignment) = generator_loss(&critic, &real, &fake, &goldens.lengths, ALIGNED)?;
         goldens.agrees(&format!("{name}.loss"), &loss)?;
         goldens.agrees(&format!("{name}.alignment"), &alignment)?;
-        let gradients = by_name(generator.parameters(), &loss.backward()?);
+        let gradients = generator.parameters().gradients(&loss.backward()?);
         goldens.step_agrees(name, generator.parameters(), &gradients, &[])?;
     }
     Ok(())
