@@ -233,9 +233,10 @@ impl Card {
                      are the results of attacks, each of which can miss a leak."
                 .into(),
             Some(Guarantee { epsilon, delta, unit, mechanism }) => format!(
-                "Differentially private with ε = {epsilon} and δ = {delta:e} for {unit}. {mechanism} Measures and \
+                "Differentially private with ε = {epsilon} and δ = {} for {unit}. {mechanism} Measures and \
                  attacks that were computed with the private table are not covered by this guarantee, and so \
-                 they are left out of this card."
+                 they are left out of this card.",
+                 rounded_up(*delta)
             ),
         }
     }
@@ -446,4 +447,29 @@ fn two_digits(count: usize) -> usize {
         unit *= 10;
     }
     (count + unit / 2) / unit * unit
+}
+
+/// A positive number with two digits, no less than it is: less would promise more than is kept.
+fn rounded_up(x: f64) -> String {
+    let unit = 10f64.powi(x.log10().floor() as i32 - 1);
+    // The digits themselves, where they are all: 1e-5 is not 1.1e-5.
+    let near = format!("{x:.1e}");
+    match near.parse() {
+        Ok(near) if x <= near => format!("{near:e}"),
+        _ => format!(
+            "{:e}",
+            format!("{:.1e}", ((x / unit).floor() + 1.) * unit).parse().unwrap_or(x)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_rounded_to_two_digits_and_never_down() {
+        let shown = [1e-5, 3.333_333_333_333_333_5e-5, 6.67e-4, 9.96e-6, 0.05, 1.01e-9];
+        assert_eq!(shown.map(rounded_up), ["1e-5", "3.4e-5", "6.7e-4", "1e-5", "5e-2", "1.1e-9"]);
+    }
 }
