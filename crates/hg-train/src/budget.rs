@@ -116,7 +116,7 @@ mod tests {
     fn minutes_are_a_time_above_0_that_ends() -> Result<()> {
         assert_eq!(minutes(1.5)?, Duration::from_secs(90));
         for nothing in [0., -1., f64::NAN, f64::INFINITY, 1e300] {
-            let problem = minutes(nothing).unwrap_err().to_string();
+            let problem = minutes(nothing).expect_err("refused").to_string();
             assert!(problem.starts_with(&format!("`--minutes` is {nothing}\nhint: ")), "{problem}");
         }
         Ok(())

@@ -188,7 +188,7 @@ mod tests {
             (step.apply(&double, &of(DType::F64)?, &single), everywhere),
             (step.apply(&single, &of(DType::F32)?, &double), everywhere),
         ] {
-            assert_eq!(done.unwrap_err().to_string().lines().next(), Some(problem));
+            assert_eq!(done.expect_err("refused").to_string().lines().next(), Some(problem));
         }
         Ok(())
     }
