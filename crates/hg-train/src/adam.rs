@@ -152,33 +152,157 @@ mod tests {
     use hg_models::{Critic, CriticConfig, RowLayout};
     use rand::SeedableRng;
 
+    const CONFIG: AdamConfig = AdamConfig { learning_rate: 0.1, beta1: 0.9, beta2: 0.99 };
+
+    fn critic(dtype: DType) -> Result<Critic> {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let layout = RowLayout::new(3, Vec::new());
+        let config = CriticConfig { layout, hidden: 4, compares: false };
+        Ok(Critic::init(config, &mut rng, dtype, &Device::Cpu)?)
+    }
+
+    /// The same gradient for every weight.
+    fn all(parameters: &Parameters, gradient: f64) -> Result<Gradients> {
+        let of = |var: &Var| var.ones_like()? * gradient;
+        parameters.iter().map(|(name, var)| Ok((name.to_owned(), of(var)?))).collect()
+    }
+
+    fn values(parameters: &Parameters) -> Result<Vec<f64>> {
+        let values = |var: &Var| -> Result<_> {
+            Ok(var.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?)
+        };
+        Ok(parameters.iter().map(|(_, var)| values(var)).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    #[test]
+    fn steps_are_those_of_the_formula() -> Result<()> {
+        let AdamConfig { learning_rate, beta1, beta2 } = CONFIG;
+        let pace = StepScale { rate: 0.5, shrink: 0.25 };
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+            let critic = critic(dtype)?;
+            let parameters = critic.parameters();
+            let before = values(parameters)?;
+            assert!(before.len() > 100);
+            let mut adam = Adam::new(CONFIG, parameters)?;
+            let (mut m, mut v, mut moved) = (0., 0., 0.);
+            for (t, gradient) in (1..).zip([3., -1., 0.5, 20.]) {
+                adam.step(parameters, &all(parameters, gradient)?, pace)?;
+                let g = pace.shrink * gradient;
+                m = beta1 * m + (1. - beta1) * g;
+                v = beta2 * v + (1. - beta2) * g * g;
+                let (mean, square) = (m / (1. - beta1.powi(t)), v / (1. - beta2.powi(t)));
+                moved -= pace.rate * learning_rate * mean / (square.sqrt() + 1e-8);
+                let now = values(parameters)?;
+                let mut off = before.iter().zip(&now).map(|(a, b)| (b - a - moved).abs());
+                assert!(off.all(|off| off < tolerance), "{dtype:?}, step {t}");
+            }
+            assert_eq!(adam.steps(), 4);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_gradient_of_1e_minus_8_moves_half_as_far() -> Result<()> {
+        let critic = critic(DType::F64)?;
+        let before = values(critic.parameters())?;
+        let gradients = all(critic.parameters(), EPSILON)?;
+        Adam::new(CONFIG, critic.parameters())?.step(
+            critic.parameters(),
+            &gradients,
+            StepScale::default(),
+        )?;
+        let now = values(critic.parameters())?;
+        let half = 0.5 * CONFIG.learning_rate;
+        assert!(before.iter().zip(&now).all(|(a, b)| (a - b - half).abs() < 1e-9));
+        Ok(())
+    }
+
     #[test]
     fn a_clipped_gradient_moves_like_the_shorter_one() -> Result<()> {
-        let config = AdamConfig { learning_rate: 0.1, beta1: 0.9, beta2: 0.99 };
-        let layout = RowLayout::new(3, Vec::new());
-        let moved = |length: f64, pace: StepScale| -> Result<Vec<Vec<f64>>> {
-            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-            let layout = layout.clone();
-            let config_of_critic = CriticConfig { layout, hidden: 4, compares: false };
-            let critic = Critic::init(config_of_critic, &mut rng, DType::F64, &Device::Cpu)?;
-            let gradients: Gradients = critic
-                .parameters()
-                .iter()
-                .map(|(name, var)| Ok((name.to_owned(), (var.ones_like()? * length)?)))
-                .collect::<Result<_>>()?;
-            let mut adam = Adam::new(config, critic.parameters())?;
+        let moved = |length: f64, pace: StepScale| -> Result<Vec<f64>> {
+            let critic = critic(DType::F64)?;
+            let gradients = all(critic.parameters(), length)?;
+            let mut adam = Adam::new(CONFIG, critic.parameters())?;
             for _ in 0..3 {
                 adam.step(critic.parameters(), &gradients, pace)?;
             }
-            let values = |var: &candle_core::Var| Ok(var.flatten_all()?.to_vec1::<f64>()?);
-            critic.parameters().iter().map(|(_, var)| values(var)).collect()
+            values(critic.parameters())
         };
         let ours = moved(8., StepScale { rate: 0.5, shrink: 0.25 })?;
         let exact = moved(2., StepScale { rate: 0.5, shrink: 1. })?;
-        let pairs = ours.iter().flatten().zip(exact.iter().flatten());
-        assert!(pairs.clone().count() > 100);
-        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-12));
+        assert!(ours.iter().zip(&exact).all(|(a, b)| (a - b).abs() < 1e-12));
         assert!(moved(2., StepScale::default())? != exact);
+        Ok(())
+    }
+
+    #[test]
+    fn a_variable_without_a_gradient_is_named() -> Result<()> {
+        let critic = critic(DType::F64)?;
+        let mut gradients = all(critic.parameters(), 1.)?;
+        gradients.remove("linear1.weight").expect("a weight of the critic");
+        let mut adam = Adam::new(CONFIG, critic.parameters())?;
+        let error =
+            adam.step(critic.parameters(), &gradients, StepScale::default()).expect_err("refused");
+        assert_eq!(error.to_string(), "the loss does not depend on `linear1.weight`");
+        Ok(())
+    }
+
+    #[test]
+    fn with_its_moments_taken_back_adam_goes_on_to_the_same_bits() -> Result<()> {
+        let (critic, resumed) = (critic(DType::F64)?, critic(DType::F64)?);
+        let mut adam = Adam::new(CONFIG, critic.parameters())?;
+        for gradient in [3., -1.] {
+            let gradients = all(critic.parameters(), gradient)?;
+            adam.step(critic.parameters(), &gradients, StepScale::default())?;
+        }
+        let mut saved = HashMap::new();
+        adam.export("critic", &mut saved);
+        assert_eq!(saved.len(), 2 * critic.parameters().iter().count());
+        for (name, var) in critic.parameters().iter() {
+            resumed.parameters().get(name)?.set(&var.copy()?)?;
+        }
+        // A step of the first changes nothing of what is taken back.
+        for moment in saved.values_mut() {
+            *moment = moment.copy()?;
+        }
+        let gradients = all(critic.parameters(), 0.5)?;
+        adam.step(critic.parameters(), &gradients, StepScale::default())?;
+
+        let mut taken_back = Adam::new(CONFIG, resumed.parameters())?;
+        taken_back.import("critic", 2, &saved)?;
+        taken_back.step(resumed.parameters(), &gradients, StepScale::default())?;
+
+        assert_eq!(taken_back.steps(), 3);
+        assert_eq!(values(resumed.parameters())?, values(critic.parameters())?);
+        Ok(())
+    }
+
+    #[test]
+    fn moments_of_another_network_are_refused() -> Result<()> {
+        let critic = critic(DType::F64)?;
+        let mut adam = Adam::new(CONFIG, critic.parameters())?;
+        let mut saved = HashMap::new();
+        Adam::new(CONFIG, critic.parameters())?.export("critic", &mut saved);
+        let key = "critic.v.linear1.weight".to_owned();
+        let fitting = saved.insert(key.clone(), Tensor::zeros(2, DType::F64, &Device::Cpu)?);
+        assert!(fitting.is_some());
+        let problem = format!("the checkpoint has no fitting `{key}`");
+        assert_eq!(adam.import("critic", 2, &saved).expect_err("refused").to_string(), problem);
+        saved.remove(&key);
+        assert_eq!(adam.import("critic", 2, &saved).expect_err("refused").to_string(), problem);
+        assert_eq!(adam.steps(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_norm_goes_over_all_variables() -> Result<()> {
+        let named = |(name, values): (&str, &[f64])| -> Result<_> {
+            Ok((name.to_owned(), Tensor::new(values, &Device::Cpu)?))
+        };
+        let parts: [(&str, &[f64]); 3] = [("a", &[3., 0.]), ("b", &[-4.]), ("c", &[0., 12., 0.])];
+        let gradients = parts.into_iter().map(named).collect::<Result<Gradients>>()?;
+        assert_eq!(norm(&gradients)?.to_scalar::<f64>()?, 13.);
+        assert!(norm(&Gradients::new()).is_err());
         Ok(())
     }
 }

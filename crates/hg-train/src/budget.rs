@@ -76,20 +76,27 @@ impl TrainConfig {
         let begin = Instant::now();
         let mut measured = 0;
         loop {
-            // A step by the golden ratio goes evenly over any cycle.
-            let along = (measured as f64 * 0.618_033_988_75).fract();
-            trainer.iteration = (along * cycle as f64) as u64;
+            trainer.iteration = place(measured, cycle);
             trainer.step()?;
             measured += 1;
-            let (taken, is_least) = (begin.elapsed(), measured >= MIN_MEASURED);
-            let each = taken.as_secs_f64() / measured as f64;
-            if is_least
-                && (measured == MAX_MEASURED || taken.as_secs_f64() >= MEASURED.min(most(each)))
-            {
+            let taken = begin.elapsed().as_secs_f64();
+            let each = taken / measured as f64;
+            if is_enough(measured, taken, most(each)) {
                 return Ok(Duration::from_secs_f64(each));
             }
         }
     }
+}
+
+/// The place of the `n`-th batch that is measured: steps by the golden ratio go evenly over any cycle.
+fn place(n: u64, cycle: u64) -> u64 {
+    let along = (n as f64 * 0.618_033_988_75).fract();
+    (along * cycle as f64) as u64
+}
+
+/// Whether so many iterations in so many seconds are enough, where `most` seconds may be taken.
+fn is_enough(measured: u64, taken: f64, most: f64) -> bool {
+    measured >= MIN_MEASURED && (measured >= MAX_MEASURED || taken >= MEASURED.min(most))
 }
 
 /// Rounded down to two digits; at least 1.
@@ -102,6 +109,65 @@ fn in_two_digits(count: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hg_data::{Schema, Subset};
+    use std::path::Path;
+
+    #[test]
+    fn minutes_are_a_time_above_0_that_ends() -> Result<()> {
+        assert_eq!(minutes(1.5)?, Duration::from_secs(90));
+        for nothing in [0., -1., f64::NAN, f64::INFINITY, 1e300] {
+            let problem = minutes(nothing).expect_err("refused").to_string();
+            assert!(problem.starts_with(&format!("`--minutes` is {nothing}\nhint: ")), "{problem}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn batches_from_all_over_a_cycle_are_measured() {
+        let places = |cycle| (0..10).map(|n| place(n, cycle)).collect::<Vec<_>>();
+        assert_eq!(places(10), [0, 6, 2, 8, 4, 0, 7, 3, 9, 5]);
+        assert_eq!(places(1), [0; 10]);
+    }
+
+    #[test]
+    fn measuring_ends_with_the_time_it_may_take_but_after_a_few_iterations() {
+        for (measured, taken, most, is_over) in [
+            (2, 99., 1., false),
+            (3, 0.9, 1., false),
+            (3, 1., 1., true),
+            (20, 9.9, 99., false),
+            (20, 10., 99., true),
+            (49, 0.9, 1., false),
+            (50, 0.9, 1., true),
+        ] {
+            assert_eq!(is_enough(measured, taken, most), is_over, "{measured} {taken} {most}");
+        }
+    }
+
+    #[test]
+    fn iterations_take_no_longer_than_measuring_them_took() -> Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let schema = Schema::load(&root.join("data-schemas/pbc.toml"))?;
+        let table = root.join("data/pbc/pbcseq.csv");
+        let (encoder, encoded) = Encoder::fit_file(&schema, &table, Subset::Whole)?;
+        let mut config = TrainConfig::default();
+        config.model.hidden = 4;
+        config.batching.batch_size = 4;
+
+        // What was measured lies within the call.
+        let begin = Instant::now();
+        let each = config.time_of_iteration(1, &encoder, &encoded)?;
+        assert!(!each.is_zero() && MIN_MEASURED as u32 * each <= begin.elapsed(), "{each:?}");
+
+        let begin = Instant::now();
+        let time = Duration::from_secs(100);
+        let count = config.iterations_within(time, &encoder, &encoded)?;
+        let least = MIN_MEASURED as f64 * time.as_secs_f64() / begin.elapsed().as_secs_f64();
+        assert!(count >= in_two_digits(least), "{count} {least}");
+
+        assert!(config.iterations_within(Duration::ZERO, &encoder, &encoded).is_err());
+        Ok(())
+    }
 
     #[test]
     fn iterations_are_rounded_down_to_two_digits() {

@@ -169,4 +169,45 @@ mod tests {
         step.apply_plainly(&plain, &m, &v)?;
         same(&ours, &plain)
     }
+
+    #[test]
+    fn what_an_update_in_place_cannot_take_is_refused() -> Result<()> {
+        let of = |dtype| Var::zeros((2, 3), dtype, &Device::Cpu);
+        let (double, single) = (of(DType::F64)?, of(DType::F32)?);
+        let turned = Tensor::ones((3, 2), DType::F64, &Device::Cpu)?.t()?;
+        let blend = Ema { keep: 0.9, add: 0.1, square: false };
+        let step = Move { rate: 0.01, second: 1.5, epsilon: 1e-8 };
+        let contiguous = "an update in place takes contiguous tensors";
+        let same = "blending takes f32 or f64, the same on both sides";
+        let everywhere = "Adam takes f32 or f64, the same everywhere";
+        assert!(!turned.is_contiguous());
+        for (done, problem) in [
+            (blend.apply(&double, &turned), contiguous),
+            (blend.apply(&double, &single), same),
+            (blend.apply(&single, &double), same),
+            (step.apply(&double, &of(DType::F64)?, &single), everywhere),
+            (step.apply(&single, &of(DType::F32)?, &double), everywhere),
+        ] {
+            assert_eq!(done.expect_err("refused").to_string().lines().next(), Some(problem));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn squares_of_f32_are_summed_in_f64() -> Result<()> {
+        // 4096² + 1 is no f32.
+        let x = Tensor::new(&[4096f32, 1.], &Device::Cpu)?;
+        assert_eq!(sum_of_squares(&x)?.to_scalar::<f64>()?, 16_777_217.);
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_of_a_tensor_has_the_squares_of_its_own_elements() -> Result<()> {
+        let x = Tensor::new(&[[1f64, 2., 3.], [4., 5., 6.]], &Device::Cpu)?;
+        let sum = |x: &Tensor| sum_of_squares(x)?.to_scalar::<f64>();
+        assert_eq!(sum(&x)?, 91.);
+        assert_eq!(sum(&x.narrow(0, 1, 1)?)?, 77.);
+        assert_eq!(sum(&x.narrow(1, 1, 1)?)?, 29.);
+        Ok(())
+    }
 }
