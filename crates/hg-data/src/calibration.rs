@@ -788,8 +788,9 @@ mod tests {
     #[test]
     fn the_order_of_numbers_stays_and_shared_values_come_back_exactly() {
         let (mut encoder, real) = pbc();
-        // A repeated number takes the place of one that lies near it.
+        // A repeated number takes the place of one that lies near it, and spans move a patient's gaps.
         encoder.repeats.clear();
+        encoder.spans.clear();
         let made = off(&encoder, &real);
         let mut calibrated = made.clone();
         encoder.calibration(&made).apply(&mut calibrated);

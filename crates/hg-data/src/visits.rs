@@ -87,7 +87,8 @@ impl VisitGrid {
         for passed in passed {
             *passed *= share;
             if self.gap > 0. {
-                *passed = passed.floor().max(before + 1.);
+                // What a product leaves behind is no day less.
+                *passed = (*passed + 1e-6).floor().max(before + 1.);
             }
             before = *passed;
         }
