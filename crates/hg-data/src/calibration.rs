@@ -10,6 +10,9 @@
 //!          kept as often as in real rows
 //! ```
 //!
+//! How long patients of about one number of visits and about one first time are followed is put right
+//! after that, and then the times between visits once more.
+//!
 //! They keep the order of what the generator makes, so that who has more, when, and together with
 //! what stays as it was learnt. A network cannot make the same number twice; but doses, settings of
 //! devices and values that are carried forward often stay. Only cells that decoding looks at count: a static column's first
@@ -23,6 +26,7 @@
 use crate::carried::CarriedWhen;
 use crate::decode::greatest;
 use crate::parsed::GAP;
+use crate::spans::SpanMap;
 use crate::{Encoded, Encoder, FittedKind, Shown};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -60,7 +64,12 @@ pub enum Distribution {
 
 /// Maps a generator's rows to rows whose features are distributed as in real ones.
 #[derive(Clone, Debug)]
-pub struct Calibration(Vec<(Looked, Map)>);
+pub struct Calibration {
+    maps: Vec<(Looked, Map)>,
+    spans: Option<SpanMap>,
+    /// Of the times between visits, whose sums have been put right.
+    gaps: Vec<(Looked, Map)>,
+}
 
 /// What becomes of a feature, or block.
 #[derive(Clone, Debug)]
@@ -111,12 +120,14 @@ impl Encoder {
     pub(crate) fn fit_calibration(&mut self, real: &Encoded) {
         self.distributions = self.distributions_of(real);
         self.repeats = self.repeats_of(real);
+        self.spans = self.spans_of(real);
     }
 
     /// Keeps how the features of these rows, which follow each other by chance, are distributed.
     pub(crate) fn fit_to_distributions(&mut self, rows: &Encoded) {
         self.distributions = self.distributions_of(rows);
         self.repeats = Vec::new();
+        self.spans = Vec::new();
     }
 
     /// How the features of these rows are distributed.
@@ -148,24 +159,33 @@ impl Encoder {
     /// the encoder was fitted to.
     pub fn calibration(&self, made: &Encoded) -> Calibration {
         let mut made = made.clone();
-        let mut calibration = Calibration(Vec::new());
         // Encoders from before repeats have none.
         let repeats = self.repeats.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
         let targets = self.distributions.iter().zip(repeats);
         let pairs: Vec<(Looked, (&Distribution, &[f32]))> =
             self.looked().into_iter().zip(targets).collect();
-        for stage in [Stage::Carriers, Stage::Flags, Stage::Levels, Stage::Numbers] {
-            let of_stage = pairs.par_iter().filter(|(looked, _)| looked.stage == stage);
-            let maps = of_stage.map(|(looked, (target, repeats))| {
+        let maps_of = |made: &Encoded, is_of: &(dyn Fn(&Looked) -> bool + Sync)| {
+            let wanted = pairs.par_iter().filter(|(looked, _)| is_of(looked));
+            let maps = wanted.map(|(looked, (target, repeats))| {
                 let are_one = |a, b| self.are_one(looked.column, a, b);
-                (looked.clone(), looked.map(&made, target, repeats, &are_one))
+                (looked.clone(), looked.map(made, target, repeats, &are_one))
             });
-            let maps = Calibration(maps.collect());
-            // Nothing depends on the numbers.
-            if stage != Stage::Numbers {
-                maps.apply(&mut made);
+            maps.collect::<Vec<_>>()
+        };
+        let mut calibration = Calibration { maps: Vec::new(), spans: None, gaps: Vec::new() };
+        for stage in [Stage::Carriers, Stage::Flags, Stage::Levels, Stage::Numbers] {
+            let maps = maps_of(&made, &|looked| looked.stage == stage);
+            // Of the numbers only spans depend.
+            if stage != Stage::Numbers || !self.spans.is_empty() {
+                each_sequence(&mut made, &|rows, width, length| apply(&maps, rows, width, length));
             }
-            calibration.0.extend(maps.0);
+            calibration.maps.extend(maps);
+        }
+        if let Some(spans) = self.span_map(&made) {
+            each_sequence(&mut made, &|rows, _, length| spans.apply(rows, length));
+            calibration.gaps =
+                maps_of(&made, &|looked| self.schema.gap_column() == Some(looked.column));
+            calibration.spans = Some(spans);
         }
         calibration
     }
@@ -423,22 +443,36 @@ impl Looked {
 impl Calibration {
     /// Maps rows.
     pub fn apply(&self, cohort: &mut Encoded) {
-        let mut values = cohort.values.to_vec();
-        let width = cohort.features.max(1);
-        let sequences = values.par_chunks_mut((cohort.steps * width).max(1)).zip(&cohort.lengths);
-        sequences.for_each(|(values, &length)| {
-            let mut before = vec![Before::default(); self.0.len()];
-            for (step, row) in values.chunks_exact_mut(width).take(length).enumerate() {
-                for ((looked, map), before) in self.0.iter().zip(&mut before) {
-                    map.apply(&mut row[looked.features.clone()], before.level);
-                    let is_first = looked.steps == Steps::AfterFirst && step == 0;
-                    if !is_first && looked.counts(row, step) {
-                        before.keep(map, &mut row[looked.features.clone()]);
-                    }
-                }
+        each_sequence(cohort, &|rows, width, length| {
+            apply(&self.maps, rows, width, length);
+            if let Some(spans) = &self.spans {
+                spans.apply(rows, length);
+                apply(&self.gaps, rows, width, length);
             }
         });
-        cohort.values = values.into();
+    }
+}
+
+/// Changes the rows of each sequence, of a width and a length.
+fn each_sequence(cohort: &mut Encoded, change: &(dyn Fn(&mut [f32], usize, usize) + Sync)) {
+    let mut values = cohort.values.to_vec();
+    let width = cohort.features.max(1);
+    let sequences = values.par_chunks_mut((cohort.steps * width).max(1)).zip(&cohort.lengths);
+    sequences.for_each(|(rows, &length)| change(rows, width, length));
+    cohort.values = values.into();
+}
+
+/// Maps the features of a sequence's rows.
+fn apply(maps: &[(Looked, Map)], rows: &mut [f32], width: usize, length: usize) {
+    let mut before = vec![Before::default(); maps.len()];
+    for (step, row) in rows.chunks_exact_mut(width).take(length).enumerate() {
+        for ((looked, map), before) in maps.iter().zip(&mut before) {
+            map.apply(&mut row[looked.features.clone()], before.level);
+            let is_first = looked.steps == Steps::AfterFirst && step == 0;
+            if !is_first && looked.counts(row, step) {
+                before.keep(map, &mut row[looked.features.clone()]);
+            }
+        }
     }
 }
 
@@ -500,7 +534,7 @@ fn shares(rows: impl Iterator<Item = usize>, levels: usize) -> Vec<f32> {
 }
 
 /// The points of the quantile function of real values, ascending, with their patients.
-fn real_quantiles(values: Vec<(f32, usize)>) -> Vec<[f32; 2]> {
+pub(crate) fn real_quantiles(values: Vec<(f32, usize)>) -> Vec<[f32; 2]> {
     let all = values.len() as f64;
     let share = |count: usize| (count as f64 / all) as f32;
     let mut points: Vec<[f32; 2]> = Vec::new();
@@ -523,7 +557,7 @@ fn real_quantiles(values: Vec<(f32, usize)>) -> Vec<[f32; 2]> {
 }
 
 /// The points of the quantile function of a generator's values, ascending.
-fn made_quantiles(values: &[(f32, usize)]) -> Vec<[f32; 2]> {
+pub(crate) fn made_quantiles(values: &[(f32, usize)]) -> Vec<[f32; 2]> {
     let last = values.len().saturating_sub(1);
     let every = (last / POINTS).max(1);
     let point = |n: usize| [((n as f64 + 0.5) / values.len() as f64) as f32, values[n].0];
@@ -532,7 +566,7 @@ fn made_quantiles(values: &[(f32, usize)]) -> Vec<[f32; 2]> {
 }
 
 /// The share up to `x`: in the middle of what equals it, and in a line between points.
-fn share_of(points: &[[f32; 2]], x: f32) -> f32 {
+pub(crate) fn share_of(points: &[[f32; 2]], x: f32) -> f32 {
     let below = points.partition_point(|point| point[1] < x);
     let up_to = points.partition_point(|point| point[1] <= x);
     if below < up_to {
@@ -554,7 +588,7 @@ fn tenth(points: &[[f32; 2]], x: f32) -> usize {
 }
 
 /// The value at a share: in a line between points, the outermost beyond them.
-fn value_at(points: &[[f32; 2]], share: f32) -> f32 {
+pub(crate) fn value_at(points: &[[f32; 2]], share: f32) -> f32 {
     let below = points.partition_point(|point| point[0] < share);
     match (below.checked_sub(1).map(|n| points[n]), points.get(below)) {
         (Some(before), Some(after)) => {
@@ -754,8 +788,9 @@ mod tests {
     #[test]
     fn the_order_of_numbers_stays_and_shared_values_come_back_exactly() {
         let (mut encoder, real) = pbc();
-        // A repeated number takes the place of one that lies near it.
+        // A repeated number takes the place of one that lies near it, and spans move a patient's gaps.
         encoder.repeats.clear();
+        encoder.spans.clear();
         let made = off(&encoder, &real);
         let mut calibrated = made.clone();
         encoder.calibration(&made).apply(&mut calibrated);
@@ -831,7 +866,8 @@ mod tests {
             counts: Default::default(),
         };
         cohort.values = [&cohort.values[..], &[0.; 2]].concat().into();
-        Calibration(vec![(looked, map)]).apply(&mut cohort);
+        let maps = vec![(looked, map)];
+        Calibration { maps, spans: None, gaps: Vec::new() }.apply(&mut cohort);
         // The second patient's one row has none before it, and what is beyond its length stays.
         assert_eq!(cohort.values[..], [0.1, 0.1, 0.1, 0.5, 0.2, 0.21, 0., 0.]);
     }

@@ -106,6 +106,12 @@ impl Encoder {
             .collect();
         let times = self.passed(&columns, lengths)?;
         self.construct(&mut columns, &times, lengths);
+        let places = self.places();
+        self.fill_steps(&mut columns, lengths, &|column, row| {
+            let (flag, row) = (places[column].flag?, &rows[row]);
+            let features = of_row(row, row.step);
+            Some(features[flag + 1] - features[flag])
+        });
         Ok(Cells { columns, times, lengths: lengths.to_vec() })
     }
 

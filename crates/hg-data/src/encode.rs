@@ -6,6 +6,7 @@
 
 use crate::calibration::Distribution;
 use crate::construct::{Constructed, Construction};
+use crate::full_steps::has_empty_step;
 use crate::grid::{ResampledTable, RowCounts, grid};
 use crate::kept::Kept;
 use crate::levels::settled;
@@ -22,11 +23,11 @@ use crate::statics::ShownSoFar;
 use crate::style::CellStyle;
 use crate::table_set::TableForm;
 use crate::violations::refuse_violations;
-use crate::visits::{Multiples, VisitGrid};
+use crate::visits::{Multiples, VisitGrid, latest};
 use crate::{
     Aggregate, Column, ColumnKind, Cuts, Error, FittedBins, FittedTransform, Numeric, NumericModel,
-    Origin, Result, Schema, Shown, SourceTable, Subset, Table, TableStyle, TimeModel, Transform,
-    Values,
+    Origin, Result, Schema, Shown, SourceTable, SpanClass, Subset, Table, TableStyle, TimeModel,
+    Transform, Values,
 };
 use polars_core::prelude::Float64Chunked;
 use rayon::prelude::*;
@@ -61,6 +62,9 @@ pub struct Encoder {
     pub lengths: Vec<usize>,
     /// What the times of visits are multiples of, where rows are steps.
     pub visits: Option<VisitGrid>,
+    /// Whether something was measured, or happened, at every step.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_full_steps: bool,
     /// How the tables are written, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableForm>,
@@ -72,6 +76,10 @@ pub struct Encoder {
     /// distribution that that one is in; nothing for blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repeats: Vec<Vec<f32>>,
+    /// How long patients are followed, by numbers of visits and first times, ascending; none in an
+    /// encoder from before it was kept, or of a grid.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<SpanClass>,
     /// How the schema's rules are made to hold.
     #[serde(skip)]
     pub(crate) construction: Construction,
@@ -345,6 +353,10 @@ pub(crate) struct Fit<'a> {
     construction: Construction,
     /// What the first times, and the times between visits, are multiples of.
     multiples: [Multiples; 2],
+    /// The latest time of a visit.
+    latest: Option<f64>,
+    /// Whether nothing was measured, and nothing happened, at some step.
+    has_empty_step: bool,
     /// Patients on this subset of the split, and on the other.
     sides: [usize; 2],
     /// Steps of each sequence so far.
@@ -388,6 +400,8 @@ impl<'a> Fit<'a> {
             // Invariant: a schema is checked, so that its rules do not go round in a circle.
             construction: Construction::of(schema).unwrap_or_default(),
             multiples: Default::default(),
+            latest: None,
+            has_empty_step: false,
             sides: [0; 2],
             lengths: Vec::new(),
             counts: RowCounts::default(),
@@ -461,6 +475,8 @@ impl<'a> Fit<'a> {
                 times.f64()?.iter().flatten().for_each(|time| multiples.add(time));
             }
         }
+        self.latest = latest(part)?.into_iter().chain(self.latest).reduce(f64::max);
+        self.has_empty_step = self.has_empty_step || has_empty_step(part, self.schema)?;
         let (schema, construction) = (self.schema, &self.construction);
         let columns = schema.columns.par_iter().zip(&mut self.columns).enumerate();
         columns.try_for_each(|(n, (column, so_far))| {
@@ -545,7 +561,8 @@ impl<'a> Fit<'a> {
         let style = TableStyle::of(&schema, self.csv, styles);
         let (order, tables, construction) = (self.order, self.tables, self.construction);
         let is_visits = schema.time.model == TimeModel::Visits;
-        let visits = is_visits.then(|| VisitGrid::of(&self.multiples));
+        let visits = is_visits.then(|| VisitGrid::of(&self.multiples, self.latest));
+        let has_full_steps = !self.has_empty_step;
         Ok(Encoder {
             schema,
             columns,
@@ -555,9 +572,11 @@ impl<'a> Fit<'a> {
             order,
             lengths,
             visits,
+            has_full_steps,
             tables,
             distributions: Vec::new(),
             repeats: Vec::new(),
+            spans: Vec::new(),
             construction,
         })
     }

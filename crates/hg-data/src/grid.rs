@@ -3,7 +3,7 @@
 
 use crate::clock::{Axis, Grid};
 use crate::parsed::{GAP, PATIENT, ParsedTable, START, TIME};
-use crate::{Aggregate, Error, Result, Rule, Schema, ShortPatients, TimeModel};
+use crate::{Aggregate, Error, Result, Schema, ShortPatients, TimeModel};
 use polars_core::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -135,7 +135,7 @@ fn fill_occurrences(frame: &mut DataFrame, schema: &Schema, lengths: &[usize]) -
     for column in schema.columns.iter().filter(|column| schema.is_occurrence(column)) {
         let cells = frame.column(&column.name)?.f64()?;
         let mut filled: Vec<f64> = cells.iter().map(|cell| cell.unwrap_or(0.)).collect();
-        if schema.rules.contains(&Rule::Once { column: column.name.clone() }) {
+        if schema.happens_once(column) {
             for sequence in sequences(&mut filled, lengths) {
                 if let Some(first) = sequence.iter().position(|&cell| cell == HAPPENED) {
                     sequence[first..].fill(HAPPENED);

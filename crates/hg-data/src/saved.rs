@@ -11,7 +11,7 @@ use crate::table_set::{self, TableForm};
 use crate::transform::SavedTransform;
 use crate::{
     Column, Cuts, Encoder, Error, FittedColumn, FittedKind, FittedSpikes, PatientSource, Result,
-    Schema, Shown, SourceType, TableStyle, TimeModel, TimeSource, ValueGrid, VisitGrid,
+    Schema, Shown, SourceType, SpanClass, TableStyle, TimeModel, TimeSource, ValueGrid, VisitGrid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +35,15 @@ pub(crate) struct SavedEncoder {
     #[serde(default)]
     visits: Option<VisitGrid>,
     #[serde(default)]
+    has_full_steps: bool,
+    #[serde(default)]
     tables: Vec<TableForm>,
     #[serde(default)]
     distributions: Vec<Distribution>,
     #[serde(default)]
     repeats: Vec<Vec<f32>>,
+    #[serde(default)]
+    spans: Vec<SpanClass>,
 }
 
 /// The JSON of a [`FittedColumn`].
@@ -113,9 +117,11 @@ impl TryFrom<SavedEncoder> for Encoder {
             order,
             lengths,
             visits,
+            has_full_steps,
             tables,
             distributions,
             repeats,
+            spans,
         } = saved;
         let mut wrong: Vec<Error> = problems(&schema, "", Stage::Fitted)
             .into_iter()
@@ -158,12 +164,14 @@ impl TryFrom<SavedEncoder> for Encoder {
             order,
             lengths,
             visits,
+            has_full_steps,
             tables,
             distributions,
             repeats,
+            spans,
             construction,
         };
-        match encoder.distributions_problem() {
+        match encoder.distributions_problem().or_else(|| encoder.spans_problem()) {
             Some(problem) => Err(of_encoder(problem)),
             None => Ok(encoder),
         }

@@ -300,7 +300,7 @@ fn places() -> impl Strategy<Value = Edit> {
 proptest! {
     #[test]
     fn an_edited_encoder_is_refused_or_decodes(
-        which in 0usize..5,
+        which in 0usize..6,
         edits in prop::collection::vec(places(), 1..4),
         draws in prop::collection::vec(-0.5f32..1.5, 1..50),
     ) {
@@ -314,7 +314,7 @@ proptest! {
 
     #[test]
     fn a_damaged_encoder_is_refused_or_decodes(
-        which in 0usize..5,
+        which in 0usize..6,
         at in 0f64..1.,
         taken in 0usize..40,
         put in prop::sample::select(&VALUES[..]),

@@ -224,6 +224,46 @@ proptest! {
     }
 
     #[test]
+    fn no_visit_is_lost_whatever_is_generated(
+        patients in patients(),
+        noise in prop::collection::vec(0f32..1., 89),
+    ) {
+        let check = || -> Result<()> {
+            // A first visit at which everything was, and happened: there is something to learn of all.
+            let first = Visit {
+                gap: 3,
+                crp: Some(1.5),
+                sodium: Some(3.),
+                smokes: Some(true),
+                stroke: true,
+                admission: Some("icu"),
+                pulse: Some(70),
+            };
+            let with_all = Patient {
+                is_female: true,
+                age: Some(40),
+                region: Some("north"),
+                times: vec![first],
+            };
+            let patients = [patients.clone(), vec![with_all]].concat();
+            let schema = schema()?;
+            let together = schema.put_together(tables(&patients)?)?;
+            let (encoder, encoded) = Encoder::fit(&schema, &together, Subset::Whole)?;
+            let count = encoded.values.len();
+            let values: Vec<f32> = (0..count).map(|n| noise[(n * 31 + n / 7) % 89]).collect();
+            let made = encoder.decode(&values, &encoded.lengths, encoded.steps, 3)?;
+            let apart = encoder.take_apart(&made)?;
+            let apart = apart.iter().map(|(name, table)| (name.as_str(), table.clone()));
+            let again = schema.put_together(apart)?;
+            let (observed, _) = encoder.observe(&again, Subset::Whole, Origin::Synthetic)?;
+            ensure!(observed.lengths == encoded.lengths, "{:?}\n{made}", observed.lengths);
+            Ok(())
+        };
+        let checked = check();
+        prop_assert!(checked.is_ok(), "{:?}", checked);
+    }
+
+    #[test]
     fn files_come_back_as_they_were(
         patients in patients(),
         ending in prop::sample::select(vec!["csv", "parquet", "csv.gz", "arrow"]),

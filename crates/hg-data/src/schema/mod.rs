@@ -275,6 +275,12 @@ pub fn json_schema() -> String {
 }
 
 impl Schema {
+    /// Whether a column says of something that happens to a patient at most once.
+    pub(crate) fn happens_once(&self, column: &Column) -> bool {
+        let of = |rule: &Rule| matches!(rule, Rule::Once { column: once } if *once == column.name);
+        self.rules.iter().any(of)
+    }
+
     /// The position of the column that holds the time since the row before; `None` where steps are
     /// regular.
     pub fn gap_column(&self) -> Option<usize> {
