@@ -546,18 +546,10 @@ impl<'a> Fit<'a> {
         let lengths = frequencies(&self.lengths);
         let untyped = || PatientSource { source: SourceType::Text, width: None };
         let patient = self.patient.unwrap_or_else(untyped);
-        if patient.source == SourceType::Float64 {
-            // A CSV's ids as 1.0.
-            let style = CellStyle { decimals: Some(1), ..CellStyle::default() };
-            styles.insert(schema.patient.column.clone(), style);
-        }
         let whole = || TimeSource::Number { source: SourceType::Text, integer: true };
         let time = self.time.unwrap_or_else(whole);
-        if let (Some(facts), TimeSource::Number { .. }) = (&self.time_facts, &time) {
-            styles.insert(schema.time.column.clone(), facts.style(None, None));
-        }
-        // What is as usual need not be said.
-        styles.retain(|_, style| *style != CellStyle::default());
+        let time_facts = self.time_facts.filter(|_| matches!(time, TimeSource::Number { .. }));
+        let styles = unusual(styles, &schema, &patient, time_facts.as_ref());
         let style = TableStyle::of(&schema, self.csv, styles);
         let (order, tables, construction) = (self.order, self.tables, self.construction);
         let is_visits = schema.time.model == TimeModel::Visits;
@@ -580,6 +572,25 @@ impl<'a> Fit<'a> {
             construction,
         })
     }
+}
+
+/// The styles of columns, and of ids and times, that are not as usual.
+fn unusual(
+    mut styles: BTreeMap<String, CellStyle>,
+    schema: &Schema,
+    patient: &PatientSource,
+    time_facts: Option<&ColumnFacts>,
+) -> BTreeMap<String, CellStyle> {
+    if patient.source == SourceType::Float64 {
+        // A CSV's ids as 1.0.
+        let style = CellStyle { decimals: Some(1), ..CellStyle::default() };
+        styles.insert(schema.patient.column.clone(), style);
+    }
+    if let Some(facts) = time_facts {
+        styles.insert(schema.time.column.clone(), facts.style(None, None));
+    }
+    styles.retain(|_, style| *style != CellStyle::default());
+    styles
 }
 
 /// `[n]`: how many sequences have `n` steps.

@@ -129,18 +129,7 @@ impl TryFrom<SavedEncoder> for Encoder {
             .collect();
         let schema = schema.meaning();
 
-        if schema.columns.len() != columns.len() {
-            let (columns, fitted) = (schema.columns.len(), columns.len());
-            let problem = format!("its schema has {columns} columns, but {fitted} were fitted");
-            wrong.push(of_encoder(problem));
-        }
-        let mut fitted = Vec::with_capacity(columns.len());
-        for (column, saved) in schema.columns.iter().zip(columns) {
-            match saved.checked(column) {
-                Ok(checked) => fitted.push(checked),
-                Err(problem) => wrong.push(of_column(&column.name, problem)),
-            }
-        }
+        let fitted = checked(columns, &schema, &mut wrong);
         if wrong.is_empty() && !fitted.iter().any(FittedColumn::is_modelled) {
             wrong.push(of_encoder("no column has anything to model"));
         }
@@ -176,6 +165,23 @@ impl TryFrom<SavedEncoder> for Encoder {
             None => Ok(encoder),
         }
     }
+}
+
+/// What was fitted to the columns of a schema; what is wrong with it besides.
+fn checked(saved: Vec<SavedColumn>, schema: &Schema, wrong: &mut Vec<Error>) -> Vec<FittedColumn> {
+    if schema.columns.len() != saved.len() {
+        let (columns, fitted) = (schema.columns.len(), saved.len());
+        let problem = format!("its schema has {columns} columns, but {fitted} were fitted");
+        wrong.push(of_encoder(problem));
+    }
+    let mut fitted = Vec::with_capacity(saved.len());
+    for (column, saved) in schema.columns.iter().zip(saved) {
+        match saved.checked(column) {
+            Ok(checked) => fitted.push(checked),
+            Err(problem) => wrong.push(of_column(&column.name, problem)),
+        }
+    }
+    fitted
 }
 
 fn of_encoder(problem: impl Into<String>) -> Error {
