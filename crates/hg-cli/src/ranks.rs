@@ -88,15 +88,13 @@ fn refuse_other_devices(run: &Run, ranks: &Ranks) -> Result<()> {
     let own = run.manifest.train.device.name();
     let said =
         own.as_ref().map_or_else(|e| format!("without one ({e})"), |own| format!("with {own}"));
-    let all = ranks.gather(said.as_bytes()).map_err(TrainingError::from)?;
+    let unlike = unlike_rank_0(&said, ranks)?;
     own?;
-    match all.iter().enumerate().find(|(_, other)| **other != all[0]) {
+    match unlike {
         None => Ok(()),
-        Some((rank, other)) => Err(bad_input(format!(
-            "rank {rank} computes {}, rank 0 {}: the last bits of their sums differ\nhint: give every rank a GPU \
-             of the same kind, or say `--device cpu`",
-            String::from_utf8_lossy(other),
-            String::from_utf8_lossy(&all[0]),
+        Some((rank, [its, first])) => Err(bad_input(format!(
+            "rank {rank} computes {its}, rank 0 {first}: the last bits of their sums differ\nhint: give every rank a \
+             GPU of the same kind, or say `--device cpu`"
         ))),
     }
 }
@@ -122,16 +120,21 @@ fn refuse_unseen(run: &Run, ranks: &Ranks) -> Result<()> {
 fn refuse_other_bits(ranks: &Ranks) -> Result<()> {
     let Program { version, commit, .. } = program();
     let own = format!("hg-mpi {version} of commit {commit} with {:?} vectors", vectors()?);
-    let all = ranks.gather(own.as_bytes()).map_err(TrainingError::from)?;
-    match all.iter().enumerate().find(|(_, other)| **other != all[0]) {
+    match unlike_rank_0(&own, ranks)? {
         None => Ok(()),
-        Some((rank, other)) => Err(bad_input(format!(
-            "rank {rank} is {}, rank 0 is {}: the last bits of their sums differ\nhint: start the same \
-             program everywhere; HG_VECTORS=avx2 holds all ranks to vectors that they all have",
-            String::from_utf8_lossy(other),
-            String::from_utf8_lossy(&all[0]),
+        Some((rank, [its, first])) => Err(bad_input(format!(
+            "rank {rank} is {its}, rank 0 is {first}: the last bits of their sums differ\nhint: start the same \
+             program everywhere; HG_VECTORS=avx2 holds all ranks to vectors that they all have"
         ))),
     }
+}
+
+/// The first rank that says of itself what rank 0 does not, with the words of both.
+fn unlike_rank_0(own: &str, ranks: &Ranks) -> Result<Option<(usize, [String; 2])>> {
+    let all = ranks.gather(own.as_bytes()).map_err(TrainingError::from)?;
+    let text = |said: &[u8]| String::from_utf8_lossy(said).into_owned();
+    let unlike = all.iter().enumerate().find(|(_, other)| **other != all[0]);
+    Ok(unlike.map(|(rank, other)| (rank, [text(other), text(&all[0])])))
 }
 
 /// How long a rank that was asked to stop waits for an iteration's end before it says so.

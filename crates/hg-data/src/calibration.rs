@@ -719,12 +719,13 @@ fn winner(row: &[f32], biases: &[f32]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Schema, Subset};
     use std::path::Path;
 
-    fn pbc() -> (Encoder, Encoded) {
+    /// The shipped cohort, encoded.
+    pub(crate) fn pbc() -> (Encoder, Encoded) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
         let table = root.join("data/pbc/pbcseq.csv");

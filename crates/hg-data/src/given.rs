@@ -156,15 +156,9 @@ impl Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Schema, Subset};
-    use std::path::Path;
 
     fn pbc() -> Encoder {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
-        Encoder::fit_file(&schema, &root.join("data/pbc/pbcseq.csv"), Subset::Whole)
-            .expect("encodes")
-            .0
+        crate::calibration::tests::pbc().0
     }
 
     #[test]

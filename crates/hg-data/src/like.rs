@@ -436,11 +436,7 @@ mod tests {
     }
 
     fn pbc() -> (Encoder, Cells) {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
-        let table = root.join("data/pbc/pbcseq.csv");
-        let (encoder, encoded) =
-            Encoder::fit_file(&schema, &table, Subset::Whole).expect("encodes");
+        let (encoder, encoded) = crate::calibration::tests::pbc();
         let cells = cells(&encoder, &encoded);
         (encoder, cells)
     }

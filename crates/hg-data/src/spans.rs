@@ -224,15 +224,7 @@ impl SpanMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Schema, Subset};
-    use std::path::Path;
-
-    fn pbc() -> (Encoder, Encoded) {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let schema = Schema::load(&root.join("data-schemas/pbc.toml")).expect("a schema");
-        let table = root.join("data/pbc/pbcseq.csv");
-        Encoder::fit_file(&schema, &table, Subset::Whole).expect("encodes")
-    }
+    use crate::calibration::tests::pbc;
 
     /// Kolmogorov and Smirnov's distance.
     fn distance(a: &[f32], b: &[f32]) -> f32 {

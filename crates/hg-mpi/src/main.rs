@@ -36,8 +36,7 @@ const GPUS: &str = "CUDA_VISIBLE_DEVICES";
 /// There may be no other thread.
 #[cfg(feature = "nccl")]
 unsafe fn choose_a_gpu() {
-    let number = |name| std::env::var(name).ok()?.parse::<usize>().ok();
-    let Some(here) = WHICH_HERE.into_iter().find_map(number) else { return };
+    let Some(here) = number_in(&WHICH_HERE) else { return };
     let shown = std::env::var(GPUS).unwrap_or_default();
     let shown: Vec<&str> = shown.split(',').filter(|gpu| !gpu.is_empty()).collect();
     let own = match shown.as_slice() {
@@ -50,14 +49,18 @@ unsafe fn choose_a_gpu() {
     unsafe { std::env::set_var(GPUS, own) };
 }
 
+/// The number in the first of these variables that has one.
+fn number_in(variables: &[&str]) -> Option<usize> {
+    variables.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+}
+
 /// Gives each rank its share of the machine's cores, where nothing is said.
 ///
 /// # Safety
 /// There may be no other thread.
 unsafe fn share_the_machine() {
-    let number = |name| std::env::var(name).ok()?.parse::<usize>().ok();
     let (Some(ranks), Ok(cores)) =
-        (ON_THIS_MACHINE.into_iter().find_map(number), std::thread::available_parallelism())
+        (number_in(&ON_THIS_MACHINE), std::thread::available_parallelism())
     else {
         return;
     };
